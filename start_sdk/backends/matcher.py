@@ -1,0 +1,117 @@
+"""One stop matcher for every backend: it finds stop texts in a stream of token ids.
+
+Servers stop on text and cut it, but not its ids, and some are about to ignore stops inside
+thinking; so matching is done here, where ids are at hand. Nothing is released that could still be
+the beginning of a stop text, and a match is withheld: whoever asked decides about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from start_sdk.protocols import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """The tokens that complete a piece of text: one, or those of a character split over several."""
+
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    logprobs: tuple[float, ...] = ()
+
+    def plus(self, token_id: int, text: str, logprob: float) -> _Unit:
+        return _Unit((*self.token_ids, token_id), self.text + text, (*self.logprobs, logprob))
+
+
+class StopMatcher:
+    """Takes sampled tokens one by one and gives back chunks that are safe to show.
+
+    Args:
+        stream: text that each token completes (see `Tokenizer.stream`).
+        decode: text of ids, for a character that is cut off at the end.
+        stops: the stop texts; the one that ends first wins, of those the longest.
+        logprobs: whether chunks carry the log probabilities they were pushed with.
+    """
+
+    def __init__(
+        self,
+        stream: Callable[[int], str],
+        decode: Callable[[Sequence[int]], str],
+        stops: Sequence[str],
+        *,
+        logprobs: bool = False,
+    ) -> None:
+        self._stream = stream
+        self._decode = decode
+        self._stops = sorted(filter(None, stops), key=len, reverse=True)
+        self._logprobs = logprobs
+        self._held: list[_Unit] = []
+        self._open = _Unit()
+
+    def push(self, token_id: int, logprob: float = 0.0) -> Chunk:
+        """The chunk that a token sets free; its reason is "stop" if a stop text is complete."""
+        unit = self._open.plus(token_id, self._stream(token_id), logprob)
+        if not unit.text:
+            self._open = unit
+            return Chunk()
+        self._open = _Unit()
+        self._held.append(unit)
+        return self._matched() or self._release(self._safe())
+
+    def flush(self) -> Chunk:
+        """All that is held back, when no more tokens come."""
+        if self._open.token_ids:
+            self._held.append(replace(self._open, text=self._decode(self._open.token_ids)))
+            self._open = _Unit()
+        return self._release(len(self._held))
+
+    def _matched(self) -> Chunk | None:
+        text = "".join(u.text for u in self._held)
+        fresh = len(text) - len(self._held[-1].text)
+        found: tuple[int, str, int] | None = None
+        for stop in self._stops:
+            at = text.find(stop, max(0, fresh - len(stop) + 1))
+            if at >= 0 and (found is None or at + len(stop) < found[0]):
+                found = (at + len(stop), stop, at)
+        if found is None:
+            return None
+        _, stop, at = found
+        before = self._release(self._units_before(at))
+        matched = self._release(len(self._held))
+        return replace(
+            before,
+            reason="stop",
+            stop=stop,
+            matched_ids=matched.token_ids,
+            matched_text=matched.text,
+            matched_logprobs=matched.logprobs,
+        )
+
+    def _safe(self) -> int:
+        """How many of the held units end before anything that may become a stop text."""
+        text = "".join(u.text for u in self._held)
+        longest = len(self._stops[0]) if self._stops else 0
+        for at in range(max(0, len(text) - longest + 1), len(text)):
+            if any(stop.startswith(text[at:]) for stop in self._stops):
+                return self._units_before(at)
+        return len(self._held)
+
+    def _units_before(self, at: int) -> int:
+        """How many of the held units end at or before character `at`."""
+        end = count = 0
+        for unit in self._held:
+            end += len(unit.text)
+            if end > at:
+                break
+            count += 1
+        return count
+
+    def _release(self, count: int) -> Chunk:
+        units, self._held = self._held[:count], self._held[count:]
+        return Chunk(
+            token_ids=tuple(i for u in units for i in u.token_ids),
+            text="".join(u.text for u in units),
+            logprobs=tuple(p for u in units for p in u.logprobs) if self._logprobs else None,
+        )

@@ -1,0 +1,109 @@
+"""Any fast tokenizer of a Hugging Face model, with encoding that text cannot turn into control."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tokenizers import Tokenizer as RustTokenizer
+from tokenizers.decoders import DecodeStream
+
+from start_sdk.errors import ModelError
+from start_sdk.protocols import Message
+
+_SENTINEL = "\n"
+
+
+class HFTokenizer:
+    """`Tokenizer` over a transformers tokenizer.
+
+    Args:
+        tokenizer: a fast tokenizer, as `AutoTokenizer.from_pretrained` returns it.
+        eos_ids: further ids that end a generation, e.g. from the model's generation config.
+
+    Raises:
+        ModelError: the tokenizer is not a fast one.
+    """
+
+    def __init__(self, tokenizer: Any, eos_ids: Iterable[int] = ()) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise ModelError(f"{tokenizer.name_or_path!r} has no fast tokenizer (tokenizer.json)")
+        self._tokenizer = tokenizer
+        self._control = RustTokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._control.no_padding()
+        self._control.no_truncation()
+        self._plain = _without_added_tokens(self._control)
+        own = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+        self._eos_ids = frozenset([*own, *eos_ids])
+        # Tokenizers of the sentencepiece kind put a space before a text and strip it again when
+        # they decode from its beginning, so that pieces do not add up: they need context.
+        x = self._plain.encode("x", add_special_tokens=False).ids
+        self._adds_up = self.decode([*x, *x]) == "xx"
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        return self._eos_ids
+
+    @property
+    def chat_template(self) -> str | None:
+        template = self._tokenizer.chat_template
+        return template if isinstance(template, str) else None
+
+    def encode(self, text: str, *, control: bool = False) -> list[int]:
+        tokenizer = self._control if control else self._plain
+
+        def ids(text: str) -> list[int]:
+            return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+        if self._adds_up:
+            return ids(text)
+        return ids(_SENTINEL + text)[len(ids(_SENTINEL)) :]
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return self._control.decode(list(token_ids), skip_special_tokens=False)
+
+    def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
+        prefix = [] if self._adds_up else list(prefix_ids[-8:])
+        decoder = DecodeStream(ids=prefix, skip_special_tokens=False)
+        return lambda token_id: decoder.step(self._control, token_id) or ""
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        if not self._tokenizer.chat_template:
+            raise ModelError(
+                f"the tokenizer of {self._tokenizer.name_or_path!r} has no chat template: "
+                "take a chat model, or set `chat_template` in its tokenizer_config.json"
+            )
+        from jinja2 import TemplateError
+
+        try:
+            text = self._tokenizer.apply_chat_template(
+                list(messages), add_generation_prompt=True, tokenize=False
+            )
+        except TemplateError as error:
+            raise ModelError(f"the chat template refuses these messages: {error}") from error
+        return list(self._control.encode(text, add_special_tokens=False).ids)
+
+
+def _without_added_tokens(tokenizer: RustTokenizer) -> RustTokenizer:
+    """A copy for which every text is just text.
+
+    `split_special_tokens` is not enough: it spares tokens that are added but not special, such as
+    Qwen3's "</think>". Entries of the vocabulary proper that spell an added token are renamed, so
+    that a model that looks words up whole (Llama 3, unigram models) cannot find them either.
+    """
+    spec: dict[str, Any] = json.loads(tokenizer.to_str())
+    added = {t["content"] for t in spec["added_tokens"]}
+    spec["added_tokens"] = []
+    spec["post_processor"] = None
+    model = spec["model"]
+    merged = {
+        "".join(m if isinstance(m, list) else m.split(" ")) for m in model.get("merges") or ()
+    }
+    hidden = added - merged - {model.get("unk_token")}
+    vocab = model["vocab"]
+    if isinstance(vocab, dict):
+        model["vocab"] = {f"\0{k}" if k in hidden else k: v for k, v in vocab.items()}
+    else:
+        model["vocab"] = [[f"\0{k}" if k in hidden else k, score] for k, score in vocab]
+    return RustTokenizer.from_str(json.dumps(spec))

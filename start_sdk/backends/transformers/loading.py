@@ -1,0 +1,71 @@
+"""Finds and loads a model: embedded, in a local folder, or on the hub."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from start_sdk import models
+from start_sdk.backends.tokenizer import HFTokenizer
+from start_sdk.errors import ModelError
+
+
+def load(model: str, device: str | None, dtype: str | None) -> tuple[Any, HFTokenizer]:
+    """The model, in evaluation mode on its device, and its tokenizer.
+
+    Raises:
+        ModelError: it cannot be found, read, or put on the device.
+    """
+    if not model.strip():
+        raise ModelError(f"no model is named; embedded ones: {', '.join(models.names())}")
+    path = models.folder(model) or Path(model)
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ModelError(f"{str(path)!r} holds no model: there is no config.json in it")
+    source = str(path) if path.is_dir() else model
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(dtype, device))
+        loaded = loaded.to(device).eval()
+    except Exception as error:  # a boundary: broken files raise anything, from several libraries
+        raise ModelError(_explain(model, path.is_dir(), error)) from error
+    if dtype is None and device == "cpu" and _fits_in_float32(loaded):
+        loaded = loaded.float()
+    return loaded, HFTokenizer(tokenizer, _eos_ids(loaded))
+
+
+def _dtype(dtype: str | None, device: str) -> Any:
+    if dtype is not None:
+        found = getattr(torch, dtype, None)
+        if not isinstance(found, torch.dtype):
+            raise ValueError(f"{dtype!r} is not a number format of torch, such as 'bfloat16'")
+        return found
+    if device.startswith("cuda"):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return "auto"
+
+
+def _fits_in_float32(model: Any) -> bool:
+    """CPUs are fast and exact in float32; a model that would fill the memory stays as it is."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(model.num_parameters()) * 4 < memory // 2
+
+
+def _eos_ids(model: Any) -> list[int]:
+    ids = getattr(model.generation_config, "eos_token_id", None)
+    return [] if ids is None else [int(i) for i in (ids if isinstance(ids, list) else [ids])]
+
+
+def _explain(model: str, is_folder: bool, error: Exception) -> str:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if is_folder:
+        return f"the model in {model!r} cannot be loaded: {reason}"
+    embedded = ", ".join(models.names())
+    return (
+        f"no model {model!r}: it is not embedded ({embedded}), not a local folder, and the hub "
+        f"did not give it: {reason}"
+    )

@@ -1,0 +1,196 @@
+"""The command line: `start-sdk ask` and `start-sdk doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import aclosing
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from start_sdk import models, plugins
+from start_sdk.backends import open_backend
+from start_sdk.errors import ConfigError, PromptError, StartError
+from start_sdk.limits import Limits
+from start_sdk.protocols import HintPolicy, Sampling
+from start_sdk.run import Run
+from start_sdk.session import ReasoningSession
+from start_sdk.terminal import TerminalView
+
+app = typer.Typer(
+    help="Long chains of thought that run Python as they think.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Args = ParamSpec("Args")
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Entry point of the `start-sdk` command."""
+    app()
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """One clear line, and out."""
+    Console(stderr=True).print(
+        Text(f"start-sdk: {' '.join(message.split())}", "red"), soft_wrap=True
+    )
+    raise typer.Exit(code)
+
+
+def one_line_errors(command: Callable[Args, None]) -> Callable[Args, None]:
+    """Turns what goes wrong on purpose into one line and exit code 2; Ctrl-C into 130."""
+
+    @wraps(command)
+    def wrapped(*args: Args.args, **kwargs: Args.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except StartError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            fail("stopped", 130)
+
+    return wrapped
+
+
+@app.command()
+@one_line_errors
+def ask(
+    question: Annotated[str, typer.Argument(help="What to think about.")],
+    model: Annotated[
+        str, typer.Option(help="An embedded model, a local folder, or a hub id.")
+    ] = models.DEFAULT,
+    backend: Annotated[str, typer.Option(help="What runs the model.")] = "transformers",
+    hints: Annotated[
+        str, typer.Option(help="When to hint: none, end, connective, or a plugin.")
+    ] = "end",
+    rounds: Annotated[int, typer.Option(help="With --hints end: how often to hint.")] = 1,
+    max_calls: Annotated[int, typer.Option(help="Cells that may be run.")] = 6,
+    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the trace, and nothing else.")
+    ] = False,
+    trace: Annotated[Path | None, typer.Option(help="Also write the trace to this file.")] = None,
+) -> None:
+    """Think about a question, running Python on the way."""
+    if not question.strip():
+        raise PromptError("the question is empty")
+    if trace:
+        check_writable(trace)
+    policy = load_policy(hints, rounds, seed)
+    sampling = settings(lambda: Sampling(temperature=temperature, seed=seed))
+    limits = settings(lambda: Limits(max_calls=max_calls))
+    if why := models.outside(model, question):
+        raise PromptError(f"{why} Name a larger model with --model, e.g. --model Qwen/Qwen3-4B.")
+    interpreter = plugins.load("interpreters", "python")()
+    quiet_libraries(model)
+    opened = open_backend(model, backend)
+    session = ReasoningSession(
+        opened, interpreter=interpreter, hints=policy, limits=limits, sampling=sampling
+    )
+    errors = Console(stderr=True)
+    errors.print(Text(f"{model} on {opened.capabilities.note or backend}", "dim"), soft_wrap=True)
+    run = session.stream(question)
+    view = None if json else TerminalView(Console())
+
+    async def think() -> None:
+        try:
+            async with aclosing(run):
+                async for event in run:
+                    if view:
+                        view.show(event)
+        finally:
+            await opened.aclose()
+
+    try:
+        asyncio.run(think())
+    finally:  # also of a run that failed or was stopped: nothing computed is lost
+        deliver(run, view, trace, as_json=json)
+
+
+def deliver(run: Run, view: TerminalView | None, path: Path | None, *, as_json: bool) -> None:
+    """Hands out the trace: whole, or as far as it came."""
+    if as_json:
+        sys.stdout.write(run.trace.model_dump_json(indent=2) + "\n")
+    elif view:
+        view.finish(run.trace)
+    if path:
+        path.write_text(run.trace.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def check_writable(path: Path) -> None:
+    """Raises ConfigError if a file cannot be written: said before any work."""
+    existed = path.exists()
+    try:
+        with path.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}") from error
+    if not existed:
+        path.unlink()
+
+
+def load_policy(name: str, rounds: int, seed: int) -> HintPolicy:
+    """A hint policy by its plugin's name."""
+    if rounds != 1 and name != "end":
+        raise ConfigError("--rounds goes with --hints end")
+    options: dict[str, Any] = {"end": {"rounds": rounds}, "connective": {"seed": seed}}.get(
+        name, {}
+    )
+    policy: HintPolicy = plugins.load("hints", name)(**options)
+    return policy
+
+
+def settings(make: Callable[[], T]) -> T:
+    """What `make` makes; a value out of range becomes a ConfigError of one line."""
+    from pydantic import ValidationError
+
+    try:
+        return make()
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + "-".join(map(str, first["loc"])).replace("_", "-")
+        raise ConfigError(f"{option}={first['input']}: {first['msg'].lower()}") from error
+
+
+def quiet_libraries(model: str) -> None:
+    """Warnings become one line each; no progress bars; no network for what lies on this disk."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        Console(stderr=True).print(
+            Text(f"{category.__name__}: {message}", "yellow"), soft_wrap=True
+        )
+
+    warnings.showwarning = show
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    if models.folder(model) or Path(model).is_dir():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@app.command()
+@one_line_errors
+def doctor() -> None:
+    """Say what this machine has: versions, extras, isolation, devices, models, plugins."""
+    from start_sdk.doctor import report
+
+    console = Console()
+    for title, rows in report():
+        console.print(Text(title, "bold"))
+        for name, value, ok in rows:
+            mark = Text("  ✓ ", "green") if ok else Text("  · ", "yellow")
+            console.print(
+                mark + Text(f"{name:<16}") + Text(value, "" if ok else "dim"), soft_wrap=True
+            )

@@ -1,0 +1,41 @@
+"""The embedded models: small ones that we trained ourselves, shipped inside the package."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+DEFAULT = "start-tiny-base"
+_HERE = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Names of the embedded models, sorted."""
+    return sorted(p.parent.name for p in _HERE.glob("*/config.json"))
+
+
+def folder(name: str) -> Path | None:
+    """The folder of an embedded model, None if there is no such model."""
+    return _HERE / name if name in names() else None
+
+
+def outside(name: str, question: str) -> str | None:
+    """Why a question lies outside an embedded model's world, in one line; None if it may not.
+
+    The world is a handful of kinds of math problems. A question with a word that stands in none
+    of them cannot be one.
+    """
+    path = folder(name)
+    if path is None or not (path / "scope.json").exists():
+        return None
+    scope: dict[str, Any] = json.loads((path / "scope.json").read_text(encoding="utf-8"))
+    known = set(scope["words"])
+    unknown = [
+        w for w in dict.fromkeys(re.findall(r"[^\W\d_]+", question.lower())) if w not in known
+    ]
+    if not unknown:
+        return None
+    some = ", ".join(repr(w) for w in unknown[:3])
+    return f"{name} is a miniature: {scope['about']} It has never seen {some}."

@@ -1,0 +1,46 @@
+"""Plugins by name, through Python's entry points. Our own come in by the same door as anyone's.
+
+Groups: `start_sdk.backends`, `start_sdk.interpreters`, `start_sdk.tools`, `start_sdk.hints`. An
+entry point names a class or a function; `load` imports it and leaves the call to who asked.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from start_sdk.errors import PluginError
+
+Group = Literal["backends", "interpreters", "tools", "hints"]
+
+
+def names(group: Group) -> list[str]:
+    """Names of the installed plugins of a group, sorted."""
+    return sorted({e.name for e in entry_points(group=f"start_sdk.{group}")})
+
+
+def load(group: Group, name: str) -> Any:
+    """The object behind a plugin's name.
+
+    Raises:
+        PluginError: the name is unknown, is taken by more than one package, or fails to import.
+    """
+    kind = group.removesuffix("s")
+    found: list[EntryPoint] = [
+        e for e in entry_points(group=f"start_sdk.{group}") if e.name == name
+    ]
+    if not found:
+        raise PluginError(
+            f"no {kind} is named {name!r}; installed: {', '.join(names(group)) or 'none'}"
+        )
+    if len(found) > 1:
+        owners = ", ".join(sorted(e.dist.name if e.dist else e.value for e in found))
+        raise PluginError(
+            f"{kind} {name!r} is provided by more than one package ({owners}): uninstall one"
+        )
+    try:
+        return found[0].load()
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"{kind} {name!r} ({found[0].value}) cannot be loaded: {error}"
+        ) from error

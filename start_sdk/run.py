@@ -1,0 +1,339 @@
+"""One run of a session: the loop of thinking, calling and hinting (START: Hint-infer)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+from start_sdk.context import Context
+from start_sdk.dialect import FENCE_END, Dialect
+from start_sdk.errors import BackendError, StartError
+from start_sdk.limits import Ledger, Limits
+from start_sdk.protocols import (
+    Backend,
+    CellResult,
+    Chunk,
+    HintPolicy,
+    Interpreter,
+    Kernel,
+    Moment,
+    Sampling,
+)
+from start_sdk.trace import CallRecord, Finish, HintRecord, Parent, Phase, Segment, Trace
+
+NO_CALLS = "No more code can be run: all {n} calls are used. Go on without code."
+NO_ROOM = "(My {kind} for thinking is used up, so I give my answer now.)\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Tokens of the model, as they come. The finished `Segment` that holds them follows."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    phase: Phase
+
+
+Event = Delta | Segment
+
+
+class KernelSlot:
+    """A kernel that is opened when it is first needed; `turn` lets one run at a time have it."""
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.turn = asyncio.Lock()
+        self._interpreter = interpreter
+        self._stack = AsyncExitStack()
+        self._kernel: Kernel | None = None
+
+    async def get(self) -> Kernel:
+        if self._kernel is None:
+            self._kernel = await self._stack.enter_async_context(self._interpreter.open())
+        return self._kernel
+
+    async def aclose(self) -> None:
+        self._kernel = None
+        await self._stack.aclose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What the runs of a session share."""
+
+    backend: Backend
+    interpreter: Interpreter | None
+    hints: HintPolicy | None
+    dialect: Dialect
+    limits: Limits
+    kept: KernelSlot | None
+
+    def hash(self, sampling: Sampling) -> str:
+        """Hash of all that shapes a run besides its prompt and its seed."""
+        config = {
+            "model": self.backend.capabilities.model,
+            "sampling": sampling.model_dump(exclude={"seed"}),
+            "limits": self.limits.model_dump(),
+            "dialect": self.dialect.model_dump(),
+            "hints": repr(self.hints),
+            "interpreter": repr(self.interpreter),
+        }
+        return hashlib.blake2b(
+            json.dumps(config, sort_keys=True).encode(), digest_size=8
+        ).hexdigest()
+
+
+class Run:
+    """One run: iterate over it for events; `trace` is what is there so far."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        sampling: Sampling,
+        segments: Sequence[Segment],
+        parent: Parent | None = None,
+    ) -> None:
+        self._setup = setup
+        self._sampling = sampling
+        self._parent = parent
+        self._ledger = Ledger(setup.limits, setup.backend.max_context)
+        self._context = Context(setup.backend.tokenizer, setup.dialect, self._ledger)
+        self._context.load(segments)
+        self._ledger.check_prompt()
+        self._slot = setup.kept or (KernelSlot(setup.interpreter) if setup.interpreter else None)
+        self._key = uuid.uuid4().hex
+        self._finish: Finish | None = None
+        self._late = False
+        self._last = Chunk()
+        self._seconds = {"model": 0.0, "tool": 0.0}
+        self._events = self._drive()
+
+    def __aiter__(self) -> AsyncGenerator[Event, None]:
+        return self._events
+
+    async def aclose(self) -> None:
+        """Stops the run; its trace stays, marked "cancelled" unless it had ended."""
+        await self._events.aclose()
+
+    @property
+    def trace(self) -> Trace:
+        capabilities = self._setup.backend.capabilities
+        return Trace(
+            segments=self._context.snapshot(),
+            finish=self._finish or "cancelled",
+            model=capabilities.model,
+            seed=self._sampling.seed,
+            config=self._setup.hash(self._sampling),
+            exact=capabilities.exact,
+            dropped=self._ledger.dropped,
+            seconds={who: round(seconds, 4) for who, seconds in self._seconds.items()},
+            parent=self._parent,
+        )
+
+    async def _drive(self) -> AsyncGenerator[Event, None]:
+        kept = self._setup.kept
+        try:
+            async with kept.turn if kept else nullcontext(), aclosing(self._loop()) as events:
+                async for event in events:
+                    yield event
+        except Exception as error:
+            self._finish = "error"
+            if isinstance(error, StartError):
+                error.trace = self.trace
+            raise
+        finally:
+            await self._setup.backend.release(self._key)
+            if self._slot and not kept:
+                await self._slot.aclose()
+
+    async def _loop(self) -> AsyncGenerator[Event, None]:
+        await self._replay()
+        shown = 0
+        while True:
+            for segment in self._context.segments[shown:]:
+                shown += 1
+                yield segment
+            if self._finish:
+                return
+            async with aclosing(self._generate()) as deltas:
+                async for delta in deltas:
+                    yield delta
+            await self._react(self._last)
+            if self._finish:
+                self._context.flush()
+
+    async def _generate(self) -> AsyncGenerator[Delta, None]:
+        """Lets the model go on until it pauses; why it paused is in `_last`."""
+        context, backend = self._context, self._setup.backend
+        room = self._ledger.room(thinking=context.phase == "thinking")
+        self._last = Chunk(reason="length")
+        if room <= 0:
+            return
+        began = time.monotonic()
+        chunks = backend.generate(
+            context.token_ids, self._sampling, self._stops(), max_tokens=room, key=self._key
+        )
+        async with aclosing(chunks):
+            while True:
+                chunk = await self._next(chunks)
+                context.sample(chunk)
+                if chunk.token_ids:
+                    yield Delta(chunk.text, chunk.token_ids, context.phase)
+                if chunk.reason:
+                    break
+        self._last = chunk
+        self._seconds["model"] += time.monotonic() - began
+
+    async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk:
+        left = self._ledger.seconds_left(thinking=self._context.phase == "thinking")
+        try:
+            return await asyncio.wait_for(anext(chunks), left)
+        except TimeoutError:
+            self._late = True
+            return Chunk(reason="length")
+        except StopAsyncIteration:
+            raise BackendError(
+                "the backend stopped without a reason: its last chunk has none"
+            ) from None
+
+    def _stops(self) -> list[str]:
+        if self._context.phase != "thinking":
+            return []
+        stops = list(self._setup.dialect.end_stops)
+        if self._setup.interpreter:
+            stops.append(FENCE_END)
+        if self._setup.hints:
+            stops += self._setup.hints.triggers
+        return list(dict.fromkeys(stops))
+
+    async def _react(self, last: Chunk) -> None:
+        """Decides what becomes of a withheld match, and what is spliced in its place."""
+        context, dialect = self._context, self._setup.dialect
+        if last.reason == "length":
+            self._limit()
+        elif context.phase == "answer":
+            context.end(last)
+            self._finish = "eos"
+        elif last.stop == FENCE_END:
+            context.accept(last)
+            await self._call()
+        elif last.reason == "stop" and last.stop not in dialect.end_stops:
+            context.accept(last)
+            if last.matched_text.endswith(last.stop):  # not "Wait" inside "Waiting"
+                self._hint("connective", last)
+        elif not last.stop and self._code() is not None:
+            # The model closed a block and ended at once: it wants to see the output.
+            context.drop(last)
+            await self._call()
+        elif self._hint("end", last):
+            pass
+        elif last.stop:
+            context.end_thinking(last)
+        else:
+            context.end(last)
+            self._finish = "eos"
+
+    def _code(self) -> str | None:
+        return self._setup.dialect.call(self._context.thought) if self._slot else None
+
+    async def _call(self) -> None:
+        """Runs the block that was just closed, if one was."""
+        code = self._code()
+        if code is None or self._slot is None:
+            return
+        if self._ledger.calls_left() <= 0:
+            notice = NO_CALLS.format(n=self._setup.limits.max_calls)
+            self._context.splice_notice(self._setup.dialect.show_output(notice), "calls")
+            return
+        began = time.monotonic()
+        result = await self._run_cell(await self._slot.get(), code)
+        self._seconds["tool"] += time.monotonic() - began
+        record = _record(code, result)
+        self._context.splice_output(result.text, record)
+
+    async def _run_cell(self, kernel: Kernel, code: str) -> CellResult:
+        left = self._ledger.seconds_left(thinking=True)
+        try:
+            return await asyncio.wait_for(kernel.run(code), left)
+        except TimeoutError:
+            self._late = True
+            text = "TimeoutError: the time of this whole run is over; the cell was interrupted."
+            return CellResult("timeout", text, max(left or 0.0, 0.0))
+
+    def _hint(self, place: Literal["connective", "end"], last: Chunk) -> bool:
+        """Asks the policy; splices its hint, in place of the withheld match at the end."""
+        context, policy = self._context, self._setup.hints
+        calls_left = self._ledger.calls_left() if self._slot else 0
+        dialect = self._setup.dialect
+        if policy is None or (self._slot and calls_left <= 0):
+            return False
+        if dialect.open_block(context.thought) or dialect.in_latex(context.thought):
+            return False
+        moment = Moment(self.trace, place, last.stop, self._sampling.seed, calls_left)
+        hint = policy.decide(moment)
+        if hint is None:
+            return False
+        record = HintRecord(
+            id=hint.id,
+            category=hint.category,
+            domain=hint.domain,
+            place=place,
+            trigger=last.stop,
+            round=len(moment.trace.hints) + 1,
+        )
+        if place == "connective":
+            return context.splice_hint(hint.text, "connective", record)
+        spliced = context.splice_hint(hint.opening + hint.text, "paragraph", record)
+        if spliced:
+            context.drop(last)
+        return spliced
+
+    def _limit(self) -> None:
+        """At a limit: close an open block, say so, end the thought; or end the run."""
+        context, dialect = self._context, self._setup.dialect
+        if context.phase == "answer":
+            self._finish = "time" if self._late else "length"
+            return
+        kind: Literal["tokens", "context", "time"] = "tokens"
+        if self._late:
+            kind = "time"
+        elif self._ledger.context_left() <= self._ledger.reserve:
+            kind = "context"
+        block = dialect.open_block(context.thought)
+        if block:
+            context.splice_notice("`" * block.ticks + "\n", kind)
+        context.splice_notice(NO_ROOM.format(kind=kind), kind, join="paragraph")
+        context.splice_notice(dialect.closing(), kind, ends_thinking=True)
+
+    async def _replay(self) -> None:
+        """Rebuilds the kernel's state by running the cells that a resumed trace begins with."""
+        if self._slot is None or self._setup.kept:
+            return
+        segments = self._context.segments
+        lost = max(
+            (i for i, s in enumerate(segments) if s.call and not s.call.state_kept), default=-1
+        )
+        for i, segment in enumerate(segments):
+            if i <= lost or segment.call is None:
+                continue
+            result = await (await self._slot.get()).run(segment.call.code)
+            same = (result.status, result.text) == (segment.call.status, segment.call.output)
+            call = segment.call.model_copy(update={"replay": "same" if same else "differs"})
+            segments[i] = segment.model_copy(update={"call": call})
+
+
+def _record(code: str, result: CellResult) -> CallRecord:
+    return CallRecord(
+        code=code,
+        output=result.text,
+        status=result.status,
+        seconds=round(result.seconds, 4),
+        state_kept=result.state_kept,
+        cut=result.cut,
+    )

@@ -1,0 +1,124 @@
+"""ReasoningSession: what others hold in their hands. The loop itself is in run.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+from start_sdk.context import cut_segments
+from start_sdk.dialect import Dialect
+from start_sdk.errors import PromptError
+from start_sdk.limits import Limits
+from start_sdk.protocols import Backend, HintPolicy, Interpreter, Message, Sampling
+from start_sdk.run import KernelSlot, Run, Setup
+from start_sdk.trace import Parent, Segment, Trace
+
+
+class ReasoningSession:
+    """Thinks with a backend, an interpreter and a hint policy.
+
+    Backend and interpreter stay the caller's: who creates a thing closes it. A session may run
+    many prompts, also at once; each run has a kernel of its own, opened at its first call. With
+    `keep_state=True` one kernel serves all runs, one run after another, until `aclose`.
+
+    Args:
+        backend: continues token ids.
+        interpreter: runs the blocks of Python in a thought; without one they stay text.
+        hints: a policy that may put hints into the thought.
+        dialect: how the model writes; detected from its tokenizer by default.
+        limits: what one run may spend.
+        sampling: how tokens are drawn; its seed is the default seed of a run.
+        keep_state: keep one kernel across runs.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        interpreter: Interpreter | None = None,
+        hints: HintPolicy | None = None,
+        dialect: Dialect | None = None,
+        limits: Limits | None = None,
+        sampling: Sampling | None = None,
+        keep_state: bool = False,
+    ) -> None:
+        self._setup = Setup(
+            backend=backend,
+            interpreter=interpreter,
+            hints=hints,
+            dialect=dialect or Dialect.detect(backend.tokenizer),
+            limits=limits or Limits(),
+            kept=KernelSlot(interpreter) if interpreter and keep_state else None,
+        )
+        self._sampling = sampling or Sampling()
+
+    async def run(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Trace:
+        """Thinks about a prompt to the end.
+
+        Raises:
+            PromptError: the prompt is empty or does not fit the model's context.
+            BackendError: the engine failed. The error's `trace` holds what was there.
+            InterpreterError: no kernel could be started. Likewise.
+        """
+        return await self._drain(self.stream(prompt, seed=seed))
+
+    def stream(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Run:
+        """Like `run`, as events: `Delta` as tokens come, then each finished `Segment`.
+
+        The `trace` of what is returned is whole when the events are over, and holds what is
+        there so far at any time before.
+        """
+        messages = [Message(role="user", content=prompt)] if isinstance(prompt, str) else prompt
+        if not any(m["content"].strip() for m in messages):
+            raise PromptError("the prompt is empty")
+        tokenizer = self._setup.backend.tokenizer
+        ids = tuple(tokenizer.render(messages))
+        text = tokenizer.decode(ids)
+        start = Segment(source="prompt", text=text, token_ids=ids, phase="prompt")
+        return Run(self._setup, self._seeded(seed), [start])
+
+    async def resume(self, trace: Trace, at: int, *, seed: int | None = None) -> Trace:
+        """Continues a trace behind its first `at` tokens: a fork, or a further round.
+
+        The kernel's state is rebuilt by running the cells before `at` again; each of their
+        records says whether the output was the same (`CallRecord.replay`). The seed is the
+        trace's own unless another is given.
+
+        Raises:
+            ConfigError: `at` lies outside the trace or inside a spliced segment.
+        """
+        return await self._drain(self.stream_from(trace, at, seed=seed))
+
+    def stream_from(self, trace: Trace, at: int, *, seed: int | None = None) -> Run:
+        """Like `resume`, as events. The segments before `at` come first."""
+        segments = cut_segments(trace, at, self._setup.backend.tokenizer)
+        sampling = self._seeded(trace.seed if seed is None else seed)
+        return Run(self._setup, sampling, segments, Parent(trace_id=trace.id, at=at))
+
+    def _seeded(self, seed: int | None) -> Sampling:
+        return self._sampling.model_copy(update={} if seed is None else {"seed": seed})
+
+    async def aclose(self) -> None:
+        """Closes the kernel that `keep_state` kept. Backend and interpreter stay open."""
+        if self._setup.kept:
+            await self._setup.kept.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    @staticmethod
+    async def _drain(run: Run) -> Trace:
+        async with aclosing(run):
+            async for _ in run:
+                pass
+        return run.trace

@@ -1,0 +1,267 @@
+"""Fakes and checks, for users' tests and for ours: no weights, no kernels, no network.
+
+backend = ScriptedBackend(["It is 4.\\n</think>", "\\nprint(2 + 2)\\n```\\n", "</think>\\n\\n4"])
+session = ReasoningSession(backend, interpreter=FakeInterpreter({"print(2 + 2)": "4"}))
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from start_sdk.backends.matcher import StopMatcher
+from start_sdk.protocols import (
+    Backend,
+    Capabilities,
+    CellResult,
+    Chunk,
+    Interpreter,
+    Message,
+    Sampling,
+    Tokenizer,
+)
+
+EOS = "<|im_end|>"
+_CONTROL = ("<|im_start|>", EOS, "<think>", "</think>")
+_FIRST_CONTROL = 0x110000  # behind the last character of Unicode
+
+
+class CharTokenizer:
+    """One token per character, and four control tokens; a chat template of the ChatML kind."""
+
+    eos_ids = frozenset({_FIRST_CONTROL + _CONTROL.index(EOS)})
+    chat_template = "<|im_start|>assistant\n<think>\n (in Python, not Jinja)"
+
+    def encode(self, text: str, *, control: bool = False) -> list[int]:
+        if not control:
+            return [ord(c) for c in text]
+        ids: list[int] = []
+        for part in re.split(f"({'|'.join(map(re.escape, _CONTROL))})", text):
+            known = part in _CONTROL
+            ids += [_FIRST_CONTROL + _CONTROL.index(part)] if known else [ord(c) for c in part]
+        return ids
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        first = _FIRST_CONTROL
+        return "".join(chr(i) if i < first else _CONTROL[i - first] for i in token_ids)
+
+    def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
+        return lambda token_id: self.decode([token_id])
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}{EOS}\n" for m in messages)
+        return self.encode(f"{turns}<|im_start|>assistant\n<think>\n", control=True)
+
+
+@dataclass
+class _Play:
+    """Where a session stands in its script: the current text, and what it has said of it."""
+
+    texts: list[str]
+    rest: list[int] = field(default_factory=list)
+    expected: list[int] | None = None
+
+
+class ScriptedBackend:
+    """Says what it was told to say.
+
+    Each text is what the "model" says until something is spliced in; then the next one begins
+    (what was left of the old one is forgotten). A pause without a splice goes on where it was. At
+    the end of a text, or of the script, it samples the end-of-sequence token.
+
+    Args:
+        script: the texts, or a function from the prompt's text to them.
+        tokenizer: one token per character by default.
+        max_context: in tokens.
+    """
+
+    def __init__(
+        self,
+        script: Sequence[str] | Callable[[str], Sequence[str]],
+        *,
+        tokenizer: Tokenizer | None = None,
+        max_context: int = 100_000,
+    ) -> None:
+        self._script = script
+        self._plays: dict[str | None, _Play] = {}
+        self.tokenizer: Tokenizer = tokenizer or CharTokenizer()
+        self.max_context = max_context
+        self.capabilities = Capabilities(model="scripted")
+        self.closed = False
+
+    async def generate(
+        self,
+        prefix_ids: Sequence[int],
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        *,
+        max_tokens: int,
+        key: str | None = None,
+    ) -> AsyncGenerator[Chunk, None]:
+        """See `Backend.generate`."""
+        prefix = list(prefix_ids)
+        play = self._play(key, prefix)
+        tokenizer = self.tokenizer
+        matcher = StopMatcher(
+            tokenizer.stream(prefix), tokenizer.decode, stop, logprobs=sampling.logprobs
+        )
+        said: list[int] = []
+        for _ in range(max_tokens):
+            if not play.rest:
+                eos = min(tokenizer.eos_ids)
+                text = tokenizer.decode([eos])
+                play.expected = None
+                end = Chunk(
+                    reason="eos", matched_ids=(eos,), matched_text=text, matched_logprobs=(0.0,)
+                )
+                yield _joined(matcher.flush(), end)
+                return
+            said.append(play.rest.pop(0))
+            play.expected = prefix + said
+            chunk = matcher.push(said[-1])
+            if chunk.token_ids or chunk.reason:
+                yield chunk
+            if chunk.reason:
+                return
+        yield _joined(matcher.flush(), Chunk(reason="length"))
+
+    def _play(self, key: str | None, prefix: list[int]) -> _Play:
+        play = self._plays.get(key)
+        if play is None:
+            texts = (
+                self._script(self.tokenizer.decode(prefix))
+                if callable(self._script)
+                else self._script
+            )
+            play = self._plays[key] = _Play(list(texts))
+        if play.expected != prefix:
+            text = play.texts.pop(0) if play.texts else ""
+            play.rest = self.tokenizer.encode(text, control=True)
+        return play
+
+    async def release(self, key: str) -> None:
+        self._plays.pop(key, None)
+
+    async def reset_cache(self) -> None:
+        self._plays.clear()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def _joined(chunk: Chunk, end: Chunk) -> Chunk:
+    return replace(end, token_ids=chunk.token_ids, text=chunk.text, logprobs=chunk.logprobs)
+
+
+class FakeInterpreter:
+    """Answers cells from a table or a function, and counts its kernels.
+
+    Args:
+        cells: code, stripped -> output or a whole `CellResult`; a function may raise.
+    """
+
+    def __init__(
+        self,
+        cells: Mapping[str, str | CellResult] | Callable[[str], str | CellResult] | None = None,
+    ) -> None:
+        self._cells = cells if cells is not None else {}
+        self.opened = 0
+        self.open_now = 0
+        self.ran: list[str] = []
+
+    def __repr__(self) -> str:
+        return "FakeInterpreter()"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[FakeInterpreter]:
+        self.opened += 1
+        self.open_now += 1
+        try:
+            yield self
+        finally:
+            self.open_now -= 1
+
+    async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
+        self.ran.append(code)
+        name = code.strip()
+        found = self._cells(name) if callable(self._cells) else self._cells.get(name)
+        if found is None:
+            found = CellResult("error", f"KeyError: FakeInterpreter knows no cell {name!r}", 0.0)
+        return found if isinstance(found, CellResult) else CellResult("ok", found, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a conformance report."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+async def check_backend(backend: Backend) -> list[Check]:
+    """Whether a backend keeps the contract of `Backend`, on a few tokens of its own making."""
+    tokenizer = backend.tokenizer
+    prompt = tokenizer.render([{"role": "user", "content": "What is 2 + 2?"}])
+    greedy = Sampling(temperature=0)
+
+    async def take(
+        prefix: Sequence[int], stop: Sequence[str] = (), n: int = 24, sampling: Sampling = greedy
+    ) -> tuple[list[int], str, Chunk]:
+        ids: list[int] = []
+        text = ""
+        last = Chunk()
+        async for last in backend.generate(prefix, sampling, stop, max_tokens=n):
+            ids += last.token_ids
+            text += last.text
+        return ids, text, last
+
+    ids, text, last = await take(prompt)
+    checks = [
+        Check("ends with a reason", last.reason in ("eos", "length"), f"{last.reason}"),
+        Check("returns at most max_tokens", len(ids) + len(last.matched_ids) <= 24, f"{len(ids)}"),
+        Check("text is what the ids spell", tokenizer.decode(ids) == text, repr(text[:40])),
+    ]
+    again, _, _ = await take([*prompt, *ids[:8]], n=max(1, len(ids) - 8))
+    checks.append(Check("continues a prefix exactly", ids[:8] + again == ids))
+    letters = [c for c in text if c.strip()]
+    if letters:
+        stop = letters[len(letters) // 2]
+        head, before, at = await take(prompt, [stop])
+        whole = [*head, *at.matched_ids]
+        checks += [
+            Check("stops inside thinking", at.reason == "stop" and at.stop == stop, repr(stop)),
+            Check("withholds the match", stop not in before and stop in at.matched_text),
+            Check("matched ids continue the rest", whole == ids[: len(whole)]),
+        ]
+    seeded = Sampling(temperature=1.0, top_p=1.0, seed=7)
+    one, two = (await take(prompt, sampling=seeded))[0], (await take(prompt, sampling=seeded))[0]
+    checks.append(Check("the same seed gives the same tokens", one == two))
+    async for _ in (stream := backend.generate(prompt, greedy, max_tokens=1_000)):
+        break
+    await stream.aclose()
+    after, _, _ = await take(prompt)
+    checks.append(Check("works on after a generation was abandoned", after == ids))
+    return checks
+
+
+async def check_interpreter(interpreter: Interpreter) -> list[Check]:
+    """Whether an interpreter keeps the contract of `Interpreter`, for Python."""
+    async with interpreter.open() as kernel, interpreter.open() as other:
+        first = await kernel.run("x = 41")
+        second = await kernel.run("print(x + 1)")
+        foreign = await other.run("x")
+        late = await kernel.run("while True:\n    pass", timeout=1.0)
+        after = await kernel.run("print('on')")
+    return [
+        Check(
+            "a silent cell is ok and empty", (first.status, first.text) == ("ok", ""), first.text
+        ),
+        Check("state is kept between cells", second.text.strip() == "42", second.text),
+        Check("kernels share nothing", foreign.status == "error", foreign.text),
+        Check("an error is told in its last line", "NameError" in foreign.text.splitlines()[-1]),
+        Check("a cell that runs too long ends", late.status in ("timeout", "killed"), late.status),
+        Check("the kernel works on afterwards", after.text.strip() == "on", after.text),
+    ]

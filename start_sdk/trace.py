@@ -1,0 +1,257 @@
+"""The one data model: a trace is a list of segments. Token ids are the truth, text is a view.
+
+What a model sampled is stored as it was sampled and never encoded again. A hint, an output or a
+notice was encoded once, when it was spliced in. Everything else (text, thought, answer, calls,
+usage, loss mask) is derived from the segments, so that it cannot disagree with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from start_sdk.errors import TraceDrift
+
+if TYPE_CHECKING:
+    from start_sdk.protocols import Tokenizer
+
+Source = Literal["prompt", "model", "hint", "tool", "notice"]
+"""Who wrote a segment: a hint comes from a policy, a notice from the session (limits)."""
+
+Phase = Literal["prompt", "thinking", "close", "answer"]
+"""Where a segment stands; "close" is the end-of-thinking tag or the end-of-sequence token."""
+
+Finish = Literal["eos", "length", "time", "cancelled", "error"]
+"""Why a trace ended: by itself, out of tokens, out of time, stopped from outside, or failed."""
+
+Status = Literal["ok", "error", "timeout", "killed", "oom", "died"]
+"""How a cell ended: "timeout" kept the kernel's state; "killed", "oom" and "died" lost it."""
+
+Count = Annotated[int, Field(ge=0)]
+TRAIN_ON: tuple[Source, ...] = ("model", "hint")
+
+
+class Frozen(BaseModel):
+    """A value that is checked when it is made and cannot be changed afterwards."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class HintRecord(Frozen):
+    """Which hint a segment is, and why it stands where it stands."""
+
+    id: str
+    category: str
+    domain: str
+    place: Literal["connective", "end"]
+    trigger: str
+    """The text at which the policy was asked: a connective, an end-of-thinking tag, "" for EOS."""
+    round: int
+    """1 for the first hint of a trace, 2 for the second, and so on."""
+
+
+class CallRecord(Frozen):
+    """The cell behind a tool segment."""
+
+    code: str
+    output: str
+    """What the interpreter returned; the model may have been shown less of it (`cut`)."""
+    status: Status
+    seconds: float
+    state_kept: bool
+    cut: Count = 0
+    """Characters of the output that were left out between its head and its tail."""
+    replay: Literal["same", "differs"] | None = None
+    """Set when a resumed trace ran this cell again to rebuild the kernel's state."""
+
+
+class Segment(Frozen):
+    """A run of tokens from one source."""
+
+    source: Source
+    text: str
+    token_ids: tuple[int, ...]
+    phase: Phase
+    hint: HintRecord | None = None
+    call: CallRecord | None = None
+    notice: Literal["calls", "tokens", "context", "time"] | None = None
+    """For a notice: the limit that was reached."""
+    logprobs: tuple[float, ...] | None = None
+    """For a model segment, on request: natural log of each token's probability."""
+
+
+class Parent(Frozen):
+    """Where a resumed trace was cut from."""
+
+    trace_id: str
+    at: Count
+    """Number of tokens that were kept."""
+
+
+class Usage(Frozen):
+    """Tokens by source, and what was sampled but dropped again in favour of a hint."""
+
+    prompt: Count = 0
+    model: Count = 0
+    hint: Count = 0
+    tool: Count = 0
+    notice: Count = 0
+    dropped: Count = 0
+
+
+class Trace(Frozen):
+    """One run of a session, whole: what stood in the model's context, and who put it there."""
+
+    segments: tuple[Segment, ...]
+    finish: Finish
+    model: str = ""
+    seed: int = 0
+    config: str = ""
+    """Hash of all that shaped the run besides the prompt and the seed."""
+    exact: bool = True
+    """False if the backend returned text only, so that ids are a re-encoding of it."""
+    dropped: Count = 0
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Wall time by who worked: "model" and "tool"."""
+    parent: Parent | None = None
+
+    @property
+    def id(self) -> str:
+        """Hash of the tokens, their sources and the configuration: equal runs have equal ids."""
+        digest = hashlib.blake2b(f"{self.config}|{self.finish}".encode(), digest_size=8)
+        for s in self.segments:
+            digest.update(f"|{s.source}:{','.join(map(str, s.token_ids))}".encode())
+        return digest.hexdigest()
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [i for s in self.segments for i in s.token_ids]
+
+    @property
+    def text(self) -> str:
+        return "".join(s.text for s in self.segments)
+
+    @property
+    def thinking(self) -> str:
+        """The chain of thought with its hints, outputs and notices, without the tags around it.
+
+        Where the prompt does not open the thought the model does (Qwen3): that tag goes, too.
+        """
+        text = "".join(s.text for s in self.segments if s.phase == "thinking")
+        return text.removeprefix("<think>")
+
+    @property
+    def response(self) -> str:
+        """What stands after the thought: the part that a user is shown."""
+        return "".join(s.text for s in self.segments if s.phase == "answer").strip()
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def answer(self) -> str | None:
+        r"""The last `\boxed{...}` of the response, else the response itself.
+
+        Without a response (the model stopped inside its thought) the last box of the thought,
+        else None.
+        """
+        boxed = last_boxed(self.response or self.thinking)
+        return boxed if boxed is not None else (self.response or None)
+
+    @property
+    def calls(self) -> list[CallRecord]:
+        return [s.call for s in self.segments if s.call is not None]
+
+    @property
+    def hints(self) -> list[HintRecord]:
+        return [s.hint for s in self.segments if s.hint is not None]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def usage(self) -> Usage:
+        counts: dict[str, int] = {}
+        for s in self.segments:
+            counts[s.source] = counts.get(s.source, 0) + len(s.token_ids)
+        return Usage(**counts, dropped=self.dropped)
+
+    def loss_mask(self, train_on: Collection[Source] = TRAIN_ON) -> list[int]:
+        """1 for each token that a model should learn to write, 0 for the others; one per token.
+
+        The end-of-sequence token is a model segment, so it carries loss: without it a trained
+        model never learns to stop. Hints carry loss by default: with them masked a model would
+        never learn to open a block by itself (START, arXiv 2503.04625, masks them in one stage
+        by one account; pass `train_on=("model",)` for that).
+        """
+        return [int(s.source in train_on) for s in self.segments for _ in s.token_ids]
+
+
+def last_boxed(text: str) -> str | None:
+    r"""The content of the last complete `\boxed{...}` in a text, braces balanced; None without."""
+    start = len(text)
+    while (start := text.rfind("\\boxed{", 0, start)) >= 0:
+        depth = 0
+        for end in range(start + 6, len(text)):
+            depth += (text[end] == "{") - (text[end] == "}")
+            if depth == 0:
+                return text[start + 7 : end].strip()
+    return None
+
+
+def verify_trace(trace: Trace, tokenizer: Tokenizer, *, mask: Sequence[int] | None = None) -> None:
+    """Replays a trace against its tokenizer and names the first thing that does not fit.
+
+    Text is decoded anew from the ids, what was spliced in is encoded anew, every call's code is
+    looked for in what was written before its output, and the end-of-sequence token may stand at
+    the end alone.
+
+    Args:
+        mask: a loss mask that was stored with the trace, compared with the one derived from it.
+
+    Raises:
+        TraceDrift: with the segment, and what was expected there.
+    """
+    if not trace.segments or [s.source for s in trace.segments].count("prompt") != 1:
+        raise TraceDrift("a trace has one prompt")
+    ids: list[int] = []
+    text = written = ""
+    for i, s in enumerate(trace.segments):
+        where = f"segment {i} ({s.source})"
+        if (s.source == "prompt") != (i == 0):
+            raise TraceDrift(f"{where}: the prompt comes first, and nothing else does")
+        ids += s.token_ids
+        text += s.text
+        decoded = tokenizer.decode(ids)
+        if decoded != text:
+            at = next(
+                (k for k, (a, b) in enumerate(zip(decoded, text, strict=False)) if a != b), -1
+            )
+            raise TraceDrift(
+                f"{where}: its ids spell {decoded[at:][:40]!r}, its text {text[at:][:40]!r}"
+            )
+        _verify_segment(s, where, tokenizer, last=i == len(trace.segments) - 1)
+        if s.call and s.call.code not in written + "\n":
+            raise TraceDrift(f"{where}: its code was not written before it")
+        written = "" if s.source == "tool" else written + s.text
+    if (trace.finish == "eos") != (ids[-1] in tokenizer.eos_ids):
+        raise TraceDrift(f"finish is {trace.finish!r}, but the last token is {ids[-1]}")
+    expected = trace.loss_mask()
+    if mask is not None and list(mask) != expected:
+        at = next((k for k, (a, b) in enumerate(zip(mask, expected, strict=False)) if a != b), -1)
+        raise TraceDrift(
+            f"the loss mask has {len(mask)} tokens of {len(expected)}, and differs at {at}"
+        )
+
+
+def _verify_segment(s: Segment, where: str, tokenizer: Tokenizer, *, last: bool) -> None:
+    if s.source in ("hint", "tool", "notice"):
+        again = tokenizer.encode(s.text, control=s.phase == "close")
+        if again != list(s.token_ids):
+            raise TraceDrift(
+                f"{where}: its text is encoded as {again[:8]}, not {list(s.token_ids[:8])}"
+            )
+    ends = [i for i in s.token_ids if i in tokenizer.eos_ids]
+    if s.source != "prompt" and ends and not (last and s.token_ids == tuple(ends[:1])):
+        raise TraceDrift(f"{where}: an end-of-sequence token stands before the end")
+    if s.logprobs is not None and len(s.logprobs) != len(s.token_ids):
+        raise TraceDrift(f"{where}: {len(s.logprobs)} logprobs for {len(s.token_ids)} tokens")

@@ -1,0 +1,248 @@
+"""The transformers backend on a small model of random weights: exact, cached, cancellable."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from start_sdk import (
+    AfterConnective,
+    BackendError,
+    Chunk,
+    ModelError,
+    PluginError,
+    ReasoningSession,
+    Sampling,
+    open_backend,
+    verify_trace,
+)
+from start_sdk.backends.transformers import TransformersBackend
+from start_sdk.backends.transformers.sampler import draw, uniform
+from start_sdk.testing import FakeInterpreter, check_backend
+
+GREEDY = Sampling(temperature=0)
+
+
+async def take(
+    backend: TransformersBackend,
+    prefix: Sequence[int],
+    n: int,
+    stop: Sequence[str] = (),
+    sampling: Sampling = GREEDY,
+    key: str | None = None,
+) -> tuple[list[int], Chunk]:
+    ids: list[int] = []
+    last = Chunk()
+    async for last in backend.generate(prefix, sampling, stop, max_tokens=n, key=key):
+        ids += last.token_ids
+    return ids, last
+
+
+def prompt(backend: TransformersBackend) -> list[int]:
+    return backend.tokenizer.render([{"role": "user", "content": "What is 12 * 7?"}])
+
+
+async def test_it_keeps_the_contract(random_backend: TransformersBackend) -> None:
+    failed = [c for c in await check_backend(random_backend) if not c.ok]
+    assert failed == []
+
+
+async def test_greedy_tokens_equal_those_of_the_librarys_own_generate(
+    random_backend: TransformersBackend,
+) -> None:
+    start = prompt(random_backend)
+    ids, _ = await take(random_backend, start, 60)
+    model = random_backend._model
+    whole = model.generate(
+        torch.tensor([start]), max_new_tokens=60, do_sample=False, pad_token_id=0
+    )
+    assert ids == whole[0, len(start) :].tolist()[: len(ids)]
+    assert len(ids) >= 40
+
+
+async def test_a_splice_feeds_its_own_tokens_only_and_changes_nothing(
+    random_backend: TransformersBackend,
+) -> None:
+    start = prompt(random_backend)
+    first, last = await take(random_backend, start, 30, key="a")
+    assert last.cached == 0
+    prefix = start + first + random_backend.tokenizer.encode("\n```output\n84\n```\n")
+    kept, last = await take(random_backend, prefix, 30, key="a")
+    assert last.cached == len(start) + len(first) - 1  # the last sampled token was never fed
+    again, last = await take(random_backend, prefix, 30, key="b")
+    assert last.cached == 0 and kept == again
+
+
+async def test_dropped_tokens_are_cropped_off_the_cache(
+    random_backend: TransformersBackend,
+) -> None:
+    start = prompt(random_backend)
+    first, _ = await take(random_backend, start, 30, key="a")
+    prefix = start + first[:12] + random_backend.tokenizer.encode("Wait")
+    kept, last = await take(random_backend, prefix, 30, key="a")
+    assert last.cached == len(start) + 12
+    assert kept == (await take(random_backend, prefix, 30))[0]
+
+
+async def test_a_released_or_crowded_out_session_is_read_again(random_model: Path) -> None:
+    async with TransformersBackend(str(random_model), max_rows=1) as backend:
+        start = prompt(backend)
+        first, _ = await take(backend, start, 10, key="a")
+        await take(backend, start, 2, key="b")
+        assert (await take(backend, start + first, 5, key="a"))[1].cached == 0
+        assert (await take(backend, start + first, 5, key="a"))[1].cached > 0
+        await backend.release("a")
+        assert (await take(backend, start + first, 5, key="a"))[1].cached == 0
+
+
+async def test_the_noise_of_a_token_depends_on_seed_and_position_alone(
+    random_backend: TransformersBackend,
+) -> None:
+    start = prompt(random_backend)
+    hot = Sampling(temperature=1.0, seed=3)
+    whole, _ = await take(random_backend, start, 40, sampling=hot)
+    part, _ = await take(random_backend, start + whole[:17], 23, sampling=hot)
+    assert whole[17:] == part
+    other, _ = await take(random_backend, start, 40, sampling=Sampling(temperature=1.0, seed=4))
+    assert other != whole
+
+
+def test_draws_follow_the_distribution_and_top_p() -> None:
+    logits = torch.log(torch.tensor([0.1, 0.6, 0.3]))
+    counts = [0, 0, 0]
+    for position in range(3000):
+        counts[draw(logits, Sampling(temperature=1, top_p=1, seed=1), position)[0]] += 1
+    assert [round(c / 3000, 1) for c in counts] == [0.1, 0.6, 0.3]
+    nucleus = {draw(logits, Sampling(temperature=1, top_p=0.7, seed=1), p)[0] for p in range(300)}
+    assert nucleus == {1, 2}
+    assert draw(logits, Sampling(temperature=0, logprobs=True), 0)[1] == pytest.approx(
+        -0.5108, abs=1e-4
+    )
+    assert {uniform(1, 1), uniform(1, 2), uniform(2, 1)}.__len__() == 3
+
+
+async def test_log_probabilities_come_with_every_token(random_backend: TransformersBackend) -> None:
+    sampling = Sampling(temperature=0, logprobs=True)
+    session = ReasoningSession(random_backend, sampling=sampling)
+    trace = await session.run("What is 12 * 7?")
+    verify_trace(trace, random_backend.tokenizer)
+    for segment in trace.segments:
+        assert (segment.logprobs is not None) == (segment.source == "model")
+        assert all(p <= 0 for p in segment.logprobs or ())
+
+
+async def test_the_event_loop_never_waits_for_a_forward_pass(
+    random_backend: TransformersBackend,
+) -> None:
+    loop = asyncio.get_running_loop()
+    beats: list[float] = []
+    done = asyncio.Event()
+
+    async def heart() -> None:
+        while not done.is_set():
+            beats.append(loop.time())
+            await asyncio.sleep(0.005)
+
+    heartbeat = asyncio.create_task(heart())
+    start = prompt(random_backend)
+    await asyncio.gather(*(take(random_backend, start * 10, 100) for _ in range(3)))
+    done.set()
+    await heartbeat
+    assert max(b - a for a, b in pairwise(beats)) < 0.1
+
+
+async def test_closing_the_iterator_stops_the_work(random_backend: TransformersBackend) -> None:
+    start = prompt(random_backend)
+    long = random_backend.generate(start, GREEDY, max_tokens=900, key="long")
+    async for _ in long:
+        break
+    await long.aclose()
+    await take(random_backend, start, 1)  # waits for the engine, so the other one has ended
+    assert len(random_backend._rows["long"].token_ids) < len(start) + 200
+
+
+async def test_sessions_with_hints_and_calls_verify_on_a_real_model(
+    random_backend: TransformersBackend,
+) -> None:
+    # Words of random weights close no blocks; a policy that fires at a frequent letter and a
+    # model that is stopped often exercise the splice all the same.
+    hints = AfterConnective(words=("e", "a"), probability=0.5, max_hints=5)
+    session = ReasoningSession(random_backend, interpreter=FakeInterpreter(), hints=hints)
+    traces = [await session.run("What is 12 * 7?", seed=seed) for seed in range(3)]
+    for trace in traces:
+        verify_trace(trace, random_backend.tokenizer)
+    assert any(t.hints for t in traces)
+    assert len({t.id for t in traces}) == 3
+
+
+@pytest.mark.parametrize("model", ["", "no-such-model", "some/where-else"])
+def test_an_unknown_model_is_one_clear_line(model: str) -> None:
+    with pytest.raises(ModelError) as error:
+        open_backend(model)
+    assert "\n" not in str(error.value) and "start-tiny-base" in str(error.value)
+
+
+def test_a_folder_without_a_model_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="config.json"):
+        open_backend(str(tmp_path))
+
+
+def test_a_broken_model_is_said(random_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(random_model, tmp_path / "broken")
+    (folder / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        open_backend(str(folder))
+
+
+def test_a_wrong_number_format_is_said(random_model: Path) -> None:
+    with pytest.raises(ModelError, match="not a number format"):
+        open_backend(str(random_model), dtype="float31")
+
+
+async def test_a_model_without_chat_template_is_said(random_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(random_model, tmp_path / "plain")
+    (folder / "chat_template.jinja").unlink()
+    async with TransformersBackend(str(folder)) as backend:
+        with pytest.raises(ModelError, match="chat template"):
+            await ReasoningSession(backend).run("?")
+
+
+def test_an_unknown_backend_is_said() -> None:
+    with pytest.raises(PluginError, match="installed: transformers"):
+        open_backend("x", "no-such-engine")
+
+
+async def test_a_closed_backend_says_so(random_model: Path) -> None:
+    backend = TransformersBackend(str(random_model))
+    await backend.aclose()
+    await backend.aclose()
+    with pytest.raises(BackendError, match="closed"):
+        await take(backend, [1, 2], 1)
+
+
+async def test_more_tokens_than_the_context_is_an_error_and_not_a_crash(
+    random_backend: TransformersBackend,
+) -> None:
+    with pytest.raises(BackendError, match="do not fit"):
+        await take(random_backend, [1] * 1000, 100)
+    assert (await take(random_backend, prompt(random_backend), 3))[0]
+
+
+async def test_the_generation_configs_end_tokens_count(random_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(random_model, tmp_path / "two-ends")
+    path = folder / "generation_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "eos_token_id": [5, 6]}), encoding="utf-8")
+    async with TransformersBackend(str(folder)) as backend:
+        assert {5, 6} < backend.tokenizer.eos_ids
+
+
+async def test_device_and_number_format_are_said(random_backend: TransformersBackend) -> None:
+    assert random_backend.capabilities.note == "cpu, float32"
