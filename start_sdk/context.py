@@ -93,11 +93,11 @@ class Context:
         )
         return True
 
-    def splice_output(self, text: str, call: CallRecord) -> None:
+    def splice_output(self, call: CallRecord) -> None:
         """Puts a cell's output behind the draft, cut in its middle if there is no room for it."""
         joiner = self._dialect.joiner(self.thought, "line")
         room = self.ledger.splice_room("tool")
-        shown, cut, keep = text, 0, len(text)
+        shown, cut, keep = call.output, 0, len(call.output)
         while True:
             spliced = joiner + self._dialect.show_output(shown)
             ids = self._tokenizer.encode(spliced)
@@ -105,7 +105,7 @@ class Context:
             if surplus <= 0 or keep == 0:
                 break
             keep = max(0, keep - surplus * len(spliced) // len(ids) - 1)
-            shown, cut = shorten(text, keep)
+            shown, cut = shorten(call.output, keep)
         call = call.model_copy(update={"cut": call.cut + cut})
         self._splice(
             Segment(source="tool", text=spliced, token_ids=tuple(ids), phase="thinking", call=call)

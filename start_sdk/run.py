@@ -8,25 +8,24 @@ import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing, nullcontext
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
+from start_sdk.cells import KernelSlot
 from start_sdk.context import Context
 from start_sdk.dialect import FENCE_END, Dialect
 from start_sdk.errors import BackendError, StartError
 from start_sdk.limits import Ledger, Limits
 from start_sdk.protocols import (
     Backend,
-    CellResult,
     Chunk,
     HintPolicy,
     Interpreter,
-    Kernel,
     Moment,
     Sampling,
 )
-from start_sdk.trace import CallRecord, Finish, HintRecord, Parent, Phase, Segment, Trace
+from start_sdk.trace import Finish, HintRecord, Parent, Phase, Segment, Trace
 
 NO_CALLS = "No more code can be run: all {n} calls are used. Go on without code."
 NO_ROOM = "(My {kind} for thinking is used up, so I give my answer now.)\n"
@@ -42,25 +41,6 @@ class Delta:
 
 
 Event = Delta | Segment
-
-
-class KernelSlot:
-    """A kernel that is opened when it is first needed; `turn` lets one run at a time have it."""
-
-    def __init__(self, interpreter: Interpreter) -> None:
-        self.turn = asyncio.Lock()
-        self._interpreter = interpreter
-        self._stack = AsyncExitStack()
-        self._kernel: Kernel | None = None
-
-    async def get(self) -> Kernel:
-        if self._kernel is None:
-            self._kernel = await self._stack.enter_async_context(self._interpreter.open())
-        return self._kernel
-
-    async def aclose(self) -> None:
-        self._kernel = None
-        await self._stack.aclose()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +133,8 @@ class Run:
                 await self._slot.aclose()
 
     async def _loop(self) -> AsyncGenerator[Event, None]:
-        await self._replay()
+        if self._slot and not self._setup.kept:
+            self._context.segments[:] = await self._slot.replay(self._context.segments)
         shown = 0
         while True:
             for segment in self._context.segments[shown:]:
@@ -252,19 +233,11 @@ class Run:
             self._context.splice_notice(self._setup.dialect.show_output(notice), "calls")
             return
         began = time.monotonic()
-        result = await self._run_cell(await self._slot.get(), code)
-        self._seconds["tool"] += time.monotonic() - began
-        record = _record(code, result)
-        self._context.splice_output(result.text, record)
-
-    async def _run_cell(self, kernel: Kernel, code: str) -> CellResult:
         left = self._ledger.seconds_left(thinking=True)
-        try:
-            return await asyncio.wait_for(kernel.run(code), left)
-        except TimeoutError:
-            self._late = True
-            text = "TimeoutError: the time of this whole run is over; the cell was interrupted."
-            return CellResult("timeout", text, max(left or 0.0, 0.0))
+        call = await self._slot.run(code, left)
+        self._late = left is not None and time.monotonic() - began >= left
+        self._seconds["tool"] += time.monotonic() - began
+        self._context.splice_output(call)
 
     def _hint(self, place: Literal["connective", "end"], last: Chunk) -> bool:
         """Asks the policy; splices its hint, in place of the withheld match at the end."""
@@ -310,30 +283,3 @@ class Run:
             context.splice_notice("`" * block.ticks + "\n", kind)
         context.splice_notice(NO_ROOM.format(kind=kind), kind, join="paragraph")
         context.splice_notice(dialect.closing(), kind, ends_thinking=True)
-
-    async def _replay(self) -> None:
-        """Rebuilds the kernel's state by running the cells that a resumed trace begins with."""
-        if self._slot is None or self._setup.kept:
-            return
-        segments = self._context.segments
-        lost = max(
-            (i for i, s in enumerate(segments) if s.call and not s.call.state_kept), default=-1
-        )
-        for i, segment in enumerate(segments):
-            if i <= lost or segment.call is None:
-                continue
-            result = await (await self._slot.get()).run(segment.call.code)
-            same = (result.status, result.text) == (segment.call.status, segment.call.output)
-            call = segment.call.model_copy(update={"replay": "same" if same else "differs"})
-            segments[i] = segment.model_copy(update={"call": call})
-
-
-def _record(code: str, result: CellResult) -> CallRecord:
-    return CallRecord(
-        code=code,
-        output=result.text,
-        status=result.status,
-        seconds=round(result.seconds, 4),
-        state_kept=result.state_kept,
-        cut=result.cut,
-    )

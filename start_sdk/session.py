@@ -7,12 +7,13 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
+from start_sdk.cells import KernelSlot
 from start_sdk.context import cut_segments
 from start_sdk.dialect import Dialect
 from start_sdk.errors import PromptError
 from start_sdk.limits import Limits
 from start_sdk.protocols import Backend, HintPolicy, Interpreter, Message, Sampling
-from start_sdk.run import KernelSlot, Run, Setup
+from start_sdk.run import Run, Setup
 from start_sdk.trace import Parent, Segment, Trace
 
 

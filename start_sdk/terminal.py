@@ -49,7 +49,8 @@ class TerminalView:
         self._console.print()
         answer = trace.answer if trace.answer is not None else "(no answer)"
         used = trace.usage
-        spent = f"{used.model} tokens, {len(trace.hints)} hints, {len(trace.calls)} calls, {trace.finish}"
+        counts = f"{used.model} tokens, {len(trace.hints)} hints, {len(trace.calls)} calls"
+        spent = f"{counts}, {trace.finish}"
         self._console.print(
             Panel(Text(answer, "bold"), title="answer", subtitle=spent, expand=False)
         )

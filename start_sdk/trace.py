@@ -206,6 +206,8 @@ def verify_trace(trace: Trace, tokenizer: Tokenizer, *, mask: Sequence[int] | No
     the end alone.
 
     Args:
+        trace: what a session returned, or a row read back from a file.
+        tokenizer: the one that it was made with.
         mask: a loss mask that was stored with the trace, compared with the one derived from it.
 
     Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ words = st.sampled_from([*STOPS, "Wai", "</thin", "``", "`", "\n", " a", "W", "e
 
 def pieces_of(text: str, cuts: list[int]) -> list[str]:
     marks = sorted({c % (len(text) + 1) for c in cuts} | {0, len(text)})
-    return [text[a:b] for a, b in zip(marks, marks[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(marks)]
 
 
 def feed(pieces: list[str], stops: list[str]) -> list[Chunk]:

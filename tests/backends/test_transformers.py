@@ -190,7 +190,7 @@ def test_an_unknown_model_is_one_clear_line(model: str) -> None:
 
 
 def test_a_folder_without_a_model_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="config.json"):
+    with pytest.raises(ModelError, match="config\\.json"):
         open_backend(str(tmp_path))
 
 

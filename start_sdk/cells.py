@@ -1,0 +1,62 @@
+"""The cells of a run: the kernel that runs them, and running them again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from start_sdk.protocols import CellResult, Interpreter, Kernel
+from start_sdk.trace import CallRecord, Segment
+
+
+class KernelSlot:
+    """A kernel that is opened when it is first needed.
+
+    Attributes:
+        turn: for a kernel that serves several runs: held by the run that uses it.
+    """
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.turn = asyncio.Lock()
+        self._interpreter = interpreter
+        self._stack = AsyncExitStack()
+        self._kernel: Kernel | None = None
+
+    async def run(self, code: str, seconds: float | None = None) -> CallRecord:
+        """Runs a cell; `seconds` are what is left of the run, the kernel's own limit holds too."""
+        if self._kernel is None:
+            self._kernel = await self._stack.enter_async_context(self._interpreter.open())
+        try:
+            result = await asyncio.wait_for(self._kernel.run(code), seconds)
+        except TimeoutError:
+            text = "TimeoutError: the time of this whole run is over; the cell was interrupted."
+            result = CellResult("timeout", text, max(seconds or 0.0, 0.0))
+        return CallRecord(
+            code=code,
+            output=result.text,
+            status=result.status,
+            seconds=round(result.seconds, 4),
+            state_kept=result.state_kept,
+            cut=result.cut,
+        )
+
+    async def replay(self, segments: Sequence[Segment]) -> list[Segment]:
+        """Rebuilds a kernel's state: runs the cells of a trace again, and notes what differs.
+
+        Cells before the last loss of state left nothing behind, so they are passed over.
+        """
+        lost = [i for i, s in enumerate(segments) if s.call and not s.call.state_kept]
+        replayed = list(segments)
+        for i, segment in enumerate(segments):
+            if segment.call is None or (lost and i <= lost[-1]):
+                continue
+            old, new = segment.call, await self.run(segment.call.code)
+            same = (old.status, old.output) == (new.status, new.output)
+            call = old.model_copy(update={"replay": "same" if same else "differs"})
+            replayed[i] = segment.model_copy(update={"call": call})
+        return replayed
+
+    async def aclose(self) -> None:
+        self._kernel = None
+        await self._stack.aclose()
