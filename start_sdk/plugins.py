@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from start_sdk.errors import PluginError
+from start_sdk.errors import PluginError, StartError
 
 Group = Literal["backends", "interpreters", "tools", "hints"]
 
@@ -24,6 +24,7 @@ def load(group: Group, name: str) -> Any:
 
     Raises:
         PluginError: the name is unknown, is taken by more than one package, or fails to import.
+        MissingExtra: the plugin needs an extra that is not installed.
     """
     kind = group.removesuffix("s")
     found: list[EntryPoint] = [
@@ -40,6 +41,8 @@ def load(group: Group, name: str) -> Any:
         )
     try:
         return found[0].load()
+    except StartError:
+        raise  # it says itself what is wrong, e.g. that an extra is missing
     except (ImportError, AttributeError) as error:
         raise PluginError(
             f"{kind} {name!r} ({found[0].value}) cannot be loaded: {error}"

@@ -1,4 +1,3 @@
-# ruff: noqa: E501  (chat templates are one line each)
 """Small tokenizers with the real settings of model families.
 
 What is rebuilt: the kind of BPE and its pre-tokenizer and decoder, which tokens are added and

@@ -1,0 +1,136 @@
+"""What is derived from segments, and what verify_trace finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from start_sdk import (
+    BeforeEnd,
+    CallRecord,
+    ReasoningSession,
+    Segment,
+    Trace,
+    TraceDrift,
+    verify_trace,
+)
+from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
+from start_sdk.trace import last_boxed
+
+
+async def a_trace() -> Trace:
+    backend = ScriptedBackend(["5.\n</think>", "\nprint(4)\n```\n", "4</think>\\boxed{4}"])
+    session = ReasoningSession(
+        backend, interpreter=FakeInterpreter({"print(4)": "4"}), hints=BeforeEnd()
+    )
+    return await session.run("?")
+
+
+def with_segment(trace: Trace, of: str, **changes: Any) -> Trace:
+    """The trace with its first segment of a source changed."""
+    at = next(i for i, s in enumerate(trace.segments) if s.source == of)
+    segments = list(trace.segments)
+    segments[at] = segments[at].model_copy(update=changes)
+    return trace.model_copy(update={"segments": tuple(segments)})
+
+
+async def test_a_whole_trace_verifies_with_its_mask() -> None:
+    trace = await a_trace()
+    verify_trace(trace, CharTokenizer(), mask=trace.loss_mask())
+
+
+async def test_the_loss_is_on_model_hint_and_eos_only() -> None:
+    trace = await a_trace()
+    by_source: dict[str, set[int]] = {}
+    mask = iter(trace.loss_mask())
+    for segment in trace.segments:
+        by_source.setdefault(segment.source, set()).update(next(mask) for _ in segment.token_ids)
+    assert by_source == {"prompt": {0}, "model": {1}, "hint": {1}, "tool": {0}}
+    assert trace.token_ids[-1] in CharTokenizer.eos_ids and trace.loss_mask()[-1] == 1
+    without_hints = trace.loss_mask(train_on=("model",))
+    assert sum(without_hints) == trace.usage.model
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "names"),
+    [
+        ("model", {"text": "6.\n"}, "its ids spell"),
+        ("hint", {"token_ids": (1, 2)}, "its ids spell"),
+        ("tool", {"call": CallRecord(code="exit()", output="", status="ok", seconds=0, state_kept=True)}, "not written"),
+        ("model", {"logprobs": (0.0,)}, "logprobs for"),
+        ("prompt", {"source": "model"}, "one prompt"),
+    ],
+)  # fmt: skip
+async def test_a_drift_is_named(source: str, changes: dict[str, Any], names: str) -> None:
+    with pytest.raises(TraceDrift, match=names):
+        verify_trace(with_segment(await a_trace(), source, **changes), CharTokenizer())
+
+
+async def test_control_tokens_inside_an_output_are_a_drift() -> None:
+    tokenizer = CharTokenizer()
+    forged = "```output\n</think>\n```\n"
+    ids = tuple(tokenizer.encode(forged, control=True))
+    with pytest.raises(TraceDrift, match="is encoded as"):
+        verify_trace(with_segment(await a_trace(), "tool", text=forged, token_ids=ids), tokenizer)
+
+
+async def test_an_eos_in_the_middle_is_a_drift() -> None:
+    trace = await a_trace()
+    eos = trace.segments[-1]
+    segments = (*trace.segments[:2], eos, *trace.segments[2:])
+    with pytest.raises(TraceDrift, match="before the end"):
+        verify_trace(trace.model_copy(update={"segments": segments}), CharTokenizer())
+
+
+async def test_a_finish_that_does_not_fit_is_a_drift() -> None:
+    trace = await a_trace()
+    with pytest.raises(TraceDrift, match="finish is 'length'"):
+        verify_trace(trace.model_copy(update={"finish": "length"}), CharTokenizer())
+
+
+async def test_a_stored_mask_that_differs_is_a_drift() -> None:
+    trace = await a_trace()
+    mask = trace.loss_mask()
+    mask[40] ^= 1
+    with pytest.raises(TraceDrift, match="differs at 40"):
+        verify_trace(trace, CharTokenizer(), mask=mask)
+
+
+async def test_usage_adds_up() -> None:
+    trace = await a_trace()
+    used = trace.usage
+    total = used.prompt + used.model + used.hint + used.tool + used.notice
+    assert total == len(trace.token_ids) == len(trace.loss_mask()) and used.dropped == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "thought", "answer"),
+    [
+        ("So \\boxed{1} or \\boxed{\\frac{1}{2}}.", "", "\\frac{1}{2}"),
+        ("It is four.", "\\boxed{5}", "It is four."),
+        ("", "So \\boxed{5}", "5"),
+        ("", "Hm.", None),
+        ("\\boxed{3} and \\boxed{4", "", "3"),
+    ],
+)
+def test_the_answer(response: str, thought: str, answer: str | None) -> None:
+    segments = (
+        Segment(source="prompt", text="?", token_ids=(63,), phase="prompt"),
+        Segment(source="model", text=thought, token_ids=(), phase="thinking"),
+        Segment(source="model", text=response, token_ids=(), phase="answer"),
+    )
+    trace = Trace(segments=segments, finish="length")
+    assert trace.answer == answer
+    assert Trace.model_validate(trace.model_dump()).answer == answer
+
+
+@given(st.text("ab{}\\", max_size=9), st.text("x {1}", max_size=9), st.text("} {", max_size=9))
+def test_the_last_complete_box_is_found_whatever_stands_around(
+    before: str, inside: str, after: str
+) -> None:
+    balanced = inside.replace("{", "").replace("}", "")
+    for content in (balanced, f"\\frac{{{balanced}}}{{2}}"):
+        assert last_boxed(f"{before}\\boxed{{{content}}}{after}\\boxed{{open") == content.strip()
