@@ -8,7 +8,7 @@ usage, loss mask) is derived from the segments, so that it cannot disagree with 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
@@ -175,7 +175,7 @@ class Trace(Frozen):
             counts[s.source] = counts.get(s.source, 0) + len(s.token_ids)
         return Usage(**counts, dropped=self.dropped)
 
-    def loss_mask(self, train_on: Collection[Source] = TRAIN_ON) -> list[int]:
+    def loss_mask(self, train_on: Sequence[Source] = TRAIN_ON) -> list[int]:
         """1 for each token that a model should learn to write, 0 for the others; one per token.
 
         The end-of-sequence token is a model segment, so it carries loss: without it a trained

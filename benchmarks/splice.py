@@ -1,0 +1,170 @@
+"""What six splices cost: `python -m benchmarks.splice [--repeats 7]`.
+
+One thought with six splices of 12 tokens against one unbroken generation of the same number of
+sampled tokens, through a whole `ReasoningSession`, prompt included; no tool runs, so no tool's time
+is counted. Beside it the way of most peers: the prefix is read again after each splice. All
+variants take turns inside one run, and ratios are taken turn by turn: machines are noisy.
+
+Limit: a ratio of 1.10 at 512, 2,048 and 8,192 tokens of context. At 512 tokens it is the embedded
+model, at the longer ones a model of random weights and about the same size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from start_sdk import Chunk, Hint, Limits, Moment, ReasoningSession, Sampling, Trace, models
+from start_sdk.backends.transformers import TransformersBackend
+
+LIMIT = 1.10
+SPLICES = 6
+SPLICE_TOKENS = 12
+PIECE = 36
+"""Tokens sampled between two splices."""
+SAMPLED = PIECE * (SPLICES + 1)
+CONTEXTS = (512, 2048, 8192)
+RESULT = Path(__file__).parent / "results" / "splice.json"
+
+
+@dataclass
+class Paused:
+    """A backend that pauses every `PIECE` tokens, as a model does at its own blocks."""
+
+    inner: TransformersBackend
+    forget: bool
+    """Read the whole prefix again after each pause."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def generate(
+        self,
+        prefix_ids: Sequence[int],
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        *,
+        max_tokens: int,
+        key: str | None = None,
+    ) -> AsyncGenerator[Chunk, None]:
+        if self.forget:
+            await self.inner.reset_cache()
+        piece = min(PIECE, max_tokens)
+        async for chunk in self.inner.generate(
+            prefix_ids, sampling, stop, max_tokens=piece, key=key
+        ):
+            yield replace(chunk, reason="stop") if chunk.reason and piece < max_tokens else chunk
+
+
+@dataclass(frozen=True)
+class Often:
+    """Speaks at every pause, `SPLICES` times."""
+
+    hint: Hint
+    triggers: tuple[str, ...] = ()
+
+    def decide(self, moment: Moment) -> Hint | None:
+        return self.hint if len(moment.trace.hints) < SPLICES else None
+
+
+async def timed(backend: Any, prompt: str, hints: Often | None) -> tuple[float, Trace]:
+    limits = Limits(max_tokens=SAMPLED, answer_reserve=1)
+    greedy = Sampling(temperature=0)
+    session = ReasoningSession(backend, hints=hints, limits=limits, sampling=greedy)
+    began = time.perf_counter()
+    trace = await session.run(prompt)
+    seconds = time.perf_counter() - began
+    assert trace.usage.model == SAMPLED, f"sampled {trace.usage.model} tokens, not {SAMPLED}"
+    return seconds, trace
+
+
+def sized(backend: TransformersBackend, tokens: int, make: Any) -> str:
+    """The shortest text of a repeated word for which `make` gives at least `tokens` tokens."""
+    count = 1
+    while len(make("so " * count)) < tokens:
+        count += 1
+    return "so " * count
+
+
+async def measure(backend: TransformersBackend, context: int, repeats: int) -> dict[str, Any]:
+    tokenizer = backend.tokenizer
+    tokenizer._eos_ids = frozenset()  # every variant samples the same number of tokens
+    text = sized(backend, SPLICE_TOKENS - 1, tokenizer.encode)
+    often = Often(Hint(id="x", text=text, category="", domain=""))
+    wanted = context - SAMPLED - SPLICES * SPLICE_TOKENS
+    prompt = sized(backend, wanted, lambda t: tokenizer.render([{"role": "user", "content": t}]))
+    variants: dict[str, tuple[Any, Often | None]] = {
+        "unbroken": (backend, None),
+        "spliced": (Paused(backend, forget=False), often),
+        "read again": (Paused(backend, forget=True), often),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for turn in range(repeats + 1):  # the first one warms up
+        for name, (variant, hints) in variants.items():
+            took, trace = await timed(variant, prompt, hints)
+            assert len(trace.hints) == (SPLICES if hints else 0)
+            if turn:
+                seconds[name].append(took)
+    ratios = {
+        name: statistics.median(a / b for a, b in zip(took, seconds["unbroken"], strict=True))
+        for name, took in seconds.items()
+    }
+    return {
+        "context": context,
+        "model": Path(backend.capabilities.model).name,
+        "seconds": {name: round(statistics.median(took), 4) for name, took in seconds.items()},
+        "ratio": {name: round(ratio, 3) for name, ratio in ratios.items()},
+    }
+
+
+def random_model(folder: Path) -> str:
+    """A model of random weights with a long context and the embedded model's tokenizer."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    source = models.folder(models.DEFAULT)
+    config = AutoConfig.from_pretrained(source, max_position_embeddings=16_384)
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    return str(folder)
+
+
+async def main(repeats: int) -> None:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        random = random_model(Path(folder) / "random-weights")
+        for context in CONTEXTS:
+            name = models.DEFAULT if context <= 1024 else random
+            async with TransformersBackend(name) as backend:
+                rows.append(await measure(backend, context, repeats))
+    table = Table(title=f"{SPLICES} splices in {SAMPLED} sampled tokens, against none")
+    for column in ("context", "model", "unbroken s", "spliced s", "ratio", "read again s", "ratio"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        s, r = row["seconds"], row["ratio"]
+        cells = (row["context"], row["model"], s["unbroken"], s["spliced"], r["spliced"])
+        table.add_row(*map(str, (*cells, s["read again"], r["read again"])))
+    console = Console()
+    console.print(table)
+    worst = max(row["ratio"]["spliced"] for row in rows)
+    console.print(f"worst ratio {worst} (limit {LIMIT}): {'kept' if worst <= LIMIT else 'MISSED'}")
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps({"limit": LIMIT, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--repeats", type=int, default=7)
+    asyncio.run(main(parser.parse_args().repeats))

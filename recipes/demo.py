@@ -1,0 +1,72 @@
+"""The coins problem without a hint and with one, side by side: `python -m recipes.demo`.
+
+A real model (the embedded one, a few million numbers that we trained ourselves), a real Jupyter
+kernel, no network. The problem is the paper's own example (START, arXiv 2503.04625); its numbers
+stand in no text that the model was trained on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import groupby
+
+from rich.columns import Columns
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+from start_tools.python import PythonTool
+
+from start_sdk import BeforeEnd, NoHints, ReasoningSession, Sampling, Trace, models, open_backend
+
+QUESTION = (
+    "Coins come in values 6, 10 and 15 cents. What is the largest amount that cannot be made? "
+    "Give the sum of its digits."
+)
+GOLD = "11"
+STYLES = {"model": "", "hint": "bold yellow", "tool": "green", "notice": "magenta"}
+
+
+async def solve() -> tuple[Trace, Trace]:
+    """The traces of both runs, greedy."""
+    backend = open_backend(models.DEFAULT)
+    try:
+        greedy = Sampling(temperature=0)
+        # "plain" acknowledges that cells run as you; here they are a few lines of arithmetic.
+        python = PythonTool(isolation="plain")
+        sessions = [
+            ReasoningSession(backend, interpreter=python, hints=hints, sampling=greedy)
+            for hints in (NoHints(), BeforeEnd())
+        ]
+        without, hinted = await asyncio.gather(*(s.run(QUESTION) for s in sessions))
+    finally:
+        await backend.aclose()
+    return without, hinted
+
+
+def panel(title: str, trace: Trace) -> Panel:
+    """A run, its sources in colours."""
+    body = Text()
+    for source, run in groupby(trace.segments[1:], key=lambda s: s.source):
+        body.append("".join(s.text for s in run), STYLES[source])
+    right = trace.answer == GOLD
+    verdict = f"answer {trace.answer}: {'right' if right else 'wrong'}"
+    return Panel(body, title=title, subtitle=verdict, border_style="green" if right else "red")
+
+
+def main() -> None:
+    console = Console()
+    began = time.monotonic()
+    without, hinted = asyncio.run(solve())
+    console.print(Text(QUESTION, "bold"), "\n")
+    width = max(40, (console.width - 1) // 2)
+    panels = [panel("without a hint", without), panel("with a hint before the end", hinted)]
+    console.print(Columns(panels, width=width, equal=True))
+    seconds = time.monotonic() - began
+    console.print(
+        f"\nHinted answer: {hinted.answer} (the right one is {GOLD}), in {seconds:.1f} s."
+    )
+
+
+if __name__ == "__main__":
+    main()
