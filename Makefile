@@ -23,6 +23,7 @@ check: $(READY)
 	$(BIN)/python .ci/check_wheel.py
 
 bench: $(READY)
+	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.splice
 
 # In an environment of its own: what builds the site is no part of the development environment.

@@ -133,10 +133,11 @@ def random_model(folder: Path) -> str:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    source = models.folder(models.DEFAULT)
+    source = str(models.folder(models.DEFAULT))
     config = AutoConfig.from_pretrained(source, max_position_embeddings=16_384)
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    auto: Any = AutoModelForCausalLM
+    auto.from_config(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(source).save_pretrained(folder)
     return str(folder)
 

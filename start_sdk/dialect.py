@@ -120,7 +120,13 @@ class Dialect(Frozen):
 THINK = Dialect()
 """Thoughts in <think> tags: Qwen3, QwQ-32B, DeepSeek-R1 and its distillations."""
 
-PLAIN = Dialect(name="plain", think=None, answer_markers=("**Final Answer**", "\\boxed"))
+_BOX = "\\boxed"
+# With the formula that opens around it: a hint that takes the box's place must not stand inside.
+_BOXES = (
+    _BOX,
+    *(f"{opener}{gap}{_BOX}" for opener in ("$", "$$", "\\[", "\\(") for gap in ("", " ", "\n")),
+)
+PLAIN = Dialect(name="plain", think=None, answer_markers=("**Final Answer**", *_BOXES))
 """No tags: QwQ-32B-Preview, whose answer opens with a heading or a box; any other chat model."""
 
 

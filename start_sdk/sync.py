@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from typing import TYPE_CHECKING, Any, Self
 
 from start_sdk.protocols import Backend, Message
 from start_sdk.run import Event, Run
 from start_sdk.session import ReasoningSession
 from start_sdk.trace import Trace
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 
 class SyncSession:
@@ -31,6 +32,8 @@ class SyncSession:
         self._session: ReasoningSession
 
     def __enter__(self) -> Self:
+        from anyio.from_thread import start_blocking_portal  # takes 50 ms that few need
+
         self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
         if self._close_backend:
             self._stack.callback(self._portal.call, self._backend.aclose)

@@ -50,10 +50,8 @@ class TerminalView:
         answer = trace.answer if trace.answer is not None else "(no answer)"
         used = trace.usage
         counts = f"{used.model} tokens, {len(trace.hints)} hints, {len(trace.calls)} calls"
-        spent = f"{counts}, {trace.finish}"
-        self._console.print(
-            Panel(Text(answer, "bold"), title="answer", subtitle=spent, expand=False)
-        )
+        self._console.print(Panel(Text(answer, "bold"), title="answer", expand=False))
+        self._console.print(Text(f"{counts}, finish {trace.finish}", "dim"))
 
     def _write(self, text: str, style: str) -> None:
         """Prints text as it grows; a line that may turn out to be a fence waits for its end."""

@@ -153,11 +153,14 @@ class Trace(Frozen):
     def answer(self) -> str | None:
         r"""The last `\boxed{...}` of the response, else the response itself.
 
-        Without a response (the model stopped inside its thought) the last box of the thought,
-        else None.
+        Without a response (the model stopped inside its thought, or thinks without tags) the last
+        box of the thought, else, if it ended by itself, its last paragraph; else None.
         """
         boxed = last_boxed(self.response or self.thinking)
-        return boxed if boxed is not None else (self.response or None)
+        if boxed is not None or self.response:
+            return boxed if boxed is not None else self.response
+        last = self.thinking.strip().rpartition("\n\n")[2]
+        return last or None if self.finish == "eos" else None
 
     @property
     def calls(self) -> list[CallRecord]:

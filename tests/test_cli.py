@@ -95,6 +95,20 @@ def test_ctrl_c_ends_with_130_and_keeps_the_trace(random_model: Path, tmp_path: 
     assert trace.finish == "cancelled" and trace.usage.model > 0
 
 
+def test_a_hub_id_is_loaded_from_the_hubs_cache(random_model: Path, tmp_path: Path) -> None:
+    # The layout in which the hub's library keeps what it downloaded: the same code as online.
+    cached = tmp_path / "models--acme--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0123abc")
+    (cached / "snapshots").mkdir()
+    (cached / "snapshots" / "0123abc").symlink_to(random_model)
+    env = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    args = ["ask", "Hi", "--model", "acme/tiny", "--hints", "none", "--json"]
+    done = subprocess.run([*COMMAND, *args], capture_output=True, text=True, env=env, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert Trace.model_validate_json(done.stdout).model == "acme/tiny"
+
+
 def test_doctor_tells_versions_extras_isolation_devices_and_plugins() -> None:
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0, done.stderr

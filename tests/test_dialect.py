@@ -93,6 +93,7 @@ def test_an_empty_output_is_said() -> None:
 
 
 def test_a_model_without_tags_opens_its_answer_with_a_marker() -> None:
-    assert PLAIN.end_stops == ("**Final Answer**", "\\boxed") and PLAIN.thinks_after("anything")
+    assert PLAIN.thinks_after("anything")
+    assert {"**Final Answer**", "\\boxed", "$\\boxed", "\\[\n\\boxed"} < set(PLAIN.end_stops)
     assert PLAIN.closing() == "**Final Answer**\n\n"
     assert THINK.closing() == "</think>\n\n"

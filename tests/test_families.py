@@ -125,3 +125,18 @@ async def test_a_hinted_run_with_a_call_verifies(name: str) -> None:
     assert trace.answer == "84" and trace.finish == "eos" and trace.dropped >= 1
     assert trace.thinking.lstrip().startswith("It is 85.\n\nWait, maybe using python")
     assert trace.loss_mask()[-1] == 1
+
+
+@pytest.mark.parametrize(
+    "box", ["\\[\n\\boxed{85}\n\\]", "$\\boxed{85}$", "\\boxed{85}", "**Final Answer** 85"]
+)
+async def test_a_hint_takes_the_place_of_a_box_with_its_formula(box: str) -> None:
+    script = [f"So it is {box}", "\n1\n```\n", "Now **Final Answer**\n\n\\boxed{84}"]
+    backend = ScriptedBackend(script, tokenizer=family("qwq-32b-preview"))
+    session = ReasoningSession(backend, interpreter=FakeInterpreter({"1": "1"}), hints=BeforeEnd())
+    trace = await session.run("?")
+    verify_trace(trace, family("qwq-32b-preview"))
+    assert trace.thinking.startswith("So it is\n\nWait, maybe") or trace.thinking.startswith(
+        "So it is \n\nWait, maybe"
+    )
+    assert trace.answer == "84" and trace.response.startswith("**Final Answer**")

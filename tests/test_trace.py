@@ -112,7 +112,8 @@ async def test_usage_adds_up() -> None:
         ("So \\boxed{1} or \\boxed{\\frac{1}{2}}.", "", "\\frac{1}{2}"),
         ("It is four.", "\\boxed{5}", "It is four."),
         ("", "So \\boxed{5}", "5"),
-        ("", "Hm.", None),
+        ("", "Hm.\n\nIt is 7.\n", "It is 7."),
+        ("", "", None),
         ("\\boxed{3} and \\boxed{4", "", "3"),
     ],
 )
@@ -122,7 +123,7 @@ def test_the_answer(response: str, thought: str, answer: str | None) -> None:
         Segment(source="model", text=thought, token_ids=(), phase="thinking"),
         Segment(source="model", text=response, token_ids=(), phase="answer"),
     )
-    trace = Trace(segments=segments, finish="length")
+    trace = Trace(segments=segments, finish="eos")
     assert trace.answer == answer
     assert Trace.model_validate(trace.model_dump()).answer == answer
 

@@ -1,0 +1,370 @@
+"""The pages: every example runs, every command, option, default and name on them is a real one.
+
+How a page is read:
+
+- A `python` block is run; the blocks of a page share a namespace and an empty working folder, and
+  may `await` at the top level. What it prints stands in the `text` block right behind it; without
+  one it prints nothing. There is no way to mark a block as not to be run.
+- A block with a title (`toml title="hints.toml"`) is written to a file of that name first.
+- A `console` block is run: `$ start-sdk ...` with what it prints behind it, `$ echo $?` likewise.
+- A `bash` block is checked: options of start-sdk, targets of make, modules of ours, extras.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import hashlib
+import importlib
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from start_tools.python import PythonTool
+from typer.testing import CliRunner
+
+import start_sdk
+from start_sdk import AfterConnective, BeforeEnd, Limits, Sampling, errors, plugins
+from start_sdk.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LANGUAGES = {"python", "text", "bash", "console", "toml", "json", "markdown"}
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block. Line `line` of its page is the first one of `body`."""
+
+    page: Path
+    line: int
+    info: str
+    body: str
+    adjacent: bool
+    """Nothing but empty lines stands between the block before and this one."""
+
+    @property
+    def language(self) -> str:
+        return self.info.split(" ")[0]
+
+    @property
+    def title(self) -> str | None:
+        match = re.fullmatch(r'\w+ title="([\w./-]+)"', self.info)
+        return match[1] if match else None
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in order; a fence may be longer, to hold others."""
+    found: list[Block] = []
+    fence, info, start, adjacent = "", "", 0, False
+    body: list[str] = []
+    for number, line in enumerate(page.read_text(encoding="utf-8").split("\n"), 1):
+        if not fence:
+            if match := re.match(r" *(`{3,})([^`]*)$", line):
+                fence, info, start, body = match[1], match[2].strip(), number + 1, []
+            elif line.strip():
+                adjacent = False
+        elif line.strip() == fence:
+            text = textwrap.dedent("\n".join(body))
+            found.append(Block(page, start, info, text, adjacent))
+            fence, adjacent = "", True
+        else:
+            body.append(line)
+    assert not fence, f"{page}:{start}: the block is not closed"
+    return found
+
+
+def run_block(block: Block, names: dict[str, Any], runner: asyncio.Runner) -> None:
+    """Runs a block; a traceback names the line of the page."""
+    source = "\n" * (block.line - 1) + block.body
+    allowed = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(source, str(block.page), "exec", allowed, dont_inherit=True)
+    awaitable = eval(code, names)
+    if inspect.iscoroutine(awaitable):
+        runner.run(awaitable)
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip().split("\n")]
+
+
+def having(language: str) -> list[Any]:
+    pages = [p for p in PAGES if any(b.language == language for b in blocks(p))]
+    return [pytest.param(p, id=str(p.relative_to(ROOT))) for p in pages]
+
+
+@pytest.mark.parametrize("page", having("python"))
+def test_examples_run_and_print_what_the_page_says(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    found = blocks(page)
+    with asyncio.Runner() as runner:
+        for block, behind in zip(found, [*found[1:], None], strict=True):
+            write(block, tmp_path)
+            if block.language != "python":
+                continue
+            run_block(block, names, runner)
+            shown = behind and behind.adjacent and behind.language == "text"
+            expected = behind.body if behind and shown else ""
+            printed = capsys.readouterr().out
+            assert lines(printed) == lines(expected), f"{block}: printed\n{printed}"
+
+
+def write(block: Block, folder: Path) -> None:
+    if block.title:
+        path = folder / block.title
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.body + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_block_escapes_the_checks(page: Path) -> None:
+    for block in blocks(page):
+        assert block.language in LANGUAGES, f"{block}: {block.info!r} is none of {LANGUAGES}"
+        assert block.info == block.language or block.title, f"{block}: {block.info!r}"
+        if block.language == "toml":
+            tomllib.loads(block.body)
+
+
+@pytest.mark.parametrize("page", having("console"))
+def test_consoles_show_what_the_commands_print(page: Path) -> None:
+    for block in blocks(page):
+        if block.language != "console":
+            continue
+        status = None
+        for session in re.split(r"^\$ ", block.body, flags=re.MULTILINE)[1:]:
+            command, _, expected = session.partition("\n")
+            if command == "echo $?":
+                assert expected.strip() == str(status), f"{block}: {command}"
+                continue
+            program, *args = shlex.split(command)
+            assert program == "start-sdk", f"{block}: only start-sdk is run here, not {program}"
+            done = CliRunner().invoke(app, args)
+            status = done.exit_code
+            assert lines(done.output) == lines(expected), f"{block}: {command}"
+
+
+def commands(block: Block) -> Iterator[list[str]]:
+    """The simple commands of a shell block, as words."""
+    for line in block.body.replace("\\\n", " ").split("\n"):
+        words = list(shlex.shlex(line, posix=True, punctuation_chars="|&;<>"))
+        command: list[str] = []
+        for word in [*words, ";"]:
+            if set(word) <= set("|&;<>"):
+                if command:
+                    yield command
+                command = []
+            elif command or not re.match(r"[A-Z_]+=", word):
+                command.append(word)
+
+
+def check_start_sdk(args: list[str]) -> None:
+    if args and args != ["--help"]:
+        assert args[0] in COMMANDS, f"there is no command {args[0]!r}"
+        if args[-1] != "--help":
+            COMMANDS[args[0]].make_context(args[0], args[1:])
+
+
+def check_make(args: list[str]) -> None:
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    unknown = [a for a in args if "=" not in a and a not in targets]
+    assert not unknown, f"the Makefile has no target {unknown}"
+
+
+def check_python(args: list[str]) -> None:
+    """`python -m recipes.NAME --option ...`: the module is there and knows the options."""
+    if args[:1] != ["-m"] or args[1].partition(".")[0] not in ("recipes", "benchmarks"):
+        return
+    stem = ROOT.joinpath(*args[1].split("."))
+    path = next((p for p in (stem.with_suffix(".py"), stem / "__main__.py") if p.is_file()), None)
+    assert path, f"there is no module {args[1]}"
+    for option in (a.partition("=")[0] for a in args[2:] if a.startswith("--")):
+        known = option == "--help" or f'"{option}"' in path.read_text(encoding="utf-8")
+        assert known, f"{args[1]} has no option {option}"
+
+
+def check_pip(args: list[str]) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    known = extras["project"]["optional-dependencies"]
+    for found in re.findall(r"(?:start-sdk|\.)\[([\w,-]+)\]", " ".join(args)):
+        assert set(found.split(",")) <= set(known), f"there is no extra {found!r}"
+
+
+CHECKS: dict[str, Callable[[list[str]], None]] = {
+    "start-sdk": check_start_sdk,
+    "make": check_make,
+    "python": check_python,
+    "pip": check_pip,
+}
+
+
+@pytest.mark.parametrize("page", having("bash"))
+def test_shell_commands_name_what_there_is(page: Path) -> None:
+    for block in blocks(page):
+        if block.language != "bash":
+            continue
+        for program, *args in commands(block):
+            check = CHECKS.get(Path(program).name)
+            try:
+                if check:
+                    check(args)
+            except Exception as error:
+                pytest.fail(f"{block}: {program} {shlex.join(args)}: {error}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for block in blocks(page):
+        text = text.replace(block.body, "")
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def table(page: str, heading: str) -> dict[str, str]:
+    """First and second column of the first table below a heading, without its head."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    _, found, below = text.partition(f"\n{heading}\n")
+    assert found, f"{page} has no heading {heading!r}"
+    below = re.split(r"^#", below, maxsplit=1, flags=re.MULTILINE)[0]
+    rows = re.findall(r"^\| *`([^`]+)` *\| *([^|]*?) *\|", below, re.MULTILINE)
+    return {name: value.strip("`") for name, value in rows}
+
+
+def options_of(name: str) -> dict[str, str]:
+    options = [p for p in COMMANDS[name].params if p.param_type_name == "option"]
+    return {p.opts[0]: "" if p.default in (None, False) else str(p.default) for p in options}
+
+
+def fields_of(kind: Any) -> dict[str, str]:
+    """Fields of a dataclass or a pydantic model, with their defaults."""
+    if hasattr(kind, "model_fields"):
+        return {name: shown(field.default) for name, field in kind.model_fields.items()}
+    return {field.name: shown(field.default) for field in fields(kind)}
+
+
+def keywords_of(function: Callable[..., Any]) -> dict[str, str]:
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: shown(p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def shown(default: object) -> str:
+    """A default as a table shows it."""
+    if default is MISSING or default is inspect.Parameter.empty:
+        return ""
+    if isinstance(default, tuple):
+        return ", ".join(map(str, default))
+    return str(default)
+
+
+def transformers_options() -> dict[str, str]:
+    return keywords_of(plugins.load("backends", "transformers"))
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "real"),
+    [
+        ("cli.md", "## start-sdk ask", lambda: options_of("ask")),
+        ("cli.md", "## start-sdk doctor", lambda: options_of("doctor")),
+        ("tutorial.md", "## Limits", lambda: fields_of(Limits)),
+        ("tutorial.md", "## Seeds and sampling", lambda: fields_of(Sampling)),
+        ("tutorial.md", "## What a session takes", lambda: keywords_of(start_sdk.ReasoningSession)),
+        ("hints.md", "### BeforeEnd", lambda: fields_of(BeforeEnd)),
+        ("hints.md", "### AfterConnective", lambda: fields_of(AfterConnective)),
+        ("python-tool.md", "## Settings", lambda: fields_of(PythonTool)),
+        ("backends.md", "## transformers", transformers_options),
+    ],
+)
+def test_tables_of_options_hold_the_real_ones_with_their_defaults(
+    page: str, heading: str, real: Callable[[], dict[str, str]]
+) -> None:
+    assert table(page, heading) == real()
+
+
+def test_every_command_has_a_section() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## start-sdk (\w+)$", text, re.MULTILINE) == list(COMMANDS)
+
+
+def test_the_tutorial_names_every_error() -> None:
+    def below(kind: type[Exception]) -> set[str]:
+        return {kind.__name__}.union(*map(below, kind.__subclasses__()))
+
+    tree = {n for n in below(errors.StartError) if hasattr(errors, n)}
+    assert set(table("tutorial.md", "## Errors")) == tree
+
+
+def test_the_hints_page_names_every_hint() -> None:
+    ids = {hint.id for hint in start_sdk.HintLibrary.load()}
+    assert set(table("hints.md", "## The library")) == ids
+
+
+def test_the_reference_holds_every_public_name() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    paths = re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)
+    for path in paths:
+        module, _, name = path.rpartition(".")
+        assert hasattr(importlib.import_module(module), name), path
+    ours = {p.removeprefix("start_sdk.") for p in paths if p.count(".") == 1}
+    assert ours == set(start_sdk.__all__)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r"^ +- .*?([\w-]+\.md)$", text, re.MULTILINE)
+    assert sorted(named) == sorted(p.name for p in PAGES if p.parent.name == "docs")
+
+
+def test_the_changelog_has_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    first = re.search(r"^## \[([\d.]+)\] - (unreleased|\d{4}-\d\d-\d\d)$", text, re.MULTILINE)
+    assert first and first[1] == start_sdk.__version__
+
+
+def test_contributing_is_short() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n")) <= 150
+
+
+def test_the_license_is_the_whole_apache_2() -> None:
+    # The digest of https://www.apache.org/licenses/LICENSE-2.0.txt, appendix included.
+    digest = hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest()
+    assert digest == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+
+
+def test_the_packages_on_the_plugins_page_install_and_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, site = tmp_path / "source", tmp_path / "site"
+    for block in blocks(ROOT / "docs" / "plugins.md"):
+        write(block, source)
+    projects = sorted(p.parent for p in source.rglob("pyproject.toml"))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
+    options = ["--no-index", "--disable-pip-version-check", "--target", str(site)]
+    subprocess.run([*pip, *options, *map(str, projects)], check=True, timeout=120)
+    monkeypatch.syspath_prepend(str(site))
+    for project in projects:
+        metadata = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+        for group, entries in metadata["project"]["entry-points"].items():
+            for name, target in entries.items():
+                loaded = plugins.load(group.removeprefix("start_sdk."), name)
+                assert f"{loaded.__module__}:{loaded.__name__}" == target

@@ -1,0 +1,101 @@
+"""The main job on real input: the embedded model thinks, a real kernel runs what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from start_tools.python import PythonTool
+
+from start_sdk import (
+    AfterConnective,
+    BeforeEnd,
+    FirstOf,
+    NoHints,
+    ReasoningSession,
+    Sampling,
+    Trace,
+    models,
+    verify_trace,
+)
+from start_sdk.backends.transformers import TransformersBackend
+
+COINS = (
+    "Coins come in values 6, 10 and 15 cents. What is the largest amount that cannot be made? "
+    "Give the sum of its digits."
+)
+GREEDY = Sampling(temperature=0)
+PYTHON = PythonTool(isolation="plain")
+
+
+@pytest.fixture(scope="module")
+async def backend() -> AsyncIterator[TransformersBackend]:
+    async with TransformersBackend(models.DEFAULT) as opened:
+        yield opened
+
+
+class Forgetful:
+    """A backend that reads the whole prefix again each time."""
+
+    def __init__(self, backend: TransformersBackend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    async def generate(
+        self, *args: Any, key: str | None = None, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        async for chunk in self._backend.generate(*args, **kwargs):
+            assert chunk.cached == 0
+            yield chunk
+
+
+async def hinted(backend: Any) -> Trace:
+    session = ReasoningSession(backend, interpreter=PYTHON, hints=BeforeEnd(), sampling=GREEDY)
+    return await session.run(COINS)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_coins_problem_is_solved_with_a_hint(backend: TransformersBackend) -> None:
+    trace = await hinted(backend)
+    verify_trace(trace, backend.tokenizer)
+    assert {"prompt", "model", "hint", "tool"} <= {s.source for s in trace.segments}
+    assert all(s.token_ids for s in trace.segments)
+    assert trace.answer == "11" and trace.calls[0].status == "ok"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_greedy_ids_equal_those_of_a_run_that_reads_everything_again(
+    backend: TransformersBackend,
+) -> None:
+    assert (await hinted(backend)).token_ids == (await hinted(Forgetful(backend))).token_ids
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_sampled_traces_with_hints_and_calls_verify(backend: TransformersBackend) -> None:
+    hints = FirstOf((AfterConnective(probability=0.5), BeforeEnd()))
+    session = ReasoningSession(backend, interpreter=PYTHON, hints=hints)
+    questions = [
+        "Find the product of 34 and 56.",
+        COINS,
+        "How many positive divisors does 60 have?",
+    ]
+    traces = [await session.run(q, seed=seed) for q in questions for seed in range(2)]
+    for trace in traces:
+        verify_trace(trace, backend.tokenizer)
+    assert any(t.calls for t in traces) and any(t.hints for t in traces)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_base_model_does_not_call_by_itself(backend: TransformersBackend) -> None:
+    session = ReasoningSession(backend, interpreter=PYTHON, hints=NoHints(), sampling=GREEDY)
+    assert (await session.run(COINS)).calls == []
+
+
+def test_a_question_outside_of_its_world_is_told_apart() -> None:
+    assert models.outside(models.DEFAULT, COINS) is None
+    why = models.outside(models.DEFAULT, "Who wrote Faust?")
+    assert why is not None and "'wrote'" in why
+    assert models.outside("some/other-model", "Who wrote Faust?") is None

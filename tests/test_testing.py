@@ -1,0 +1,77 @@
+"""What we ship for users' tests: the checks pass what is right and fail what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from start_tools.python import PythonTool
+
+from start_sdk import CellResult, Chunk, Sampling
+from start_sdk.backends.transformers import TransformersBackend
+from start_sdk.testing import FakeInterpreter, check_backend, check_interpreter
+
+
+async def test_our_interpreter_keeps_the_contract() -> None:
+    failed = [c for c in await check_interpreter(PythonTool(isolation="plain")) if not c.ok]
+    assert failed == []
+
+
+async def test_an_interpreter_that_shares_state_fails() -> None:
+    shared: dict[str, Any] = {}
+
+    def run(code: str) -> CellResult:
+        if code.startswith("while"):
+            return CellResult("timeout", "TimeoutError: too long", 1.0)
+        try:
+            value = exec(code, {"print": lambda x: shared.update(out=str(x)), **shared}, shared)
+        except NameError as error:
+            return CellResult("error", f"NameError: {error}", 0.0)
+        return CellResult("ok", shared.pop("out", "") or str(value or ""), 0.0)
+
+    failed = {c.name for c in await check_interpreter(FakeInterpreter(run)) if not c.ok}
+    assert "kernels share nothing" in failed and "state is kept between cells" not in failed
+
+
+class Altered:
+    """A backend with a fault."""
+
+    def __init__(self, inner: TransformersBackend) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def generate(
+        self, prefix_ids: Sequence[int], sampling: Sampling, stop: Sequence[str] = (), **kwargs: Any
+    ) -> AsyncGenerator[Chunk, None]:
+        async for chunk in self._inner.generate(prefix_ids, sampling, stop, **kwargs):
+            yield self.alter(chunk)
+
+    def alter(self, chunk: Chunk) -> Chunk:
+        return chunk
+
+
+class HandsOutTheMatch(Altered):
+    def alter(self, chunk: Chunk) -> Chunk:
+        ids, text = chunk.token_ids + chunk.matched_ids, chunk.text + chunk.matched_text
+        return replace(chunk, token_ids=ids, text=text, matched_ids=(), matched_text="")
+
+
+class GarblesText(Altered):
+    def alter(self, chunk: Chunk) -> Chunk:
+        return replace(chunk, text=chunk.text.upper() + "!")
+
+
+@pytest.mark.parametrize(
+    ("fault", "names"),
+    [(HandsOutTheMatch, "withholds the match"), (GarblesText, "text is what the ids spell")],
+)
+async def test_a_backend_with_a_fault_fails(
+    fault: type[Altered], names: str, random_backend: TransformersBackend
+) -> None:
+    altered: Any = fault(random_backend)
+    failed = [c.name for c in await check_backend(altered) if not c.ok]
+    assert names in failed
