@@ -53,7 +53,7 @@ def main() -> None:
         said = run(command, "ask", "What is 12 times 7?", code=2)
         assert "start-sdk[transformers]" in said and "Traceback" not in said, said
     print(
-        f"{wheel.name}: exposes {', '.join(sorted(EXPECTED))}; installs and runs in a clean environment"
+        f"{wheel.name}: exposes {', '.join(sorted(EXPECTED))} only, and runs where it is clean"
     )
 
 

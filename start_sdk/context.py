@@ -58,13 +58,11 @@ class Context:
         self.ledger.dropped += len(last.matched_ids)
 
     def end_thinking(self, last: Chunk) -> None:
-        """Takes a withheld end of thinking. A marker without tags is part of the answer."""
+        """Ends the thought: with the withheld tag, or, without tags, where a marker begins."""
         self.flush()
         if self._dialect.think:
             self._close(last)
         self.phase = "answer"
-        if not self._dialect.think:
-            self.accept(last)
 
     def end(self, last: Chunk) -> None:
         """Takes the end-of-sequence token, with which the run ends."""

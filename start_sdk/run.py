@@ -145,7 +145,9 @@ class Run:
             async with aclosing(self._generate()) as deltas:
                 async for delta in deltas:
                     yield delta
-            await self._react(self._last)
+            async with aclosing(self._react(self._last)) as deltas:
+                async for delta in deltas:
+                    yield delta
             if self._finish:
                 self._context.flush()
 
@@ -156,7 +158,6 @@ class Run:
         self._last = Chunk(reason="length")
         if room <= 0:
             return
-        began = time.monotonic()
         chunks = backend.generate(
             context.token_ids, self._sampling, self._stops(), max_tokens=room, key=self._key
         )
@@ -169,19 +170,19 @@ class Run:
                 if chunk.reason:
                     break
         self._last = chunk
-        self._seconds["model"] += time.monotonic() - began
 
     async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk:
         left = self._ledger.seconds_left(thinking=self._context.phase == "thinking")
+        began = time.monotonic()
         try:
             return await asyncio.wait_for(anext(chunks), left)
         except TimeoutError:
             self._late = True
             return Chunk(reason="length")
         except StopAsyncIteration:
-            raise BackendError(
-                "the backend stopped without a reason: its last chunk has none"
-            ) from None
+            raise BackendError("the backend's last chunk has no reason") from None
+        finally:
+            self._seconds["model"] += time.monotonic() - began
 
     def _stops(self) -> list[str]:
         if self._context.phase != "thinking":
@@ -193,7 +194,7 @@ class Run:
             stops += self._setup.hints.triggers
         return list(dict.fromkeys(stops))
 
-    async def _react(self, last: Chunk) -> None:
+    async def _react(self, last: Chunk) -> AsyncGenerator[Delta, None]:
         """Decides what becomes of a withheld match, and what is spliced in its place."""
         context, dialect = self._context, self._setup.dialect
         if last.reason == "length":
@@ -202,10 +203,10 @@ class Run:
             context.end(last)
             self._finish = "eos"
         elif last.stop == FENCE_END:
-            context.accept(last)
+            yield self._accept(last)
             await self._call()
         elif last.reason == "stop" and last.stop not in dialect.end_stops:
-            context.accept(last)
+            yield self._accept(last)
             if last.matched_text.endswith(last.stop):  # not "Wait" inside "Waiting"
                 self._hint("connective", last)
         elif not last.stop and self._code() is not None:
@@ -216,9 +217,15 @@ class Run:
             pass
         elif last.stop:
             context.end_thinking(last)
+            if not dialect.think:  # a marker is the beginning of the answer
+                yield self._accept(last)
         else:
             context.end(last)
             self._finish = "eos"
+
+    def _accept(self, last: Chunk) -> Delta:
+        self._context.accept(last)
+        return Delta(last.matched_text, last.matched_ids, self._context.phase)
 
     def _code(self) -> str | None:
         return self._setup.dialect.call(self._context.thought) if self._slot else None

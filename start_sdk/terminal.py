@@ -28,6 +28,7 @@ class TerminalView:
         self._cell: str | None = None
         """Language of the block that is open, None outside of one."""
         self._runs = 0
+        self._skip_break = False
 
     def show(self, event: Event) -> None:
         if isinstance(event, Delta):
@@ -36,6 +37,7 @@ class TerminalView:
             self._write(event.text, "bold yellow")
             if match := _OPENING.search(self._line):
                 self._end_line("bold yellow", match)
+                self._skip_break = True  # the model ends the fence's line before it writes code
         elif event.source == "tool":
             self._output(event)
         elif event.source == "notice" and event.phase != "close":
@@ -55,6 +57,8 @@ class TerminalView:
 
     def _write(self, text: str, style: str) -> None:
         """Prints text as it grows; a line that may turn out to be a fence waits for its end."""
+        if self._skip_break and text:
+            text, self._skip_break = text.removeprefix("\n"), False
         head, *rest = text.split("\n")
         self._grow(head, style)
         for line in rest:
@@ -73,24 +77,21 @@ class TerminalView:
             if _CLOSING.fullmatch(line):
                 self._frame("╰─")
                 self._cell = None
-            elif line or self._printed == 0:
+            else:
                 self._code(line)
         elif opening and opening.start() >= self._printed:
             before = line[self._printed : opening.start()]
             if before or self._printed:
                 self._print(before + "\n", style)
-            self._cell = opening[1].lower()
-            self._frame(
-                f"╭─ In [{self._runs + 1}]" if self._cell.startswith("py") else f"╭─ {self._cell}"
-            )
-            self._line, self._printed = "", -1  # the rest of the fence's own line is no code
-            return
+            self._cell = language = opening[1].lower()
+            name = f"In [{self._runs + 1}]" if language.startswith("py") else language
+            self._frame(f"╭─ {name}")
         else:
             self._print(line[self._printed :] + "\n", style)
         self._line, self._printed = "", 0
 
     def _rest_of_line(self, style: str) -> None:
-        if self._line or self._printed > 0:
+        if self._line:
             self._end_line(style, None)
         if self._cell is not None:
             self._frame("╰─ (not closed)")

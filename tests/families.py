@@ -114,7 +114,8 @@ def raw(name: str) -> Any:
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
         )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=bos, eos_token=eos)
+    make: Any = PreTrainedTokenizerFast
+    fast = make(tokenizer_object=tokenizer, bos_token=bos, eos_token=eos)
     fast.chat_template = template
     return fast
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from families import FAMILIES, THINKING, family, raw
 
@@ -35,12 +37,12 @@ def test_dialect_is_detected_from_template_and_control_tokens(name: str) -> None
 @every_family
 def test_a_splice_decodes_to_tail_plus_text(name: str) -> None:
     tokenizer = family(name)
-    spliced: list[tuple[Join, str]] = [
-        ("line", Dialect.show_output("84\n```\nx")),
-        ("line", Dialect.show_output("")),
-    ]
-    spliced += [("connective", hint.text) for hint in HintLibrary.load()]
-    spliced += [("paragraph", hint.opening + hint.text) for hint in HintLibrary.load()]
+    spliced: list[tuple[Join, str]] = []
+    for output in ("84\n```\nx", ""):
+        spliced.append(("line", Dialect.show_output(output)))
+    for hint in HintLibrary.load():
+        spliced.append(("connective", hint.text))
+        spliced.append(("paragraph", hint.opening + hint.text))
     prompt = tokenizer.render([{"role": "user", "content": "What is 12 * 7?"}])
     for tail in TAILS:
         before = prompt + tokenizer.encode(tail)
@@ -136,7 +138,5 @@ async def test_a_hint_takes_the_place_of_a_box_with_its_formula(box: str) -> Non
     session = ReasoningSession(backend, interpreter=FakeInterpreter({"1": "1"}), hints=BeforeEnd())
     trace = await session.run("?")
     verify_trace(trace, family("qwq-32b-preview"))
-    assert trace.thinking.startswith("So it is\n\nWait, maybe") or trace.thinking.startswith(
-        "So it is \n\nWait, maybe"
-    )
+    assert re.match(r"So it is ?\n\nWait, maybe", trace.thinking)
     assert trace.answer == "84" and trace.response.startswith("**Final Answer**")

@@ -289,8 +289,10 @@ async def test_a_prompt_over_the_context_is_refused() -> None:
 
 
 async def test_stream_gives_deltas_then_their_segment_and_a_trace() -> None:
-    backend = ScriptedBackend(["It is 4.</think>4"])
-    run = ReasoningSession(backend).stream("?")
+    backend = ScriptedBackend(["Wait.\n```python\n1\n```\n", "It is 4.</think>4"])
+    interpreter = FakeInterpreter({"1": "1"})
+    hints = AfterConnective(probability=0)  # pauses, and never speaks
+    run = ReasoningSession(backend, interpreter=interpreter, hints=hints).stream("?")
     pending: list[int] = []
     async for event in run:
         if isinstance(event, Delta):

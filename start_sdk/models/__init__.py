@@ -38,4 +38,4 @@ def outside(name: str, question: str) -> str | None:
     if not unknown:
         return None
     some = ", ".join(repr(w) for w in unknown[:3])
-    return f"{name} is a miniature: {scope['about']} It has never seen {some}."
+    return f"{name} is a miniature that knows {scope['about']}; it has never seen {some}."
