@@ -244,5 +244,15 @@ async def test_the_generation_configs_end_tokens_count(random_model: Path, tmp_p
         assert {5, 6} < backend.tokenizer.eos_ids
 
 
+async def test_a_small_model_computes_on_one_core_and_leaves_the_others_alone(
+    random_model: Path,
+) -> None:
+    before = torch.get_num_threads()
+    async with TransformersBackend(str(random_model)) as backend:
+        assert backend._engine.submit(torch.get_num_threads).result() == 1
+        assert torch.get_num_threads() == before
+        assert await asyncio.to_thread(torch.get_num_threads) == before
+
+
 async def test_device_and_number_format_are_said(random_backend: TransformersBackend) -> None:
     assert random_backend.capabilities.note == "cpu, float32"
