@@ -82,9 +82,12 @@ class TransformersBackend:
         self._max_rows = max_rows
         self._engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="start-engine")
         if self._model.device.type == "cpu" and self._model.num_parameters() < SMALL:
+            # torch keeps one number for all threads, which each takes over at its first use of it:
+            # so take it over, change it, and put it back for the others.
             cores = torch.get_num_threads()
+            self._engine.submit(torch.get_num_threads).result()
             self._engine.submit(torch.set_num_threads, 1).result()
-            torch.set_num_threads(cores)  # else threads of others, started later, had one, too
+            torch.set_num_threads(cores)
 
     @property
     def tokenizer(self) -> HFTokenizer:
