@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Protocol, TypedDict
 from pydantic import Field
 
 from start_sdk.errors import ConfigError
-from start_sdk.trace import Frozen, Status, Trace
+from start_sdk.trace import Frozen, Place, Status, Trace
 
 
 class Message(TypedDict):
@@ -184,7 +184,7 @@ class Hint(Frozen):
     text: str
     category: str
     domain: str
-    places: tuple[Literal["connective", "end"], ...] = ("connective", "end")
+    places: tuple[Place, ...] = ("connective", "end")
     lang: str = "en"
     origin: Literal["paper", "ours"] = "ours"
     opening: str = ""
@@ -217,7 +217,7 @@ class Moment:
 
     trace: Trace
     """Everything so far, without what was withheld at the end of thinking."""
-    place: Literal["connective", "end"]
+    place: Place
     trigger: str
     """The matched text: one of the policy's triggers, an end-of-thinking tag, "" for EOS."""
     seed: int

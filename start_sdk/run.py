@@ -25,7 +25,7 @@ from start_sdk.protocols import (
     Moment,
     Sampling,
 )
-from start_sdk.trace import Finish, HintRecord, Parent, Phase, Segment, Trace
+from start_sdk.trace import Finish, HintRecord, Parent, Phase, Place, Segment, Trace
 
 NO_CALLS = "No more code can be run: all {n} calls are used. Go on without code."
 NO_ROOM = "(My {kind} for thinking is used up, so I give my answer now.)\n"
@@ -246,7 +246,7 @@ class Run:
         self._seconds["tool"] += time.monotonic() - began
         self._context.splice_output(call)
 
-    def _hint(self, place: Literal["connective", "end"], last: Chunk) -> bool:
+    def _hint(self, place: Place, last: Chunk) -> bool:
         """Asks the policy; splices its hint, in place of the withheld match at the end."""
         context, policy = self._context, self._setup.hints
         calls_left = self._ledger.calls_left() if self._slot else 0

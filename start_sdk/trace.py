@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Source = Literal["prompt", "model", "hint", "tool", "notice"]
 """Who wrote a segment: a hint comes from a policy, a notice from the session (limits)."""
 
+Place = Literal["connective", "end"]
+"""Where a hint is put: behind a word such as "Wait", or where the thought would end."""
+
 Phase = Literal["prompt", "thinking", "close", "answer"]
 """Where a segment stands; "close" is the end-of-thinking tag or the end-of-sequence token."""
 
@@ -46,7 +49,7 @@ class HintRecord(Frozen):
     id: str
     category: str
     domain: str
-    place: Literal["connective", "end"]
+    place: Place
     trigger: str
     """The text at which the policy was asked: a connective, an end-of-thinking tag, "" for EOS."""
     round: int

@@ -186,6 +186,7 @@ def test_connectives_follow_the_language() -> None:
         lambda: AfterConnective(max_hints=0),
         lambda: AfterConnective(words=()),
         lambda: AfterConnective(lang="xx"),
+        lambda: AfterConnective(hints=("round-1",)),  # "Wait, Wait, I can"
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make: object) -> None:

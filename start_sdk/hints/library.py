@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from start_sdk.errors import ConfigError
 from start_sdk.protocols import Hint
-from start_sdk.trace import Frozen
+from start_sdk.trace import Frozen, Place
 
 
 class HintLibrary(Frozen):
@@ -42,7 +42,7 @@ class HintLibrary(Frozen):
         raise ConfigError(f"no hint {hint_id!r}; there are {', '.join(h.id for h in self.hints)}")
 
     def select(
-        self, *, domain: str | None = None, lang: str = "en", place: str | None = None
+        self, *, domain: str | None = None, lang: str = "en", place: Place | None = None
     ) -> tuple[Hint, ...]:
         """The hints of a language, narrowed to a domain and a place; maybe none."""
         return tuple(

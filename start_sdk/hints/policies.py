@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from start_sdk.errors import ConfigError
 from start_sdk.hints.library import HintLibrary
 from start_sdk.protocols import Hint, HintPolicy, Moment
+from start_sdk.trace import Place
 
 ROUNDS = ("round-1", "round-2", "round-3")
 
@@ -64,7 +65,7 @@ class BeforeEnd:
         ids = (
             self.hints if self.hints is not None else (("general",) if self.rounds == 1 else ROUNDS)
         )
-        return _look_up(ids, self.library)
+        return _look_up(ids, "end", self.library)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class AfterConnective:
 
     def _texts(self) -> list[Hint]:
         if self.hints is not None:
-            return _look_up(self.hints, self.library)
+            return _look_up(self.hints, "connective", self.library)
         library = self.library or HintLibrary.load()
         found = list(library.select(domain="math", lang=self.lang, place="connective"))
         if not found:
@@ -142,12 +143,14 @@ class FirstOf:
         return next((hint for p in self.policies if (hint := p.decide(moment))), None)
 
 
-def _look_up(ids: Sequence[str], library: HintLibrary | None) -> list[Hint]:
+def _look_up(ids: Sequence[str], place: Place, library: HintLibrary | None) -> list[Hint]:
     library = library or HintLibrary.load()
     found = [library.get(i) for i in ids]
     if not found:
         raise ConfigError("no hints are given")
     for hint in found:
+        if place not in hint.places:
+            raise ConfigError(f"hint {hint.id!r} may stand at {hint.places}, not at {place!r}")
         if hint.fields:
             raise ConfigError(
                 f"hint {hint.id!r} has fields to fill in first: {', '.join(hint.fields)}"
