@@ -28,7 +28,7 @@ from start_sdk.protocols import (
 from start_sdk.trace import Finish, HintRecord, Parent, Phase, Place, Segment, Trace
 
 NO_CALLS = "No more code can be run: all {n} calls are used. Go on without code."
-NO_ROOM = "(My {kind} for thinking is used up, so I give my answer now.)\n"
+NO_ROOM = "(I have no {kind} left for thinking, so I give my answer now.)\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,4 +87,4 @@ async def test_whatever_the_pieces_the_same_is_shown() -> None:
 async def test_a_block_cut_off_by_a_limit_is_shown_closed() -> None:
     limits = Limits(max_tokens=60, answer_reserve=20)
     text = await shown(["```python\n" + "x = 1\n" * 50, "4"], limits=limits)
-    assert re.search(r"│ x.*\n╰─\n", text) and "tokens for thinking is used up" in text
+    assert re.search(r"│ x.*\n╰─\n", text) and "no tokens left for thinking" in text
