@@ -9,8 +9,9 @@ import warnings
 from collections.abc import Callable
 from contextlib import aclosing
 from functools import wraps
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
@@ -18,7 +19,7 @@ from rich.text import Text
 
 from start_sdk import models, plugins
 from start_sdk.backends import open_backend
-from start_sdk.errors import ConfigError, PromptError, StartError
+from start_sdk.errors import ConfigError, PluginError, PromptError, StartError
 from start_sdk.limits import Limits
 from start_sdk.protocols import HintPolicy, Sampling
 from start_sdk.run import Run
@@ -32,7 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Args = ParamSpec("Args")
-T = TypeVar("T")
 
 
 def main() -> None:
@@ -63,6 +63,21 @@ def one_line_errors(command: Callable[Args, None]) -> Callable[Args, None]:
     return wrapped
 
 
+def show_version(wanted: bool) -> None:
+    if wanted:
+        Console().print(version("start-sdk"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say which one.")
+    ] = False,
+) -> None:
+    """What holds for all commands."""
+
+
 @app.command()
 @one_line_errors
 def ask(
@@ -89,8 +104,8 @@ def ask(
     if trace:
         check_writable(trace)
     policy = load_policy(hints, rounds, seed)
-    sampling = settings(lambda: Sampling(temperature=temperature, seed=seed))
-    limits = settings(lambda: Limits(max_calls=max_calls))
+    sampling = Sampling(temperature=temperature, seed=seed)
+    limits = Limits(max_calls=max_calls)
     if why := models.outside(model, question):
         raise PromptError(f"{why} Name a larger model with --model, e.g. --model Qwen/Qwen3-4B.")
     interpreter = plugins.load("interpreters", "python")()
@@ -148,20 +163,12 @@ def load_policy(name: str, rounds: int, seed: int) -> HintPolicy:
     options: dict[str, Any] = {"end": {"rounds": rounds}, "connective": {"seed": seed}}.get(
         name, {}
     )
-    policy: HintPolicy = plugins.load("hints", name)(**options)
-    return policy
-
-
-def settings(make: Callable[[], T]) -> T:
-    """What `make` makes; a value out of range becomes a ConfigError of one line."""
-    from pydantic import ValidationError
-
+    make = plugins.load("hints", name)
     try:
-        return make()
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + "-".join(map(str, first["loc"])).replace("_", "-")
-        raise ConfigError(f"{option}={first['input']}: {first['msg'].lower()}") from error
+        policy: HintPolicy = make(**options)
+    except TypeError as error:
+        raise PluginError(f"hint {name!r} cannot be made without arguments: {error}") from error
+    return policy
 
 
 def quiet_libraries(model: str) -> None:

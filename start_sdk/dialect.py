@@ -10,8 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import model_validator
+
 from start_sdk.protocols import Tokenizer
-from start_sdk.trace import Frozen
+from start_sdk.trace import Settings
 
 FENCE_END = "```\n"
 """The stop text at which a session looks whether a block of code was closed."""
@@ -33,7 +35,7 @@ class Block:
     end: int | None = None
 
 
-class Dialect(Frozen):
+class Dialect(Settings):
     """A model family's way of writing.
 
     Attributes:
@@ -46,6 +48,12 @@ class Dialect(Frozen):
     think: tuple[str, str] | None = ("<think>", "</think>")
     answer_markers: tuple[str, ...] = ()
     languages: tuple[str, ...] = ("python", "python3", "py")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Dialect:
+        if not self.think and not self.answer_markers:
+            raise ValueError("a dialect without tags needs answer_markers: else no thought ends")
+        return self
 
     @staticmethod
     def detect(tokenizer: Tokenizer) -> Dialect:

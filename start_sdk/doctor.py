@@ -20,6 +20,8 @@ _EXTRAS = {
     "openai": ("openai", "tenacity"),
     "train": ("trl", "datasets"),
 }
+_USED = ("transformers",)
+"""Extras that something in this version uses."""
 
 
 def report() -> list[tuple[str, list[Row]]]:
@@ -56,7 +58,10 @@ def _extras() -> list[Row]:
         found = {p: _version(p) for p in packages}
         have = ", ".join(f"{p} {v}" for p, v in found.items() if v)
         missing = not all(found.values())
-        rows.append((extra, f"pip install 'start-sdk[{extra}]'" if missing else have, not missing))
+        advice = (
+            f"pip install 'start-sdk[{extra}]'" if extra in _USED else "nothing here uses it yet"
+        )
+        rows.append((extra, f"not installed: {advice}" if missing else have, not missing))
     return rows
 
 

@@ -9,12 +9,12 @@ from typing import Annotated
 from pydantic import Field
 
 from start_sdk.errors import PromptError
-from start_sdk.trace import Frozen, Segment, Source
+from start_sdk.trace import Segment, Settings, Source
 
 Positive = Annotated[int, Field(gt=0)]
 
 
-class Limits(Frozen):
+class Limits(Settings):
     """What a run may spend.
 
     At a limit the session closes an open block, says what happened, and ends the thought, so

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Protocol, TypedDict
 from pydantic import Field
 
 from start_sdk.errors import ConfigError
-from start_sdk.trace import Frozen, Place, Status, Trace
+from start_sdk.trace import Place, Settings, Status, Trace
 
 
 class Message(TypedDict):
@@ -54,7 +54,7 @@ class Tokenizer(Protocol):
         ...
 
 
-class Sampling(Frozen):
+class Sampling(Settings):
     """How tokens are drawn. The noise of a token depends on (seed, position) alone."""
 
     temperature: Annotated[float, Field(ge=0)] = 0.6
@@ -177,7 +177,7 @@ class Interpreter(Protocol):
 _FIELDS = {"code_template": "[A code template]", "sample_output": "[...]", "testcase": "{testcase}"}
 
 
-class Hint(Frozen):
+class Hint(Settings):
     """A text that a policy puts into a thought."""
 
     id: str

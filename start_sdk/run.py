@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
@@ -27,7 +28,7 @@ from start_sdk.protocols import (
 )
 from start_sdk.trace import Finish, HintRecord, Parent, Phase, Place, Segment, Trace
 
-NO_CALLS = "No more code can be run: all {n} calls are used. Go on without code."
+NO_CALLS = "No more code can be run: the limit of {n} calls is reached. Go on without code."
 NO_ROOM = "(I have no {kind} left for thinking, so I give my answer now.)\n"
 
 
@@ -61,8 +62,9 @@ class Setup:
             "sampling": sampling.model_dump(exclude={"seed"}),
             "limits": self.limits.model_dump(),
             "dialect": self.dialect.model_dump(),
-            "hints": repr(self.hints),
-            "interpreter": repr(self.interpreter),
+            # A repr without one of its own holds an address, which says nothing.
+            "hints": re.sub(r" at 0x\w+", "", repr(self.hints)),
+            "interpreter": re.sub(r" at 0x\w+", "", repr(self.interpreter)),
         }
         return hashlib.blake2b(
             json.dumps(config, sort_keys=True).encode(), digest_size=8
@@ -135,6 +137,7 @@ class Run:
     async def _loop(self) -> AsyncGenerator[Event, None]:
         if self._slot and not self._setup.kept:
             self._context.segments[:] = await self._slot.replay(self._context.segments)
+        await self._call()  # a trace that is resumed right behind a block has a call to make
         shown = 0
         while True:
             for segment in self._context.segments[shown:]:
@@ -206,8 +209,11 @@ class Run:
             yield self._accept(last)
             await self._call()
         elif last.reason == "stop" and last.stop not in dialect.end_stops:
+            before = (context.thought + last.matched_text).rpartition(last.stop)[0][-1:]
             yield self._accept(last)
-            if last.matched_text.endswith(last.stop):  # not "Wait" inside "Waiting"
+            # Not inside a word: neither "Wait" of a token "Waiting" nor "Wait" behind a letter.
+            inside = before.isascii() and before.isalnum()
+            if last.matched_text.endswith(last.stop) and not inside:
                 self._hint("connective", last)
         elif not last.stop and self._code() is not None:
             # The model closed a block and ended at once: it wants to see the output.

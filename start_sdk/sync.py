@@ -57,6 +57,10 @@ class SyncSession:
         """See `ReasoningSession.resume`."""
         return self._portal.call(lambda: self._session.resume(trace, at, seed=seed))
 
+    def stream_from(self, trace: Trace, at: int, *, seed: int | None = None) -> SyncRun:
+        """See `ReasoningSession.stream_from`."""
+        return SyncRun(self._portal, self._session.stream_from(trace, at, seed=seed))
+
     def stream(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> SyncRun:
         """See `ReasoningSession.stream`."""
         return SyncRun(self._portal, self._session.stream(prompt, seed=seed))

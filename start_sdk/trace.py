@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
-from start_sdk.errors import TraceDrift
+from start_sdk.errors import ConfigError, TraceDrift
 
 if TYPE_CHECKING:
     from start_sdk.protocols import Tokenizer
@@ -41,6 +42,23 @@ class Frozen(BaseModel):
     """A value that is checked when it is made and cannot be changed afterwards."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Settings(Frozen):
+    """Values that a caller gives: a wrong or misspelt one is a ConfigError of one line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    if not TYPE_CHECKING:  # checkers see pydantic's own signature
+
+        def __init__(self, **values):
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"])) or type(self).__name__
+                value = "" if first["type"] == "missing" else f"={first['input']!r}"
+                raise ConfigError(f"{where}{value}: {first['msg']}") from error
 
 
 class HintRecord(Frozen):
@@ -121,6 +139,7 @@ class Trace(Frozen):
     """Wall time by who worked: "model" and "tool"."""
     parent: Parent | None = None
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def id(self) -> str:
         """Hash of the tokens, their sources and the configuration: equal runs have equal ids."""
@@ -132,6 +151,11 @@ class Trace(Frozen):
     @property
     def token_ids(self) -> list[int]:
         return [i for s in self.segments for i in s.token_ids]
+
+    @property
+    def starts(self) -> list[int]:
+        """For each segment, how many tokens stand before it: where a trace can be cut."""
+        return list(accumulate((len(s.token_ids) for s in self.segments[:-1]), initial=0))
 
     @property
     def text(self) -> str:

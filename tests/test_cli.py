@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import start_sdk as start_sdk_package
 from start_sdk import Trace
 from start_sdk.cli import app
 
@@ -31,8 +32,8 @@ def start_sdk(*args: str) -> subprocess.CompletedProcess[str]:
         (["ask", "What is 2 times 3?", "--backend", "abacus"], "no backend is named 'abacus'; installed: transformers"),
         (["ask", "What is 2 times 3?", "--rounds", "0"], "rounds=0"),
         (["ask", "What is 2 times 3?", "--hints", "none", "--rounds", "2"], "--rounds goes with --hints end"),
-        (["ask", "What is 2 times 3?", "--temperature", "-1"], "--temperature=-1.0"),
-        (["ask", "What is 2 times 3?", "--max-calls", "-1"], "--max-calls=-1"),
+        (["ask", "What is 2 times 3?", "--temperature", "-1"], "temperature=-1.0"),
+        (["ask", "What is 2 times 3?", "--max-calls", "-1"], "max_calls=-1"),
         (["ask", "What is 2 times 3?", "--trace", "/no/such/folder/t.json"], "cannot write '/no/such/folder/t.json'"),
         (["ask", "What is 2 times 3?", "--trace", "/"], "cannot write '/'"),
         (["ask", "What is 2 times 3?", "--model", "no/such-model"], "no model 'no/such-model'"),
@@ -107,6 +108,11 @@ def test_a_hub_id_is_loaded_from_the_hubs_cache(random_model: Path, tmp_path: Pa
     done = subprocess.run([*COMMAND, *args], capture_output=True, text=True, env=env, timeout=120)
     assert done.returncode == 0, done.stderr
     assert Trace.model_validate_json(done.stdout).model == "acme/tiny"
+
+
+def test_the_version_is_told() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"{start_sdk_package.__version__}\n")
 
 
 def test_doctor_tells_versions_extras_isolation_devices_and_plugins() -> None:

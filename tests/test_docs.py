@@ -253,7 +253,10 @@ def table(page: str, heading: str) -> dict[str, str]:
 
 def options_of(name: str) -> dict[str, str]:
     options = [p for p in COMMANDS[name].params if p.param_type_name == "option"]
-    return {p.opts[0]: "" if p.default is None or p.default is False else str(p.default) for p in options}
+    return {
+        p.opts[0]: "" if p.default is None or p.default is False else str(p.default)
+        for p in options
+    }
 
 
 def fields_of(kind: Any) -> dict[str, str]:

@@ -97,8 +97,9 @@ def test_a_hint_with_fields_cannot_be_given_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[[hint]]\nid = 'a'\n", "hints.0."),
+        ("[[hint]]\nid = 'a'\n", "text: Field required"),
         ("not toml", "cannot be read"),
+        ("[hint]\nid = 'a'\n", "written as [[hint]]"),
         ("[[hint]]\nid='a'\ntext='t'\ncategory='c'\ndomain='d'\n" * 2, "an id twice: a"),
         ("[[hint]]\nid='a'\ntext='t'\ncategory='c'\ndomain='d'\nplaces=['roof']\n", "places"),
     ],

@@ -18,6 +18,7 @@ from start_sdk import (
     Chunk,
     ConfigError,
     Delta,
+    Dialect,
     FirstOf,
     Limits,
     PromptError,
@@ -193,7 +194,7 @@ async def test_at_the_seventh_block_a_notice_takes_the_place_of_the_output() -> 
     trace = await think([block] * 7 + ["4</think>4"], {"1": "1"}, hints=BeforeEnd())
     assert len(trace.calls) == 6
     (notice,) = [s for s in trace.segments if s.source == "notice"]
-    assert notice.notice == "calls" and "all 6 calls are used" in notice.text
+    assert notice.notice == "calls" and "the limit of 6 calls is reached" in notice.text
     assert trace.hints == [] and trace.answer == "4"  # a hint would open a block that cannot run
 
 
@@ -387,3 +388,41 @@ async def test_a_trace_survives_json() -> None:
         ["5\n</think>", "\n1\n```\n", "4\n</think>4"], {"1": "1"}, hints=BeforeEnd()
     )
     assert Trace.model_validate_json(trace.model_dump_json()) == trace
+
+
+async def test_a_trace_that_was_cut_right_behind_a_block_runs_it_when_resumed() -> None:
+    first = await think(["```python\n1\n```\n", "ok</think>4"], {"1": "one"})
+    at = first.starts[[s.source for s in first.segments].index("tool")]
+    interpreter = FakeInterpreter({"1": "two"})
+    session = ReasoningSession(ScriptedBackend(["so</think>5"]), interpreter=interpreter)
+    second = await session.resume(first, at)
+    verify_trace(second, CharTokenizer())
+    assert [c.output for c in second.calls] == ["two"] and second.answer == "5"
+
+
+def test_a_misspelt_or_wrong_setting_is_refused() -> None:
+    for make in (
+        lambda: Limits(max_tokns=3),  # type: ignore[call-arg]
+        lambda: Sampling(temprature=0),  # type: ignore[call-arg]
+        lambda: Limits(max_calls=-1),
+        lambda: Dialect(think=None),
+    ):
+        with pytest.raises(ConfigError) as error:
+            make()
+        assert "\n" not in str(error.value)
+
+
+async def test_a_connective_behind_a_letter_is_passed_over() -> None:
+    trace = await think(["noWait. So 4.</think>4"], {}, hints=AfterConnective())
+    assert trace.hints == []
+
+
+async def test_settings_without_a_repr_do_not_change_the_config() -> None:
+    class Mine:
+        triggers = ()
+
+        def decide(self, moment: object) -> None:
+            return None
+
+    a, b = [await think(["4</think>4"], hints=Mine()) for _ in range(2)]
+    assert a.config == b.config

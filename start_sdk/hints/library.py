@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from start_sdk.errors import ConfigError
 from start_sdk.protocols import Hint
-from start_sdk.trace import Frozen, Place
+from start_sdk.trace import Place, Settings
 
 
-class HintLibrary(Frozen):
+class HintLibrary(Settings):
     """Hints by id, and the words of each language at which they may stand.
 
     Attributes:
@@ -67,20 +65,14 @@ def _read(path: Path) -> HintLibrary:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the hint library {str(path)!r} cannot be read: {error}") from error
-    openings = data.get("openings", {})
-    rows = [
-        {"opening": openings.get(row.get("lang", "en"), ""), **row} for row in data.get("hint", [])
-    ]
+    rows, openings = data.get("hint", []), data.get("openings", {})
+    if not isinstance(rows, list):
+        raise ConfigError(f"the hint library {str(path)!r}: hints are written as [[hint]]")
     try:
-        library = HintLibrary.model_validate(
-            {"hints": rows, "connectives": data.get("connectives", {})}
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigError(
-            f"the hint library {str(path)!r} is wrong at {where}: {first['msg']}"
-        ) from error
+        hints = [Hint(**{"opening": openings.get(r.get("lang", "en"), ""), **r}) for r in rows]
+        library = HintLibrary(hints=tuple(hints), connectives=data.get("connectives", {}))
+    except ConfigError as error:
+        raise ConfigError(f"the hint library {str(path)!r}: {error}") from error
     ids = [h.id for h in library.hints]
     doubled = sorted({i for i in ids if ids.count(i) > 1})
     if doubled:
