@@ -25,7 +25,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from start_sdk import Chunk, Hint, Limits, Moment, ReasoningSession, Sampling, Trace, models
+from start_sdk import (
+    BeforeEnd,
+    Chunk,
+    Dialect,
+    Hint,
+    HintLibrary,
+    Limits,
+    ReasoningSession,
+    Sampling,
+    Trace,
+    models,
+)
 from start_sdk.backends.transformers import TransformersBackend
 
 LIMIT = 1.10
@@ -35,12 +46,14 @@ PIECE = 36
 """Tokens sampled between two splices."""
 SAMPLED = PIECE * (SPLICES + 1)
 CONTEXTS = (512, 2048, 8192)
+ENDLESS = Dialect(name="endless", think=None, answer_markers=("<never written>",))
+"""A thought that the model cannot end: every variant samples the same number of tokens."""
 RESULT = Path(__file__).parent / "results" / "splice.json"
 
 
 @dataclass
 class Paused:
-    """A backend that pauses every `PIECE` tokens, as a model does at its own blocks."""
+    """A backend that wants to end every `PIECE` tokens, so that a policy can go on with a hint."""
 
     inner: TransformersBackend
     forget: bool
@@ -64,24 +77,15 @@ class Paused:
         async for chunk in self.inner.generate(
             prefix_ids, sampling, stop, max_tokens=piece, key=key
         ):
-            yield replace(chunk, reason="stop") if chunk.reason and piece < max_tokens else chunk
+            yield replace(chunk, reason="eos") if chunk.reason and piece < max_tokens else chunk
 
 
-@dataclass(frozen=True)
-class Often:
-    """Speaks at every pause, `SPLICES` times."""
-
-    hint: Hint
-    triggers: tuple[str, ...] = ()
-
-    def decide(self, moment: Moment) -> Hint | None:
-        return self.hint if len(moment.trace.hints) < SPLICES else None
-
-
-async def timed(backend: Any, prompt: str, hints: Often | None) -> tuple[float, Trace]:
+async def timed(backend: Any, prompt: str, hints: BeforeEnd | None) -> tuple[float, Trace]:
     limits = Limits(max_tokens=SAMPLED, answer_reserve=1)
     greedy = Sampling(temperature=0)
-    session = ReasoningSession(backend, hints=hints, limits=limits, sampling=greedy)
+    session = ReasoningSession(
+        backend, hints=hints, limits=limits, sampling=greedy, dialect=ENDLESS
+    )
     began = time.perf_counter()
     trace = await session.run(prompt)
     seconds = time.perf_counter() - began
@@ -99,12 +103,13 @@ def sized(backend: TransformersBackend, tokens: int, make: Any) -> str:
 
 async def measure(backend: TransformersBackend, context: int, repeats: int) -> dict[str, Any]:
     tokenizer = backend.tokenizer
-    tokenizer._eos_ids = frozenset()  # every variant samples the same number of tokens
+    tokenizer._eos_ids = frozenset()
     text = sized(backend, SPLICE_TOKENS - 1, tokenizer.encode)
-    often = Often(Hint(id="x", text=text, category="", domain=""))
+    library = HintLibrary(hints=(Hint(id="x", text=text, category="", domain=""),), connectives={})
+    often = BeforeEnd(rounds=SPLICES, hints=("x",), library=library)
     wanted = context - SAMPLED - SPLICES * SPLICE_TOKENS
     prompt = sized(backend, wanted, lambda t: tokenizer.render([{"role": "user", "content": t}]))
-    variants: dict[str, tuple[Any, Often | None]] = {
+    variants: dict[str, tuple[Any, BeforeEnd | None]] = {
         "unbroken": (backend, None),
         "spliced": (Paused(backend, forget=False), often),
         "read again": (Paused(backend, forget=True), often),

@@ -1,6 +1,6 @@
 """The coins problem without a hint and with one, side by side: `python -m recipes.demo`.
 
-A real model (the embedded one, a few million numbers that we trained ourselves), a real Jupyter
+A real model (the embedded one, about a million parameters, trained from scratch), a real Jupyter
 kernel, no network. The problem is the paper's own example (START, arXiv 2503.04625); its numbers
 stand in no text that the model was trained on.
 """
@@ -11,9 +11,9 @@ import asyncio
 import time
 from itertools import groupby
 
-from rich.columns import Columns
 from rich.console import Console
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 from start_tools.python import PythonTool
 
@@ -59,9 +59,11 @@ def main() -> None:
     began = time.monotonic()
     without, hinted = asyncio.run(solve())
     console.print(Text(QUESTION, "bold"), "\n")
-    width = max(40, (console.width - 1) // 2)
-    panels = [panel("without a hint", without), panel("with a hint before the end", hinted)]
-    console.print(Columns(panels, width=width, equal=True))
+    sides = Table.grid(expand=True)
+    sides.add_column(ratio=1)
+    sides.add_column(ratio=1)
+    sides.add_row(panel("without a hint", without), panel("with a hint before the end", hinted))
+    console.print(sides)
     seconds = time.monotonic() - began
     console.print(
         f"\nHinted answer: {hinted.answer} (the right one is {GOLD}), in {seconds:.1f} s."

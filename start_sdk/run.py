@@ -209,11 +209,11 @@ class Run:
             yield self._accept(last)
             await self._call()
         elif last.reason == "stop" and last.stop not in dialect.end_stops:
-            before = (context.thought + last.matched_text).rpartition(last.stop)[0][-1:]
             yield self._accept(last)
             # Not inside a word: neither "Wait" of a token "Waiting" nor "Wait" behind a letter.
+            before = context.thought.removesuffix(last.stop)[-1:]
             inside = before.isascii() and before.isalnum()
-            if last.matched_text.endswith(last.stop) and not inside:
+            if context.thought.endswith(last.stop) and not inside:
                 self._hint("connective", last)
         elif not last.stop and self._code() is not None:
             # The model closed a block and ended at once: it wants to see the output.

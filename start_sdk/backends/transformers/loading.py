@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from start_sdk import models
 from start_sdk.backends.tokenizer import HFTokenizer
@@ -28,14 +31,28 @@ def load(model: str, device: str | None, dtype: str | None) -> tuple[Any, HFToke
     source = str(path) if path.is_dir() else model
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(dtype, device))
+        with _without_bars() if models.folder(model) else nullcontext():
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(dtype, device))
         loaded = loaded.to(device).eval()
     except Exception as error:  # a boundary: broken files raise anything, from several libraries
         raise ModelError(_explain(model, path.is_dir(), error)) from error
     if dtype is None and device == "cpu" and _fits_in_float32(loaded):
         loaded = loaded.float()
     return loaded, HFTokenizer(tokenizer, _eos_ids(loaded))
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bars: an embedded model is there at once."""
+    bars: Any = logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def _dtype(dtype: str | None, device: str) -> Any:
