@@ -1,0 +1,143 @@
+"""Turns a fresh Python process into one ipykernel.
+
+The process is started by start_tools/python/process.py, which writes one line of JSON to its
+standard input. It becomes the ipykernel that everybody uses, speaking Jupyter's protocol, except
+for what a model and its host need:
+
+- no port and no connection file: all sockets lie in one private folder;
+- the whole process group is gone when the host is, however the host ended;
+- errors are short and name no paths (shell.py);
+- no message is large, and output goes to the cell that it belongs to (streams.py).
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# (ipykernel is annotated in parts.)
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import json
+import logging
+import os
+import resource
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import zmq
+from ipykernel import kernelapp
+from ipykernel.iostream import IOPubThread
+from jupyter_client.session import Session
+from traitlets.config import Config
+from zmq.eventloop.zmqstream import ZMQStream
+
+from start_tools.inside.shell import Kernel, tell_without_paths
+from start_tools.inside.streams import Descriptors, keep_parents, packer
+
+
+def end_with_host(stdin: int) -> None:
+    """Has Linux kill this process group when the other end of the pipe `stdin` is closed.
+
+    A signal that the system sends needs no thread and no interpreter lock: it also ends code in C
+    that never comes back. The pipe is then moved away from where cells would look for input.
+    """
+    pipe = os.dup(stdin)
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([pipe], [], [], 0)[0]:
+        sys.exit("the host is gone")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), stdin)
+
+
+class PrivateIOPub(IOPubThread):
+    """Output of forked children comes in over a socket of the folder, not over a TCP port."""
+
+    address = ""
+
+    def _setup_pipe_in(self) -> None:
+        self._pipe_uuid = os.urandom(16)
+        pub: Any = self.socket
+        socket = pub.context.socket(zmq.PULL)
+        socket.linger = 0
+        socket.bind(self.address)
+        self._pipe_in = ZMQStream(socket, self.io_loop)
+        self._pipe_in.on_recv(self._handle_pipe_msg)
+
+    def _setup_pipe_out(self) -> tuple[zmq.Context[Any], zmq.Socket[Any]]:
+        context = zmq.Context()
+        socket = context.socket(zmq.PUSH)
+        socket.linger = 3000
+        socket.connect(self.address)
+        return context, socket
+
+
+class App(kernelapp.IPKernelApp):
+    """Puts an ipykernel together without files, ports, or a user's configuration."""
+
+    def load_config_file(self, *args: object, **kwargs: object) -> None: ...
+    def init_connection_file(self) -> None: ...
+    def write_connection_file(self, **kwargs: object) -> None: ...
+    def init_heartbeat(self) -> None: ...
+
+    def _try_bind_socket(self, s: zmq.Socket[Any], port: int) -> int:
+        if s.type == zmq.XPUB:
+            # Wait for a slow host rather than drop its messages in silence.
+            s.setsockopt(zmq.XPUB_NODROP, 1)
+        return int(super()._try_bind_socket(s, port))
+
+    def init_io(self) -> None:
+        """Both streams go into one buffer, so that their order is kept."""
+        super().init_io()
+        sys.stderr = sys.stdout
+
+
+def make_app(connection: Any, limit: int) -> App:
+    """An application that listens where `connection` says, a dict as in a connection file."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    config.InteractiveShell.cache_size = 0  # or `Out` keeps every result for ever
+    config.Completer.use_jedi = False
+    app = App.instance(
+        config=config,
+        log_level=logging.CRITICAL,  # it would appear in a cell
+        capture_fd_output=False,
+        kernel_class=Kernel,
+        default_extensions=[],
+        # A second net under `end_with_host`, should a fork of the host hold the pipe open.
+        parent_handle=os.getppid(),
+    )
+    app.session = Session(parent=app, pack=packer(limit))
+    app.load_connection_info(connection)
+    PrivateIOPub.address = f"ipc://{app.ip}-forks"
+    kernelapp.IOPubThread = PrivateIOPub  # type: ignore[attr-defined]
+    return app
+
+
+def main() -> None:
+    """Never returns: the kernel ends with a signal."""
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
+        options = json.loads(pipe.readline())
+    end_with_host(sys.stdin.fileno())
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):
+        # When memory runs out, the kernel goes before the host.
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
+    for name in options["preload"]:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    app = make_app(options["connection"], options["limit"])
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    app.initialize([])  # 50 ms quicker without a debugger
+    del sys.modules["debugpy"]
+    sys.path.insert(0, "")  # a cell can import what another one wrote
+    Descriptors(sys.stdout)  # before threads are given parents: this one works for every cell
+    shell: Any = app.shell
+    keep_parents(shell)
+    tell_without_paths()
+    sys.setswitchinterval(1e-4)  # output passes through three threads; shortens a round trip
+    app.start()

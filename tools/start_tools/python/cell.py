@@ -1,0 +1,70 @@
+"""What comes back from the kernel for one cell."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from start_tools.python.output import Output
+
+IDLE_GRACE = 5.0
+"""Seconds that the end of a cell may come after its reply; it takes milliseconds."""
+REPLY_GRACE = 1.0
+"""Seconds that the reply may come after the end of a cell."""
+MAX_OUTPUT = 20_000_000
+"""Characters after which a cell has written too much."""
+
+
+class Cell:
+    """A request that is under way, and what has come back for it."""
+
+    def __init__(self, output: Output) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.output = output
+        self.id = ""
+        self.done: asyncio.Future[None] = self._loop.create_future()
+        self.flooded: asyncio.Future[None] = self._loop.create_future()
+        """Done when more than MAX_OUTPUT characters have come."""
+        self.failed = False
+        self.error: object = None
+        """The last line of the traceback of what the cell raised."""
+        self.interrupted = False
+        """What it raised is what an interrupt raises."""
+        self.idle = self._replied = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def take(self, kind: str, content: dict[str, Any]) -> None:
+        """Takes a message that belongs to this cell."""
+        match kind:
+            case "stream":
+                self.output.add(content["text"])
+            case "execute_result" | "display_data":
+                self.output.add_block(content["data"].get("text/plain", ""))
+            case "error":
+                *frames, last = content["traceback"]
+                for frame in frames:
+                    self.output.add_block(frame)
+                self.error = last
+                self.interrupted = content["ename"] in ("KeyboardInterrupt", "CancelledError")
+            case "execute_reply":
+                self._replied = True
+                self.failed = content["status"] != "ok"
+                self._ended(IDLE_GRACE)
+            case "status" if content["execution_state"] == "idle":
+                self.idle = True
+                self._ended(REPLY_GRACE)
+        if self.output.seen > MAX_OUTPUT and not self.flooded.done():
+            self.flooded.set_result(None)
+
+    def _ended(self, grace: float) -> None:
+        """The reply and the idle message end a cell. One alone does so, too, after a while."""
+        if self.idle and self._replied:
+            self._finish()
+        else:
+            self._timer = self._loop.call_later(grace, self._finish)
+
+    def _finish(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        if not self.done.done():
+            self.done.set_result(None)

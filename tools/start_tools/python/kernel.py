@@ -1,0 +1,184 @@
+"""Runs cells in a kernel, one after another, and never lets one hang or a loss go untold."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from start_sdk.errors import ConfigError, InterpreterError
+from start_sdk.protocols import CellResult
+from start_sdk.trace import Status
+from start_tools.python.cell import MAX_OUTPUT, Cell
+from start_tools.python.output import Output
+from start_tools.python.process import KILL_LIMIT, Process, first
+
+INTERRUPT_GRACE = 2.0
+"""Seconds between an interrupt and the kill of a cell that goes on."""
+LAST_WORDS = 0.05
+"""Seconds in which output that a dead kernel had sent comes in."""
+
+
+class PlainKernel:
+    """A kernel as `PythonTool.open` hands it out.
+
+    A cell that runs too long, or writes without end, gets SIGINT; if it has not ended 2 s later,
+    its kernel is killed. After a kill or a death the next cell gets a fresh kernel, and the
+    result says so: what the lost one knew is never missing in silence.
+    """
+
+    def __init__(self, timeout: float, max_chars: int, preload: tuple[str, ...]) -> None:
+        self._timeout = timeout
+        self._max_chars = max_chars
+        self._preload = preload
+        self._lock = asyncio.Lock()
+        self._process: Process | None = None
+        self._settling: asyncio.Task[None] | None = None
+        self._untold = ""
+        """How the last kernel was lost, if no result has said it yet."""
+        self._closed = False
+
+    async def start(self) -> None:
+        """Makes the kernel ready.
+
+        Raises:
+            InterpreterError: no kernel can be started.
+        """
+        await self._ready()
+
+    async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
+        """Runs a cell; see `start_sdk.protocols.Kernel`. Calls wait for each other.
+
+        If a call is cancelled, its cell is interrupted; the next call can be made at once.
+
+        Raises:
+            ConfigError: a timeout that is not above 0.
+            InterpreterError: the kernel is closed, or none can be started.
+        """
+        limit = self._timeout if timeout is None else timeout
+        if not limit > 0:
+            raise ConfigError(f"timeout is in seconds and above 0, not {limit!r}")
+        async with self._lock:
+            process = await self._ready()
+            lost_before = self._untold
+            result = await self._run(process, code, limit)
+            self._untold = ""
+        if not lost_before:
+            return result
+        note = f"{lost_before}; variables of earlier cells are gone."
+        text = f"{note}\n{result.text}".rstrip("\n")
+        return replace(result, text=text, state_kept=False)
+
+    async def aclose(self) -> None:
+        """Ends the kernel and all that it started. A cell that still runs raises."""
+        self._closed = True
+        if self._settling:
+            self._settling.cancel()
+        if self._process:
+            await self._process.close()
+
+    async def _ready(self) -> Process:
+        """The kernel for the next cell, a fresh one if need be."""
+        if self._settling:
+            await asyncio.wait([self._settling])
+        if self._closed:
+            raise InterpreterError("the kernel is closed")
+        if self._process and (code := await self._process.ended()) is not None:
+            await self._lose(self._process, f"The kernel died between cells (exit code {code})")
+        if not self._process:
+            self._process = await Process.start(self._preload, self._max_chars)
+            self._oom_kills = oom_kills()
+            if self._closed:
+                await self._process.close()
+                raise InterpreterError("the kernel is closed")
+        return self._process
+
+    async def _lose(self, process: Process, how: str) -> None:
+        self._untold = how
+        self._process = None
+        await process.close()
+
+    async def _run(self, process: Process, code: str, limit: float) -> CellResult:
+        began = time.monotonic()
+        cell = process.execute(code, Output(self._max_chars))
+        try:
+            over = await self._watch(process, cell, limit)
+        except asyncio.CancelledError:
+            self._settling = asyncio.create_task(self._settle(process, cell))
+            raise
+        if self._closed:
+            raise InterpreterError("the kernel was closed while a cell ran")
+        seconds = time.monotonic() - began
+        if cell.error and not (over and cell.interrupted):
+            cell.output.add_block(cell.error)
+        status: Status = "error" if cell.failed or cell.error else "ok"
+        ending = ""
+        kept = cell.idle and not process.killed
+        if not kept:
+            status, how = self._loss(process, over)
+            ending = f"{how}{' and' if status == 'killed' else ';'} its variables are gone."
+            await self._lose(process, how)
+        elif over:
+            status = "error" if cell.flooded.done() else "timeout"
+            ending = f"{over}; variables are kept."
+        text = "\n".join(filter(None, [cell.output.text(), ending]))
+        return CellResult(status, text, seconds, state_kept=kept, cut=cell.output.cut)
+
+    async def _watch(self, process: Process, cell: Cell, limit: float) -> str:
+        """Waits for the end of a cell and, if it goes too far, brings it about.
+
+        Returns what it did too much of and how that ended, or "".
+        """
+        await first(cell.done, cell.flooded, process.exited, timeout=limit)
+        if cell.flooded.done():
+            over = f"OutputError: the cell wrote more than {MAX_OUTPUT:,} characters"
+        elif cell.done.done() or process.exited.done():
+            over = ""
+        else:
+            over = f"TimeoutError: the cell ran longer than {limit:g} s"
+        if over and not cell.done.done():
+            if not await self._stop(process, cell):
+                over += " and did not stop"
+            elif cell.interrupted or not cell.flooded.done():  # a flood may end by itself
+                over += " and was interrupted"
+        if process.exited.done():
+            await asyncio.sleep(LAST_WORDS)
+        return over
+
+    async def _stop(self, process: Process, cell: Cell) -> bool:
+        """Interrupts a cell; False if it took no notice and its kernel was killed."""
+        for share in (1 / 4, 3 / 4):  # the first does nothing to a cell that has not begun yet
+            process.interrupt()
+            await first(cell.done, process.exited, timeout=INTERRUPT_GRACE * share)
+            if cell.done.done() or process.exited.done():
+                return True
+        process.kill()
+        await first(process.exited, timeout=KILL_LIMIT)
+        return False
+
+    async def _settle(self, process: Process, cell: Cell) -> None:
+        """Stops a cell whose caller has gone."""
+        if not cell.done.done() and not await self._stop(process, cell):
+            await self._lose(process, "The kernel was killed, as a cancelled cell did not stop")
+
+    def _loss(self, process: Process, over: str) -> tuple[Status, str]:
+        """How a kernel was lost."""
+        if process.killed:
+            return "killed", f"{over}; the kernel was killed"
+        if not process.exited.done():
+            return "killed", "The cell's end got lost; the kernel was killed"
+        code = process.exited.result()
+        if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            return "oom", "The kernel was killed when memory ran out"
+        return "died", f"The kernel died (exit code {code})"
+
+
+def oom_kills() -> int:
+    """How many processes Linux has killed since boot because memory ran out; 0 if unknown."""
+    try:
+        counters = Path("/proc/vmstat").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return int(counters.partition("\noom_kill ")[2].partition("\n")[0] or 0)
