@@ -212,7 +212,7 @@ class Run:
             yield self._accept(last)
             # Not inside a word: neither "Wait" of a token "Waiting" nor "Wait" behind a letter.
             before = context.thought.removesuffix(last.stop)[-1:]
-            inside = before.isascii() and before.isalnum()
+            inside = before.isascii() and before.isalnum() and last.stop[:1].isalnum()
             if context.thought.endswith(last.stop) and not inside:
                 self._hint("connective", last)
         elif not last.stop and self._code() is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -30,9 +31,10 @@ PYTHON = PythonTool(isolation="plain")
 
 
 @pytest.fixture(scope="module")
-async def backend() -> AsyncIterator[TransformersBackend]:
-    async with TransformersBackend(models.DEFAULT) as opened:
-        yield opened
+def backend() -> Iterator[TransformersBackend]:
+    opened = TransformersBackend(models.DEFAULT)
+    yield opened
+    asyncio.run(opened.aclose())
 
 
 class Forgetful:
@@ -57,7 +59,6 @@ async def hinted(backend: Any) -> Trace:
     return await session.run(COINS)
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_the_coins_problem_is_solved_with_a_hint(backend: TransformersBackend) -> None:
     trace = await hinted(backend)
     verify_trace(trace, backend.tokenizer)
@@ -66,14 +67,12 @@ async def test_the_coins_problem_is_solved_with_a_hint(backend: TransformersBack
     assert trace.answer == "11" and trace.calls[0].status == "ok"
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_greedy_ids_equal_those_of_a_run_that_reads_everything_again(
     backend: TransformersBackend,
 ) -> None:
     assert (await hinted(backend)).token_ids == (await hinted(Forgetful(backend))).token_ids
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_sampled_traces_with_hints_and_calls_verify(backend: TransformersBackend) -> None:
     hints = FirstOf((AfterConnective(probability=0.5), BeforeEnd()))
     session = ReasoningSession(backend, interpreter=PYTHON, hints=hints)
@@ -88,7 +87,6 @@ async def test_sampled_traces_with_hints_and_calls_verify(backend: TransformersB
     assert any(t.calls for t in traces) and any(t.hints for t in traces)
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_the_base_model_does_not_call_by_itself(backend: TransformersBackend) -> None:
     session = ReasoningSession(backend, interpreter=PYTHON, hints=NoHints(), sampling=GREEDY)
     assert (await session.run(COINS)).calls == []

@@ -171,9 +171,9 @@ async def test_closing_the_iterator_stops_the_work(random_backend: TransformersB
 async def test_sessions_with_hints_and_calls_verify_on_a_real_model(
     random_backend: TransformersBackend,
 ) -> None:
-    # Words of random weights close no blocks; a policy that fires at a frequent letter and a
-    # model that is stopped often exercise the splice all the same.
-    hints = AfterConnective(words=("e", "a"), probability=0.5, max_hints=5)
+    # Random weights close no blocks; a policy that fires at frequent signs, and a model that is
+    # stopped often, exercise the splice all the same.
+    hints = AfterConnective(words=(" ", "."), probability=0.5, max_hints=5)
     session = ReasoningSession(random_backend, interpreter=FakeInterpreter(), hints=hints)
     traces = [await session.run("What is 12 * 7?", seed=seed) for seed in range(3)]
     for trace in traces:

@@ -273,7 +273,6 @@ async def test_the_event_loop_never_stands_still(tool: PythonTool) -> None:
             lags.append(time.monotonic() - began - 0.01)
 
     beating = asyncio.create_task(heartbeat())
-    began = time.monotonic()
     async with tool.open() as kernel:
         await kernel.run("for i in range(1000): display(i)")
         await kernel.run("print('x' * 50_000_000)")
@@ -282,4 +281,4 @@ async def test_the_event_loop_never_stands_still(tool: PythonTool) -> None:
     beating.cancel()
 
     # 30 ms at most if nothing else runs; a busy machine delays the heart as well.
-    assert sum(lags) < (time.monotonic() - began) / 2
+    assert max(lags) < 0.3
