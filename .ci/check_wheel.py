@@ -52,9 +52,7 @@ def main() -> None:
         run(command, "doctor")
         said = run(command, "ask", "What is 12 times 7?", code=2)
         assert "start-sdk[transformers]" in said and "Traceback" not in said, said
-    print(
-        f"{wheel.name}: exposes {', '.join(sorted(EXPECTED))} only, and runs where it is clean"
-    )
+    print(f"{wheel.name}: exposes {', '.join(sorted(EXPECTED))} only, and runs where it is clean")
 
 
 if __name__ == "__main__":
