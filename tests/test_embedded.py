@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -97,3 +98,11 @@ def test_a_question_outside_of_its_world_is_told_apart() -> None:
     why = models.outside(models.DEFAULT, "Who wrote Faust?")
     assert why is not None and "'wrote'" in why
     assert models.outside("some/other-model", "Who wrote Faust?") is None
+
+
+def test_the_weights_are_those_of_the_card() -> None:
+    folder = models.folder(models.DEFAULT)
+    assert folder is not None
+    weights = (folder / "model.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() in (folder / "README.md").read_text(encoding="utf-8")
+    assert len(weights) <= 16_000_000
