@@ -110,6 +110,19 @@ def test_a_hub_id_is_loaded_from_the_hubs_cache(random_model: Path, tmp_path: Pa
     assert Trace.model_validate_json(done.stdout).model == "acme/tiny"
 
 
+def test_a_kernel_that_cannot_start_is_one_clear_line_and_the_trace_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 100)  # too long for the address of a socket
+    folder.mkdir()
+    path = tmp_path / "trace.json"
+    args = ["ask", "Find the product of 34 and 56.", "--trace", str(path)]
+    env = {**os.environ, "TMPDIR": str(folder)}
+    done = subprocess.run([*COMMAND, *args], capture_output=True, text=True, env=env, timeout=120)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("start-sdk: too long a path for a socket")
+    trace = Trace.model_validate_json(path.read_text(encoding="utf-8"))
+    assert trace.finish == "error" and trace.hints and trace.usage.model > 0
+
+
 def test_the_version_is_told() -> None:
     done = CliRunner().invoke(app, ["--version"])
     assert (done.exit_code, done.stdout) == (0, f"{start_sdk_package.__version__}\n")
