@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from start_sdk.dialect import Dialect, Join
@@ -142,8 +142,7 @@ class Context:
         self._add(self._drafted([_matched(last)], "close"))
 
     @staticmethod
-    def _drafted(chunks: Iterable[Chunk], phase: Phase) -> Segment:
-        chunks = list(chunks)
+    def _drafted(chunks: Sequence[Chunk], phase: Phase) -> Segment:
         return Segment(
             source="model",
             phase=phase,

@@ -84,8 +84,8 @@ class ReasoningSession:
         """Continues a trace behind its first `at` tokens: a fork, or a further round.
 
         The kernel's state is rebuilt by running the cells before `at` again; each of their
-        records says whether the output was the same (`CallRecord.replay`). The seed is the
-        trace's own unless another is given.
+        records says whether the output was the same (`CallRecord.replay`). With `keep_state` the
+        kept kernel is taken as it is. The seed is the trace's own unless another is given.
 
         Raises:
             ConfigError: `at` lies outside the trace or inside a spliced segment.

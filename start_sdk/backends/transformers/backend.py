@@ -26,7 +26,7 @@ PREFILL = 2048
 
 SMALL = 30_000_000
 """Parameters below which a forward pass on CPU is too short to be shared between cores: on a busy
-machine the threads would mostly wait for each other (measured: 14 against 327 tokens/s)."""
+machine the threads would mostly wait for each other."""
 
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
@@ -247,7 +247,6 @@ class TransformersBackend:
 
         At least one token is always left to feed, since the logits behind it are wanted.
         """
-        shared = 0
         limit = min(len(row.token_ids), len(prefix) - 1)
         if row.token_ids[:limit] == prefix[:limit]:
             shared = limit
