@@ -38,7 +38,7 @@ integrations: docs
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,eval,dev]'
 	touch $@
 
 clean:

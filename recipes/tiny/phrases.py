@@ -40,7 +40,7 @@ AGREEMENTS = (
     "Both ways give {v}.",
     "The result {v} holds.",
 )
-#: How a thought ends, and how the text after an output ends.
+#: How a thought ends, and how the text after an output ends; {v} is the boxed answer.
 CLOSINGS = (
     "So the answer is {v}.",
     "So the answer is {v}.",
@@ -48,6 +48,19 @@ CLOSINGS = (
     "The answer is {v}.",
     "So the result is {v}.",
     "I am sure now: the answer is {v}.",
+)
+#: The same for code tasks.
+CODE_CLOSINGS = (
+    "So this is the function.",
+    "So the function is right.",
+    "With this the function is known.",
+)
+CODE_AGREEMENTS = ("The example fits again.", "It agrees with the example.", "It fits.")
+CODE_READINGS = (
+    "This is what the example says.",
+    "The output is that of the example.",
+    "The example agrees.",
+    "The code gives the value of the example.",
 )
 READINGS = (
     "The output is {v}.",
@@ -60,7 +73,10 @@ READINGS = (
     "So it is {v}.",
 )
 
-_OPENERS = ("", "", "Now ", "Here ", "So ", "Next, ", "For this, ", "Let us see: ", "Hmm, ")
+_OPENERS = (
+    *("", "", "Now ", "Here ", "So ", "Next, ", "For this, ", "Let us see: ", "Hmm, "),
+    *("But ", "Well, ", "Also, ", "Then ", "Perhaps ", "To be safe, "),
+)
 _SUBJECTS = (
     "we can use Python to",
     "we use Python to",
@@ -134,6 +150,14 @@ def lead_in(rng: Random) -> str:
     return lead_in(rng) if any(hint in text.lower() for hint in START_HINTS) else text
 
 
+#: Between work and the same work once more, outside of thoughts.
+SECOND_PASSES = ("Once more: ", "In another way: ", "", "To check: ")
+#: Between an output and a second program for the same question.
+SECOND_PROGRAMS = (
+    "The same with another program.",
+    "To be safe, once more.",
+    "A second program should print the same.",
+)
 REPAIRS = (
     "There is an error. Let me correct the code.",
     "The program fails. I correct it based on the error.",

@@ -10,12 +10,13 @@ from recipes.tiny.phrases import USE_PYTHON
 from recipes.tiny.world import draw_problem
 
 ABOUT = (
-    "products, powers modulo a number, coins of three values, sums of multiples, "
-    "numbers of divisors, and greatest common divisors or least common multiples"
+    "products, powers and orders modulo a number, coins of two or three values, sums and counts of "
+    "multiples, divisors, gcd and lcm, primes, equations, sequences, and two kinds of functions"
 )
 EXAMPLES = (
     "Coins come in values 6, 10 and 15 cents. What is the largest amount that cannot be made? "
     "Give the sum of its digits.",
+    "Find the least positive integer m such that m^4 + 1 is divisible by 17^2.",
     "What is the remainder when 7^23 is divided by 41?",
     "How many positive divisors does 360 have?",
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from recipes.tiny.text import END_OF_TEXT, END_OF_TURN, TURN, make_document
 
-VOCABULARY = 896
+VOCABULARY = 1024
 DOCUMENTS = 8000
 CONTROL = (END_OF_TEXT, TURN, END_OF_TURN)
 THINK = ("<think>", "</think>")

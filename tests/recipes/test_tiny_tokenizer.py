@@ -1,4 +1,4 @@
-"""The tokenizer, template and scope of the shipped base model."""
+"""The tokenizer and template, shipped and newly trained; scope and sizes of the shipped model."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from recipes.tiny import tokenizer as training
 from recipes.tiny.scope import question_words
 from recipes.tiny.text import make_document
 
@@ -16,9 +17,25 @@ HINT = "\nWait, maybe using python here is a good idea.\n```python"
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> Any:
+def shipped() -> Any:
     """The tokenizer as a user loads it."""
     return transformers.AutoTokenizer.from_pretrained(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One trained on few documents, saved and loaded."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "DOCUMENTS", 300)
+        training.train_tokenizer(0).save_pretrained(folder)
+    return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(params=["shipped", "trained"])
+def tokenizer(request: pytest.FixtureRequest) -> Any:
+    """The one, then the other."""
+    return request.getfixturevalue(request.param)
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
@@ -90,7 +107,16 @@ def test_template_opens_a_thought_and_strips_earlier_ones(tokenizer: Any) -> Non
     assert plain == "<|im_start|>user\nOne?<|im_end|>\n"
 
 
-def test_scope_and_sizes(tokenizer: Any) -> None:
+def test_training_again_gives_the_same_ids_and_keeps_to_the_size(
+    trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "DOCUMENTS", 300)
+    assert training.train_tokenizer(0).get_vocab() == trained.get_vocab()
+    assert sorted(trained.get_vocab().values()) == list(range(len(trained)))
+    assert len(trained) <= training.VOCABULARY
+
+
+def test_scope_and_sizes(shipped: Any) -> None:
     scope = json.loads((FOLDER / "scope.json").read_text())
     assert set(scope) == {"about", "examples", "words"}
     assert len(scope["examples"]) == 3
@@ -98,7 +124,7 @@ def test_scope_and_sizes(tokenizer: Any) -> None:
     config = json.loads((FOLDER / "config.json").read_text())
     assert config["model_type"] == "qwen3"
     assert config["head_dim"] == 32
-    assert config["vocab_size"] == len(tokenizer)
+    assert config["vocab_size"] == len(shipped)
     assert (FOLDER / "model.safetensors").stat().st_size < 16e6
     generation = json.loads((FOLDER / "generation_config.json").read_text())
-    assert generation["eos_token_id"] == [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    assert generation["eos_token_id"] == [shipped.eos_token_id, shipped.pad_token_id]

@@ -1,47 +1,48 @@
-"""The largest amount that coins of three values cannot make, or the sum of its digits."""
+"""The largest amount that coins of two or three values cannot make, or the sum of its digits."""
 
 from functools import cache
 from math import gcd
 from random import Random
 
 from recipes.tiny.families.digits import ASK_DIGITS, digit_sum, digits_work, printing
-from recipes.tiny.world import HELD_OUT, Family, Params, Program
+from recipes.tiny.world import HELD_OUT_COINS, Family, Params, Program
 
-SMALLEST, LARGEST = 4, 21
+SMALLEST, LARGEST = 3, 21
 #: The smallest coin of a question is at most this, so that work by remainders stays short.
-MOST_REMAINDERS = 10
+MOST_REMAINDERS = 9
 #: Above every answer for values up to 21 (a test proves it).
 LIMIT = 300
 
 ASKS = (
-    "Coins come in values {a}, {b} and {c} cents. What is the largest amount that cannot be made?",
-    "Coins come in values {a}, {b} and {c} cents. What is the largest amount that cannot be made?",
-    "There are coins of {a}, {b} and {c} cents. Find the largest amount that cannot be paid.",
-    "What is the largest amount that cannot be made with coins of {a}, {b} and {c} cents?",
-    "Stamps cost {a}, {b} and {c} cents. What is the largest total that cannot be made?",
+    "Coins come in values {coins} cents. What is the largest amount that cannot be made?",
+    "Coins come in values {coins} cents. What is the largest amount that cannot be made?",
+    "There are coins of {coins} cents. Find the largest amount that cannot be paid.",
+    "What is the largest amount that cannot be made with coins of {coins} cents?",
+    "Stamps cost {coins} cents. What is the largest total that cannot be made?",
 )
 PLANS = (
-    "I need the largest amount that is not a sum of {a}, {b} and {c}.",
-    "I look for the largest amount that coins of {a}, {b} and {c} do not make.",
-    "Which amounts are sums of {a}, {b} and {c}? I need the largest one that is not.",
+    "I need the largest amount that is not a sum of {coins}.",
+    "I look for the largest amount that coins of {coins} do not make.",
+    "Which amounts are sums of {coins}? I need the largest one that is not.",
 )
 
 
 def draw(rng: Random) -> Params:
-    """(three values in the order of the question, 1 if the digit sum is asked for)."""
+    """(two or three values in the order of the question, 1 if the digit sum is asked for)."""
+    count = rng.choice((2, 3, 3))
     while True:
-        values = sorted(rng.sample(range(SMALLEST, LARGEST + 1), 3))
+        values = sorted(rng.sample(range(SMALLEST, LARGEST + 1), count))
         short = values[0] <= MOST_REMAINDERS
-        if short and gcd(*values) == 1 and set(values) != HELD_OUT:
+        if short and gcd(*values) == 1 and set(values) != HELD_OUT_COINS:
             break
     if rng.random() < 0.15:
         rng.shuffle(values)
-    return (*values, int(rng.random() < 0.5))
+    return (*values, int(rng.random() < 0.4))
 
 
 def key(params: Params) -> Params:
     """The values in rising order."""
-    return tuple(sorted(params[:3]))
+    return tuple(sorted(params[:-1]))
 
 
 @cache
@@ -69,29 +70,40 @@ def largest_missing(values: Params) -> int:
     return max(cheapest_by_residue(rising)) - rising[0]
 
 
-def answer(params: Params) -> int:
+def answer(params: Params) -> str:
     """The amount or its digit sum."""
-    missing = largest_missing(params[:3])
-    return digit_sum(missing) if params[3] else missing
+    missing = largest_missing(params[:-1])
+    return str(digit_sum(missing) if params[-1] else missing)
+
+
+def listed(values: Params) -> str:
+    """The values as a sentence has them."""
+    return f"{', '.join(map(str, values[:-1]))} and {values[-1]}"
 
 
 def ask(params: Params, rng: Random) -> str:
     """The question."""
-    a, b, c, digits = params
-    return rng.choice(ASKS).format(a=a, b=b, c=c) + (ASK_DIGITS if digits else "")
+    question = rng.choice(ASKS).format(coins=listed(params[:-1]))
+    return question + (ASK_DIGITS if params[-1] else "")
 
 
 def plan(params: Params, rng: Random) -> str:
     """What is to be done."""
-    a, b, c, _ = params
-    return rng.choice(PLANS).format(a=a, b=b, c=c)
+    return rng.choice(PLANS).format(coins=listed(params[:-1]))
 
 
-def work(params: Params, rng: Random) -> str:
+def by_formula(low: int, high: int) -> str:
+    """Two coins: the product less both."""
+    product = low * high
+    rest = product - low
+    steps = f"{low} * {high} = {product}. {product} - {low} = {rest}. {rest} - {high}"
+    return f"For two coins it is the product less both. {steps} = {rest - high}."
+
+
+def by_remainders(values: Params, rng: Random) -> str:
     """The smallest amount for each residue; the largest of them, less one smallest coin."""
-    rising = key(params)
-    smallest = rising[0]
-    cheapest = cheapest_by_residue(rising)
+    smallest = values[0]
+    cheapest = cheapest_by_residue(values)
     top = max(cheapest)
     head = rng.choice(
         (
@@ -100,51 +112,56 @@ def work(params: Params, rng: Random) -> str:
         )
     )
     table = ", ".join(f"{residue}: {amount}" for residue, amount in enumerate(cheapest))
-    text = f"{head} {table}. The largest is {top}. {top} - {smallest} = {top - smallest}."
-    return text + (digits_work(top - smallest) if params[3] else "")
+    return f"{head} {table}. The largest is {top}. {top} - {smallest} = {top - smallest}."
 
 
-def program(params: Params, rng: Random) -> Program:
+def work(params: Params, rng: Random) -> str:
+    """A formula for two coins, remainders for three."""
+    values = key(params)
+    text = by_formula(*values) if len(values) == 2 else by_remainders(values, rng)
+    return text + (digits_work(largest_missing(values)) if params[-1] else "")
+
+
+def programs(params: Params, rng: Random) -> tuple[Program, ...]:
     """One of four searches."""
-    a, b, c, digits = params
-    style = rng.randrange(4)
-    if style == 0:
-        lines = [
-            f"coins = [{a}, {b}, {c}]",
+    coins = list(params[:-1])
+    steps = f"for n in range(1, {LIMIT}):"
+    last = f"best = max(n for n in range({LIMIT}) if n not in made)"
+    forms = (
+        [
+            f"coins = {coins}",
             f"ok = [True] + [False] * {LIMIT}",
-            f"for n in range(1, {LIMIT}):",
+            steps,
             "    ok[n] = any(n >= c and ok[n - c] for c in coins)",
             f"best = max(n for n in range({LIMIT}) if not ok[n])",
-        ]
-    elif style == 1:
-        lines = [
-            f"coins = [{a}, {b}, {c}]",
+        ],
+        [
+            f"coins = {coins}",
             "made = {0}",
-            f"for n in range(1, {LIMIT}):",
+            steps,
             "    if any(n - c in made for c in coins):",
             "        made.add(n)",
             "    else:",
             "        best = n",
-        ]
-    elif style == 2:
-        lines = [
-            f"a, b, c = {a}, {b}, {c}",
-            "made = set()",
-            f"for x in range(0, {LIMIT}, a):",
-            f"    for y in range(0, {LIMIT}, b):",
-            f"        for z in range(0, {LIMIT}, c):",
-            "            made.add(x + y + z)",
-            f"best = max(n for n in range({LIMIT}) if n not in made)",
-        ]
-    else:
-        lines = [
+        ],
+        [
             "made = {0}",
-            f"for n in range(1, {LIMIT}):",
-            f"    if n - {a} in made or n - {b} in made or n - {c} in made:",
+            steps,
+            f"    if any(n - c in made for c in {coins}):",
             "        made.add(n)",
-            f"best = max(n for n in range({LIMIT}) if n not in made)",
-        ]
-    return printing(lines, "best", largest_missing(params[:3]), bool(digits), rng)
+            last,
+        ],
+        [
+            "made = {0}",
+            f"for c in {coins}:",
+            f"    for n in range(c, {LIMIT}):",
+            "        if n - c in made:",
+            "            made.add(n)",
+            last,
+        ],
+    )
+    missing = largest_missing(params[:-1])
+    return (printing(rng.choice(forms), "best", missing, bool(params[-1]), rng),)
 
 
-FAMILY = Family("coins", draw, key, answer, ask, plan, work, program)
+FAMILY = Family("coins", draw, key, answer, ask, plan, work, programs)

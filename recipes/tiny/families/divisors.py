@@ -19,8 +19,8 @@ PLANS = (
 
 
 def draw(rng: Random) -> Params:
-    """(n,), spread evenly over the orders of size from 8 to 800."""
-    return (round(8 * 100 ** rng.random()),)
+    """(n,), spread evenly over the orders of size from 6 to 600."""
+    return (round(6 * 100 ** rng.random()),)
 
 
 def key(params: Params) -> Params:
@@ -40,9 +40,9 @@ def factorise(n: int) -> dict[int, int]:
     return powers
 
 
-def answer(params: Params) -> int:
+def answer(params: Params) -> str:
     """The count, from the exponents."""
-    return prod(exponent + 1 for exponent in factorise(params[0]).values())
+    return str(prod(exponent + 1 for exponent in factorise(params[0]).values()))
 
 
 def ask(params: Params, rng: Random) -> str:
@@ -74,18 +74,18 @@ def work(params: Params, rng: Random) -> str:
     return f"{' '.join(steps)} So {n} = {form}. The count is {count} = {answer(params)}."
 
 
-def program(params: Params, rng: Random) -> Program:
+def programs(params: Params, rng: Random) -> tuple[Program, ...]:
     """One of four counts."""
     n = params[0]
     value = answer(params)
     divisors = [d for d in range(1, n + 1) if n % d == 0]
     codes = (
-        (f"print(sum(1 for d in range(1, {n} + 1) if {n} % d == 0))", str(value)),
-        (f"n = {n}\nprint(len([d for d in range(1, n + 1) if n % d == 0]))", str(value)),
+        (f"print(sum(1 for d in range(1, {n} + 1) if {n} % d == 0))", value),
+        (f"n = {n}\nprint(len([d for d in range(1, n + 1) if n % d == 0]))", value),
         (
             f"n = {n}\ncount = 0\nfor d in range(1, n + 1):\n    if n % d == 0:\n"
             "        count += 1\nprint(count)",
-            str(value),
+            value,
         ),
         (
             f"divs = [d for d in range(1, {n} + 1) if {n} % d == 0]\nprint(divs)\nprint(len(divs))",
@@ -93,7 +93,7 @@ def program(params: Params, rng: Random) -> Program:
         ),
     )
     # Long lists cost tokens and teach nothing.
-    return Program(*rng.choice(codes if value <= 8 else codes[:3]))
+    return (Program(*rng.choice(codes if len(divisors) <= 8 else codes[:3])),)
 
 
-FAMILY = Family("divisors", draw, key, answer, ask, plan, work, program)
+FAMILY = Family("divisors", draw, key, answer, ask, plan, work, programs)

@@ -36,10 +36,10 @@ def key(params: Params) -> Params:
     return tuple(sorted(params[:2]))
 
 
-def answer(params: Params) -> int:
+def answer(params: Params) -> str:
     """The divisor or the multiple."""
     a, b, multiple = params
-    return lcm(a, b) if multiple else gcd(a, b)
+    return str(lcm(a, b) if multiple else gcd(a, b))
 
 
 def ask(params: Params, rng: Random) -> str:
@@ -69,7 +69,7 @@ def work(params: Params, rng: Random) -> str:
     return " ".join(steps)
 
 
-def program(params: Params, rng: Random) -> Program:
+def programs(params: Params, rng: Random) -> tuple[Program, ...]:
     """One of three ways for each of the two."""
     a, b, multiple = params
     common = gcd(a, b)
@@ -80,7 +80,7 @@ def program(params: Params, rng: Random) -> Program:
             f"{loop}print(a)",
             f"print(max(d for d in range(1, {a} + 1) if {a} % d == 0 and {b} % d == 0))",
         )
-        return Program(rng.choice(codes), str(common))
+        return (Program(rng.choice(codes), str(common)),)
     value = lcm(a, b)
     pairs = (
         (f"from math import lcm\nprint(lcm({a}, {b}))", str(value)),
@@ -90,7 +90,7 @@ def program(params: Params, rng: Random) -> Program:
         ),
         (f"n = {a}\nwhile n % {b} != 0:\n    n += {a}\nprint(n)", str(value)),
     )
-    return Program(*rng.choice(pairs))
+    return (Program(*rng.choice(pairs)),)
 
 
-FAMILY = Family("factors", draw, key, answer, ask, plan, work, program)
+FAMILY = Family("factors", draw, key, answer, ask, plan, work, programs)

@@ -6,7 +6,7 @@ from recipes.tiny.families.digits import ASK_DIGITS, digit_sum, digits_work, pri
 from recipes.tiny.world import Family, Params, Program
 
 #: Digits of the two factors; from what a small model may do in its head to what it cannot.
-SIZES = ((2, 1), (2, 1), (3, 1), (2, 2), (3, 2), (3, 3))
+SIZES = ((2, 1), (2, 1), (3, 1), (3, 1), (2, 2), (2, 2), (3, 2), (3, 3))
 ASKS = (
     "What is {a} times {b}?",
     "What is {a} * {b}?",
@@ -34,10 +34,10 @@ def key(params: Params) -> Params:
     return tuple(sorted(params[:2]))
 
 
-def answer(params: Params) -> int:
+def answer(params: Params) -> str:
     """The product or its digit sum."""
     a, b, digits = params
-    return digit_sum(a * b) if digits else a * b
+    return str(digit_sum(a * b) if digits else a * b)
 
 
 def ask(params: Params, rng: Random) -> str:
@@ -68,12 +68,12 @@ def work(params: Params, rng: Random) -> str:
     return text + (digits_work(total) if digits else "")
 
 
-def program(params: Params, rng: Random) -> Program:
+def programs(params: Params, rng: Random) -> tuple[Program, ...]:
     """One of five ways to multiply."""
     a, b, digits = params
     style = rng.randrange(5)
     if style == 0 and not digits:
-        return Program(f"print({a} * {b})", str(a * b))
+        return (Program(f"print({a} * {b})", str(a * b)),)
     if style <= 1:
         lines = [f"result = {a} * {b}"]
     elif style == 2:
@@ -82,7 +82,7 @@ def program(params: Params, rng: Random) -> Program:
         lines = ["from math import prod", f"result = prod([{a}, {b}])"]
     else:
         lines = ["result = 0", f"for i in range({b}):", f"    result += {a}"]
-    return printing(lines, "result", a * b, bool(digits), rng)
+    return (printing(lines, "result", a * b, bool(digits), rng),)
 
 
-FAMILY = Family("products", draw, key, answer, ask, plan, work, program)
+FAMILY = Family("products", draw, key, answer, ask, plan, work, programs)

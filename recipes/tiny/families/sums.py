@@ -19,9 +19,9 @@ PLANS = (
 
 
 def draw(rng: Random) -> Params:
-    """(n, a, b) with a and b different; a third have few multiples."""
+    """(n, a, b) with a and b different; half have few multiples."""
     a, b = rng.sample(range(2, 13), 2)
-    n = rng.randint(10, 40) if rng.random() < 0.35 else rng.randint(30, 200)
+    n = rng.randint(8, 30) if rng.random() < 0.5 else rng.randint(30, 150)
     return max(n, a, b), a, b
 
 
@@ -37,10 +37,10 @@ def total(step: int, n: int) -> int:
     return step * count * (count + 1) // 2
 
 
-def answer(params: Params) -> int:
+def answer(params: Params) -> str:
     """The sum, by inclusion and exclusion."""
     n, a, b = params
-    return total(a, n) + total(b, n) - total(lcm(a, b), n)
+    return str(total(a, n) + total(b, n) - total(lcm(a, b), n))
 
 
 def ask(params: Params, rng: Random) -> str:
@@ -91,18 +91,18 @@ def work(params: Params, rng: Random) -> str:
     return listed(params) if few and rng.random() < 0.7 else included_and_excluded(params)
 
 
-def program(params: Params, rng: Random) -> Program:
+def programs(params: Params, rng: Random) -> tuple[Program, ...]:
     """One of four ways to add up."""
     n, a, b = params
     value = answer(params)
     numbers = sum(1 for i in range(1, n + 1) if i % a == 0 or i % b == 0)
     test = f"i % {a} == 0 or i % {b} == 0"
     codes = (
-        (f"print(sum(i for i in range(1, {n} + 1) if {test}))", str(value)),
+        (f"print(sum(i for i in range(1, {n} + 1) if {test}))", value),
         (
             f"total = 0\nfor i in range(1, {n + 1}):\n    if {test}:\n        total += i\n"
             "print(total)",
-            str(value),
+            value,
         ),
         (
             f"nums = [i for i in range(1, {n} + 1) if {test}]\nprint(len(nums))\nprint(sum(nums))",
@@ -111,10 +111,10 @@ def program(params: Params, rng: Random) -> Program:
         (
             f"n = {n}\nnums = set(range({a}, n + 1, {a})) | set(range({b}, n + 1, {b}))\n"
             "print(sum(nums))",
-            str(value),
+            value,
         ),
     )
-    return Program(*rng.choice(codes))
+    return (Program(*rng.choice(codes)),)
 
 
-FAMILY = Family("sums", draw, key, answer, ask, plan, work, program)
+FAMILY = Family("sums", draw, key, answer, ask, plan, work, programs)
