@@ -87,7 +87,7 @@ async def evaluate(
     model: str, policy: HintPolicy, prompt: str, todo: list[Problem]
 ) -> list[dict[str, Any]]:
     """A row for each problem, in order."""
-    backend = open_backend(models.DEFAULT if model == "base" else model)
+    backend = open_backend(model_name(model))
     python = PythonTool(isolation="plain")
     session = ReasoningSession(
         backend, interpreter=python, hints=policy, sampling=Sampling(temperature=0)
@@ -110,6 +110,14 @@ async def evaluate(
         return await asyncio.gather(*(one(problem) for problem in todo))
     finally:
         await backend.aclose()
+
+
+def model_name(model: str) -> str:
+    """The embedded model that "base" or "start" stands for; any other name as it is."""
+    name = {"base": "start-tiny-base", "start": "start-tiny"}.get(model, model)
+    if model == "start" and models.folder(name) is None:
+        raise ConfigError("start-tiny, the miniature that Hint-RFT makes, is not there yet")
+    return name
 
 
 def chosen_policy(hints: str, hint: str | None, seed: int) -> HintPolicy:
@@ -137,7 +145,7 @@ def table(rows: list[dict[str, Any]], title: str) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--model", default="base", help="base, a folder, or a hub id")
+    parser.add_argument("--model", default="base", help="base, start, a folder, or a hub id")
     parser.add_argument("--hints", default="none", help="none, end, connective, or a plugin")
     parser.add_argument("--hint", help="id of the hint that `end` takes (default: general)")
     parser.add_argument("--prompt", choices=PROMPTS, default="plain", help="how it is asked")

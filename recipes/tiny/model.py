@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,16 @@ class Settings:
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
             settings = cls(**values | {k: v for k, v in flags.items() if v is not None})
-        except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
-        if list(settings.shares) != KINDS or settings.hidden % 32:
-            raise ValueError(f"{path}: shares must be {KINDS}, hidden a multiple of 32")
+        if not isinstance(settings.shares, dict) or list(settings.shares) != KINDS:
+            raise ValueError(f"{path}: shares must be a table of {', '.join(KINDS)}")
+        others = {k: v for k, v in asdict(settings).items() if k != "shares"}
+        for name, value in {**others, **settings.shares}.items():
+            if not isinstance(value, int | float):
+                raise ValueError(f"{path}: {name} = {value!r} is not a number")
+        if settings.hidden % 32:
+            raise ValueError(f"{path}: hidden = {settings.hidden} is not a multiple of 32")
         return settings
 
     def progress(self, seconds: float) -> float:

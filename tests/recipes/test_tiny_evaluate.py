@@ -81,7 +81,9 @@ def test_rows_hold_everything_and_repeat_by_seed(
     monkeypatch.setitem(evaluate.GROUPS, "math", (coins.FAMILY,))
     answers = []
     for name in ("one.json", "two.json"):
-        line = f"evaluate --families math --hints end --hint check-logic --n 2 --seed 3 --json {name}"
+        line = (
+            f"evaluate --families math --hints end --hint check-logic --n 2 --seed 3 --json {name}"
+        )
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", line.split())
         evaluate.main()

@@ -1,6 +1,7 @@
 """The pre-training program, on a model of a few thousand weights."""
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,22 @@ SETTINGS = Settings(
     bf16=False,
     shares=SHARES_BY_NAME,
 )
-CONFIG = (pretrain.CONFIGS / "base.toml").read_text(encoding="utf-8")
+CONFIG = """\
+seed = 0
+minutes = 75
+hidden = 128
+layers = 4
+length = 640
+batch = 4
+matrix_rate = 0.02
+rate = 3e-3
+bf16 = true
+[shares]
+thoughts = 0.4
+code = 0.3
+pasted = 0.2
+plain = 0.1
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -156,11 +172,11 @@ def test_rates_rise_and_fall() -> None:
     assert settings.progress(90.0) == 1
 
 
-def test_the_two_configs_differ_in_shares_alone() -> None:
+def test_the_two_configs_differ_in_shares_and_minutes_alone() -> None:
     base, control = (
         Settings.read(pretrain.CONFIGS / f"{name}.toml") for name in ("base", "control")
     )
-    assert replace(control, shares=base.shares) == base
+    assert replace(control, shares=base.shares, minutes=base.minutes) == base
     assert tuple(base.shares.values()) == SHARES
     assert control.shares == {**base.shares, "code": 0, "pasted": 0}
 
@@ -178,14 +194,16 @@ def test_flags_stand_over_the_config() -> None:
         ("seed = 0", "seeds = 0", "seeds"),
         ("layers = 4\n", "", "layers"),
         ("plain = ", "other = ", "shares"),
+        ("layers = 4", "layers = '4'", "layers = '4' is not a number"),
         ("hidden = 128", "hidden = 100", "32"),
     ],
 )
 def test_a_wrong_config_is_refused_in_one_line(
     tmp_path: Path, old: str, new: str, told: str
 ) -> None:
-    path = tmp_path / "wrong.toml"
-    assert old in CONFIG
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    assert Settings.read(path).shares == SHARES_BY_NAME
     path.write_text(CONFIG.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ValueError, match=told) as caught:
         Settings.read(path)
@@ -205,3 +223,11 @@ def test_the_command_names_a_config_that_is_missing(
     assert "error: missing.toml: " in last
     assert "No such file" in last
     assert not list(tmp_path.iterdir())
+
+
+def test_it_needs_torch_transformers_and_tokenizers_alone() -> None:
+    # So that it runs on a machine with a GPU where nothing can be installed.
+    others = {"start_sdk", "start_tools", "pydantic", "datasets", "scipy", "rich"}
+    code = f"import sys, recipes.tiny.pretrain; print(sorted({others} & {{*sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -94,7 +94,7 @@ def test_shares_of_the_kinds(documents: list[str], control: list[str]) -> None:
     for name, share in wanted.items():
         assert found[name] / DOCUMENTS == pytest.approx(share, abs=0.02), name
     thoughts = Counter(map(kind, control))
-    assert thoughts["thought"] / DOCUMENTS == pytest.approx(0.30 / 0.44, abs=0.02)
+    assert thoughts["thought"] / DOCUMENTS == pytest.approx(CONTROL[0] / sum(CONTROL), abs=0.02)
     assert set(thoughts) == {"thought", "plain"}
 
 
