@@ -1,4 +1,4 @@
-"""The command line: `start-sdk ask` and `start-sdk doctor`."""
+"""The command line: `start-sdk ask`, `start-sdk solve` and `start-sdk doctor`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from start_sdk.limits import Limits
 from start_sdk.protocols import HintPolicy, Sampling
 from start_sdk.run import Run
 from start_sdk.session import ReasoningSession
+from start_sdk.solve import SolveConfig, solve_file
 from start_sdk.terminal import TerminalView
 
 app = typer.Typer(
@@ -185,6 +186,45 @@ def quiet_libraries(model: str) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     if models.folder(model) or Path(model).is_dir():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@app.command()
+@one_line_errors
+def solve(
+    file: Annotated[Path, typer.Argument(help="Problems, a JSON object per line.")],
+    out: Annotated[Path, typer.Option(help="The folder for the rows; the same one goes on.")],
+    model: Annotated[
+        str, typer.Option(help="An embedded model, a local folder, or a hub id.")
+    ] = models.DEFAULT,
+    backend: Annotated[str, typer.Option(help="What runs the model.")] = "transformers",
+    hints: Annotated[
+        str, typer.Option(help="When to hint: none, end, connective, or a plugin.")
+    ] = "end",
+    samples: Annotated[int, typer.Option(help="How often each problem is solved.")] = 1,
+    at_once: Annotated[int, typer.Option(help="Sessions in flight.")] = 4,
+    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    max_calls: Annotated[int, typer.Option(help="Cells that may be run per sample.")] = 6,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also try the rows again that failed.")
+    ] = False,
+) -> None:
+    """Think about each problem of a file. Stopped or killed, it goes on when it is run again."""
+    config = SolveConfig(
+        model=model,
+        backend=backend,
+        hints=hints,
+        samples=samples,
+        at_once=at_once,
+        temperature=temperature,
+        seed=seed,
+        max_calls=max_calls,
+        retry_failed=retry_failed,
+    )
+    policy = load_policy(hints, rounds=1, seed=seed)
+    quiet_libraries(model)
+    if not solve_file(file, out, config, policy):
+        fail("not every line is done: see the summary")
 
 
 @app.command()

@@ -8,6 +8,7 @@ usage, loss mask) is derived from the segments, so that it cannot disagree with 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -217,15 +218,20 @@ class Trace(Frozen):
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last complete `\boxed{...}` in a text, braces balanced; None without."""
-    start = len(text)
-    while (start := text.rfind("\\boxed{", 0, start)) >= 0:
-        depth = 0
-        for end in range(start + 6, len(text)):
-            depth += (text[end] == "{") - (text[end] == "}")
-            if depth == 0:
-                return text[start + 7 : end].strip()
-    return None
+    r"""The content of the last complete `\boxed{...}` in a text, braces balanced; None without.
+
+    Takes time linear in the text: what a model writes may hold a megabyte of open boxes.
+    """
+    found, start = None, -1
+    opened: list[int] = []
+    for brace in re.finditer(r"[{}]", text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif opened:
+            at = opened.pop() - len("\\boxed")
+            if at > start and text.startswith("\\boxed", at):
+                found, start = text[at + 7 : brace.start()], at
+    return None if found is None else found.strip()
 
 
 def verify_trace(trace: Trace, tokenizer: Tokenizer, *, mask: Sequence[int] | None = None) -> None:

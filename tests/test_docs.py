@@ -197,8 +197,11 @@ def check_python(args: list[str]) -> None:
     stem = ROOT.joinpath(*args[1].split("."))
     path = next((p for p in (stem.with_suffix(".py"), stem / "__main__.py") if p.is_file()), None)
     assert path, f"there is no module {args[1]}"
+    source = path.read_text(encoding="utf-8")
+    for name in re.findall(r"^from recipes import (\w+)$", source, re.MULTILINE):
+        source += (ROOT / "recipes" / f"{name}.py").read_text(encoding="utf-8")  # takes its options
     for option in (a.partition("=")[0] for a in args[2:] if a.startswith("--")):
-        known = option == "--help" or f'"{option}"' in path.read_text(encoding="utf-8")
+        known = option == "--help" or f'"{option}"' in source
         assert known, f"{args[1]} has no option {option}"
 
 
@@ -288,6 +291,7 @@ def transformers_options() -> dict[str, str]:
     ("page", "heading", "real"),
     [
         ("cli.md", "## start-sdk ask", lambda: options_of("ask")),
+        ("cli.md", "## start-sdk solve", lambda: options_of("solve")),
         ("cli.md", "## start-sdk doctor", lambda: options_of("doctor")),
         ("tutorial.md", "## Limits", lambda: fields_of(Limits)),
         ("tutorial.md", "## Seeds and sampling", lambda: fields_of(Sampling)),

@@ -18,6 +18,7 @@ LAYERS = [
     {"dialect", "plugins", "hints", "limits"},
     {"context", "cells", "run", "session"},
     {"backends", "models", "sync", "terminal", "testing", "start_tools"},
+    {"grading", "rows", "store", "batch", "progress", "solve"},
     {"cli", "doctor"},
     {"recipes"},
 ]

@@ -1,0 +1,75 @@
+"""The table of an evaluation while it runs; one line now and then where there is no terminal."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from start_sdk.progress import BatchProgress
+from start_sdk.rows import Row
+
+
+class LiveTable:
+    """Right answers and calls by family, above the batch's line of progress.
+
+    Args:
+        before: rows of the store: those an earlier run finished are counted.
+        total: rows of the whole evaluation.
+    """
+
+    def __init__(self, before: Iterable[Row], total: int) -> None:
+        self._console = Console(stderr=True)
+        self._samples: dict[str, int] = defaultdict(int)
+        self._right: dict[str, int] = defaultdict(int)
+        self._calls: dict[str, int] = defaultdict(int)
+        done = [row for row in before if row.state in ("done", "failed")]
+        for row in done:
+            self._count(row)
+        self._progress = BatchProgress(total, before=len(done), console=self._console)
+        self._live = Live(console=self._console, refresh_per_second=4, auto_refresh=False)
+
+    def add(self, row: Row) -> None:
+        """Counts a row that was just finished, and shows it."""
+        self._count(row)
+        if self._console.is_terminal:
+            self._progress.tally.add(row)
+            self._live.update(Group(self._table(), Text(self._progress.line())), refresh=True)
+        else:
+            self._progress.add(row)
+
+    def _count(self, row: Row) -> None:
+        result = row.result or {}
+        for name in {row.job.input.get("family") or "all", "all"}:
+            self._samples[name] += 1
+            self._right[name] += bool(result.get("correct"))
+            self._calls[name] += result.get("calls", 0)
+
+    def _table(self) -> Table:
+        table = Table("family")
+        for name in ("samples", "right %", "calls"):
+            table.add_column(name, justify="right")
+        for name in sorted(self._samples, key=lambda family: family == "all"):
+            samples = self._samples[name]
+            right, calls = self._right[name] / samples, self._calls[name] / samples
+            table.add_row(name, str(samples), f"{right:.0%}", f"{calls:.2f}")
+        return table
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._live.stop()

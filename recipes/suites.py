@@ -1,0 +1,167 @@
+"""Problems to evaluate on: suites by name, from the hub at pinned revisions, or files like them.
+
+The suites are those of START's evaluation (arXiv 2503.04625, its table 1) but LiveCodeBench. A file
+is JSONL or Parquet with a suite's columns: `problem` (or `question`) and `answer`, or those of
+GPQA; `id` is taken where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recipes.tiny.world import Family, problems
+from start_sdk import ConfigError, MissingExtra
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem: its question, the right answer, and, for multiple choice, the wrong ones."""
+
+    id: str
+    question: str
+    gold: str
+    distractors: tuple[str, ...] = ()
+    family: str = ""
+    tests: tuple[tuple[int, int], ...] = ()
+    """Of a code task: arguments and values of the function f that is asked for."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Where a suite lies on the hub, and how many problems it has."""
+
+    path: str
+    revision: str
+    split: str
+    size: int
+    subset: str | None = None
+
+
+SUITES = {
+    "aime24": Suite(
+        "HuggingFaceH4/aime_2024", "2fe88a2f1091d5048c0f36abc874fb997b3dd99a", "train", 30
+    ),
+    "aime25": Suite("math-ai/aime25", "563bb8404243c5f09de6ec262f2db674fe5bce9b", "test", 30),
+    "amc23": Suite("math-ai/amc23", "80815d37005feb82cd7f8fbc6901d5d3eff43057", "test", 40),
+    "math500": Suite(
+        "HuggingFaceH4/MATH-500", "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be", "test", 500
+    ),
+    # Gated: needs an account that has accepted its terms.
+    "gpqa": Suite(
+        "Idavidrein/gpqa", "633f5ee89ab8ad4522a9f850766b73f62147ffdd", "train", 198, "gpqa_diamond"
+    ),
+}
+_QUESTIONS = ("problem", "question", "Question")
+_ANSWERS = ("answer", "Correct Answer")
+_IDS = ("id", "unique_id", "Record ID")
+_DISTRACTORS = tuple(f"Incorrect Answer {i}" for i in (1, 2, 3))
+
+
+def load(name: str) -> list[Problem]:
+    """The problems of a suite, or of a file, in order.
+
+    Raises:
+        ConfigError: no such suite or file, a column that is missing, a suite of another size.
+        MissingExtra: a suite of the hub, or a Parquet file, without the library that reads it.
+    """
+    if name in SUITES:
+        return from_hub(name, SUITES[name])
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigError(
+            f"{name!r} is neither a suite (tiny, {', '.join(SUITES)}) nor a file that is there"
+        )
+    found = as_problems(read_rows(path), name)
+    if not found:
+        raise ConfigError(f"{name} has no problems in it")
+    return found
+
+
+def tiny(families: Sequence[Family], n: int, seed: int) -> list[Problem]:
+    """`n` held-out problems of each of these families of the miniature world, drawn by `seed`."""
+    made = []
+    for family in families:
+        for number, problem in enumerate(problems(family, "test", seed, n)):
+            hidden = family.hidden_samples(problem.params) if family.hidden_samples else ()
+            tests = tuple((sample.argument, sample.value) for sample in hidden)
+            key = f"{family.name}-{seed}-{number}"
+            made.append(
+                Problem(key, problem.question, problem.answer, family=family.name, tests=tests)
+            )
+    return made
+
+
+def from_hub(name: str, suite: Suite) -> list[Problem]:
+    """A suite as the hub has it, or its cache; its size is checked."""
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise MissingExtra(f"the suite {name}", "eval") from error
+    try:
+        rows = load_dataset(suite.path, suite.subset, split=suite.split, revision=suite.revision)
+    except Exception as error:  # the hub, its cache and its files raise a dozen kinds
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(f"{suite.path} cannot be loaded: {first}") from error
+    found = as_problems(rows, suite.path)
+    if len(found) != suite.size:
+        raise ConfigError(f"{suite.path} has {len(found)} problems, not {suite.size}")
+    return found
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSONL or a Parquet file."""
+    if path.suffix == ".parquet":
+        try:
+            from pyarrow import parquet
+        except ImportError as error:
+            raise MissingExtra("reading Parquet", "parquet") from error
+        try:
+            rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path} is no Parquet file: {error}") from error
+        return rows
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{path}, line {number}: not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ConfigError(f"{path}, line {number}: not an object")
+        rows.append(row)
+    return rows
+
+
+def as_problems(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
+    """Problems from rows with the columns of any of the suites.
+
+    Raises:
+        ConfigError: a row without question or answer, or an id that stands twice.
+    """
+    made: list[Problem] = []
+    seen: set[str] = set()
+    for number, row in enumerate(rows):
+        question, gold = first(row, _QUESTIONS), first(row, _ANSWERS)
+        if not question or gold is None:
+            raise ConfigError(
+                f"{source}, row {number + 1}: needs a question ({' or '.join(_QUESTIONS)}) and an "
+                f"answer ({' or '.join(_ANSWERS)}); it has {', '.join(row)}"
+            )
+        key = first(row, _IDS) or str(number)
+        if key in seen:
+            raise ConfigError(f"{source}, row {number + 1}: the id {key!r} stands there twice")
+        seen.add(key)
+        wrong = tuple(str(row[c]) for c in _DISTRACTORS if row.get(c) is not None)
+        made.append(Problem(key, question, gold, wrong, str(row.get("family", ""))))
+    return made
+
+
+def first(row: dict[str, Any], columns: tuple[str, ...]) -> str | None:
+    """The first of these columns that a row has, as text."""
+    return next((str(row[c]) for c in columns if row.get(c) is not None), None)

@@ -1,0 +1,21 @@
+"""Answers extracted and compared; multiple choice; statistics over graded samples.
+
+The statistics stand in `start_sdk.grading.statistics`.
+"""
+
+from start_sdk.grading.choice import Choices, shuffled
+from start_sdk.grading.compare import Verdict
+from start_sdk.grading.extract import choice_letter, final_answer, last_code_block, last_number
+from start_sdk.grading.grader import Grader, grade_all
+
+__all__ = [
+    "Choices",
+    "Grader",
+    "Verdict",
+    "choice_letter",
+    "final_answer",
+    "grade_all",
+    "last_code_block",
+    "last_number",
+    "shuffled",
+]

@@ -1,0 +1,149 @@
+"""Statistics over graded samples: problems x samples, each right or not.
+
+`right[i][j]` says whether sample j of problem i is right. Scores are means over problems, so that
+intervals are over problems, too: samples of one problem are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import comb
+from typing import TYPE_CHECKING, Any
+
+from start_sdk.errors import ConfigError, MissingExtra
+from start_sdk.trace import Frozen
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+class Interval(Frozen):
+    """An estimate with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class McNemar(Frozen):
+    """McNemar's exact test: are two systems right equally often on the same problems?"""
+
+    only_first: int
+    """Problems that the first one alone got right."""
+    only_second: int
+    p_value: float
+
+
+def avg_at_k(right: Sequence[bool]) -> float:
+    """Share of right samples of one problem: pass@1, estimated from k samples."""
+    return pass_at_k(len(right), sum(right), 1)
+
+
+def pass_at_k(samples: int, right: int, k: int) -> float:
+    """Unbiased probability that one of k samples of a problem is right.
+
+    Chen et al. 2021 (arXiv 2107.03374), section 2.1, equation 1: 1 - C(n - c, k) / C(n, k).
+
+    Args:
+        samples: n, how many were drawn.
+        right: c, how many of them are right.
+        k: 1 to n.
+
+    Raises:
+        ConfigError: k or `right` does not fit the number of samples.
+    """
+    if not (1 <= k <= samples and 0 <= right <= samples):
+        raise ConfigError(f"pass@{k} of {samples} samples, {right} right: 1 <= k <= samples")
+    return 1 - comb(samples - right, k) / comb(samples, k)
+
+
+def maj_at_k(answers: Sequence[str | None], right: Sequence[bool]) -> float:
+    """Majority vote over the samples of one problem (self-consistency, arXiv 2203.11171).
+
+    Right samples are one answer, however they write it; wrong ones count together where they are
+    written alike. None abstains.
+
+    Args:
+        answers: `Verdict.answer` of each sample.
+        right: `Verdict.correct` of each sample.
+
+    Returns:
+        1.0 or 0.0; with a tie at the top, the right answer's chance if a coin decides.
+    """
+    from start_sdk.grading.normalise import normalise
+
+    votes: dict[str | bool, int] = {}
+    for answer, correct in zip(answers, right, strict=True):
+        if correct or answer is not None:
+            group = True if correct else normalise(answer or "").text
+            votes[group] = votes.get(group, 0) + 1
+    most = max(votes.values(), default=0)
+    top = [group for group, count in votes.items() if count == most]
+    return 1 / len(top) if True in top else 0.0
+
+
+def mean_interval(
+    scores: Sequence[float], *, confidence: float = 0.95, seed: int = 0, resamples: int = 9_999
+) -> Interval:
+    """Mean over problems with a percentile bootstrap interval (problems drawn with replacement).
+
+    Where all scores are equal, or there is one alone, nothing varies and the interval has no
+    width: `proportion_interval` says more then.
+
+    Raises:
+        ConfigError: there is no score.
+        MissingExtra: scipy is not installed.
+    """
+    values = [float(s) for s in scores]
+    if not values:
+        raise ConfigError("there is no problem to take the mean of")
+    mean = sum(values) / len(values)
+    if len(set(values)) == 1:
+        return Interval(value=values[0], low=values[0], high=values[0])
+    import numpy as np
+
+    found = _load("scipy.stats").bootstrap(
+        (np.array(values),), np.mean, confidence_level=confidence, n_resamples=resamples,
+        method="percentile", rng=np.random.default_rng(seed), batch=1_000,
+    ).confidence_interval  # fmt: skip
+    return Interval(value=mean, low=float(found.low), high=float(found.high))
+
+
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], *, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Mean of `second - first` over the same problems, in the same order, with its interval."""
+    if len(first) != len(second):
+        raise ConfigError(f"{len(first)} and {len(second)} scores: not the same problems")
+    differences = [b - a for a, b in zip(first, second, strict=True)]
+    return mean_interval(differences, confidence=confidence, seed=seed)
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
+    """McNemar's exact test on the same problems, in the same order, one sample each."""
+    if len(first) != len(second):
+        raise ConfigError(f"{len(first)} and {len(second)} results: not the same problems")
+    pairs = list(zip(map(bool, first), map(bool, second), strict=True))
+    a, b = pairs.count((True, False)), pairs.count((False, True))
+    contingency = [[pairs.count((True, True)), a], [b, pairs.count((False, False))]]
+    test = _load("statsmodels.stats.contingency_tables").mcnemar(contingency, exact=True)
+    return McNemar(only_first=a, only_second=b, p_value=float(test.pvalue))
+
+
+def proportion_interval(right: int, problems: int, *, confidence: float = 0.95) -> Interval:
+    """Share of right problems, one sample each, with its Wilson score interval."""
+    if not 0 <= right <= problems or problems == 0:
+        raise ConfigError(f"{right} right of {problems} problems")
+    estimate = _load("statsmodels.stats.proportion").proportion_confint
+    low, high = estimate(right, problems, alpha=1 - confidence, method="wilson")
+    return Interval(value=right / problems, low=float(low), high=float(high))
+
+
+def _load(name: str) -> ModuleType | Any:
+    """A module of scipy or statsmodels, which take a second to import."""
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingExtra("statistics", "grading") from error

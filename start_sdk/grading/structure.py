@@ -1,0 +1,123 @@
+r"""The shape of an answer: a list, tuple, interval, set, union or matrix of scalars.
+
+math-verify reads `(8,-2)` as an empty interval, equal to any other empty one, and sorts what a set
+holds by its printed form; so shapes are taken apart here, and only scalars go to it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_MATRIX = re.compile(r"\\begin\{([pb]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL)
+_OPEN, _CLOSE = {"(", "[", r"\{", r"\langle", "{"}, {")", "]", r"\}", r"\rangle", "}"}
+_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
+_ELEMENT = re.compile(r"[A-Za-z]\\in(?![a-z])\s*(.*)", re.DOTALL)
+_RELATION = re.compile(r"(<|>|\\[lg][te](?![A-Za-z]))")
+_LE = r"\le"
+_FLIPPED = {">": "<", r"\gt": r"\lt", r"\ge": _LE, "<": ">", r"\lt": r"\gt", _LE: r"\ge"}
+_DEEPEST = 30
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A node: `kind` is "scalar", "list" (no brackets), "set", "union", "RxC matrix", or the two
+    brackets of a tuple or an interval, such as "()" or "[)"."""
+
+    kind: str
+    text: str
+    items: tuple[Shape, ...] = ()
+
+    @property
+    def ordered(self) -> bool:
+        return self.kind not in ("list", "set", "union")
+
+
+def shape(text: str, depth: int = 0) -> Shape:
+    """The shape of a normalised answer; what is nested too deep stays a scalar."""
+    text = text.strip()
+    if element := _ELEMENT.fullmatch(text):
+        text = element[1]
+    if depth > _DEEPEST:
+        return Shape("scalar", text)
+    if matrix := _MATRIX.fullmatch(text):
+        return _matrix(matrix[2], text, depth)
+    text = _interval(text)
+    for separators, kind in (((r"\cup",), "union"), ((",", ";"), "list")):
+        parts = split(text, separators)
+        if len(parts) > 1:
+            return _group(kind, parts, text, depth)
+    if r"\pm" in text:
+        plus = re.sub(r"\\pm ?", "+", re.sub(r"\\mp ?", "-", text))
+        minus = re.sub(r"\\pm ?", "-", re.sub(r"\\mp ?", "+", text))
+        return _group("list", [re.sub(r"^\+", "", plus), minus], text, depth)
+    brackets, inside = _brackets(text)
+    if not brackets:
+        return Shape("scalar", text)
+    parts = split(inside, (",", ";"))
+    if brackets == r"\{\}":
+        return _group("set", parts, text, depth)
+    if len(parts) == 1:
+        return shape(inside, depth + 1) if brackets == "()" else Shape("scalar", text)
+    brackets = "()" if brackets == r"\langle\rangle" else brackets
+    return Shape(brackets, text, tuple(shape(p, depth + 1) for p in parts))
+
+
+def split(text: str, separators: tuple[str, ...]) -> list[str]:
+    """Splits at the separators that stand in no bracket."""
+    parts, level = [""], 0
+    for token in _TOKEN.findall(text):
+        level += (token in _OPEN) - (token in _CLOSE)
+        if level == 0 and token in separators:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return [p.strip() for p in parts]
+
+
+def _group(kind: str, parts: list[str], text: str, depth: int) -> Shape:
+    r"""A list, or a set or union without its repetitions; `1\pm2` counts as two items."""
+    nodes = [shape(part, depth + 1) for part in parts]
+    items = [i for node in nodes for i in (node.items if node.kind == "list" else (node,))]
+    if kind != "list":
+        items = list({item.text: item for item in items}.values())
+    return Shape(kind, text, tuple(items))
+
+
+def _matrix(body: str, text: str, depth: int) -> Shape:
+    rows = [row.split("&") for row in re.split(r"\\\\", body) if row.strip()]
+    if len({len(row) for row in rows}) != 1:
+        return Shape("scalar", text)
+    cells = tuple(shape(cell, depth + 1) for row in rows for cell in row)
+    return Shape(f"{len(rows)}x{len(rows[0])} matrix", text, cells)
+
+
+def _brackets(text: str) -> tuple[str, str]:
+    """The two brackets around the whole of a text, and what they hold; ("", text) without."""
+    tokens = _TOKEN.findall(text)
+    if len(tokens) < 3 or tokens[0] not in _OPEN - {"{"} or tokens[-1] not in _CLOSE - {"}"}:
+        return "", text
+    level = 0
+    for i, token in enumerate(tokens):
+        level += (token in _OPEN) - (token in _CLOSE)
+        if level == 0 and i < len(tokens) - 1:
+            return "", text
+    return tokens[0] + tokens[-1], "".join(tokens[1:-1]).strip()
+
+
+def _interval(text: str) -> str:
+    r"""`-2\le x\le7` as `[-2,7]`, `x>5` and `5<x` as `(5,\infty)`; all else as it is."""
+    sides = _RELATION.split(text)
+    if len(sides) not in (3, 5):
+        return text
+    sides = [s.strip() for s in sides]
+    if sides[1] in (">", r"\gt", r"\ge"):
+        sides = [_FLIPPED.get(s, s) for s in reversed(sides)]
+    if len(sides) == 3:
+        whole = re.fullmatch("[a-z]", sides[0])
+        sides = [r"-\infty", "<", *sides] if whole else [*sides, "<", r"\infty"]
+    left, opens, variable, closes, right = sides
+    free = re.search("[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", left + right))
+    if free or not re.fullmatch("[a-z]", variable) or closes in (">", r"\gt", r"\ge"):
+        return text
+    return f"{'[' if opens == _LE else '('}{left},{right}{']' if closes == _LE else ')'}"

@@ -1,0 +1,122 @@
+"""The evaluation program, end to end: the embedded model, real kernels, the grader's workers."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("math_verify")
+pytest.importorskip("matplotlib")
+
+from recipes import evaluate
+from recipes.suites import Problem
+from recipes.tiny.families import CODE, MATH
+from start_sdk import StartError
+
+
+def run(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The program with this command line."""
+    monkeypatch.setattr(sys, "argv", ["evaluate", *line.split()])
+    return evaluate.main()
+
+
+@pytest.fixture(autouse=True)
+def two_families(monkeypatch: pytest.MonkeyPatch, plain_python: None) -> None:
+    """A small world, to be quick."""
+    monkeypatch.setitem(evaluate.GROUPS, "all", (MATH[4], CODE[0]))
+
+
+def test_it_samples_grades_reports_resumes_and_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "--suite tiny --n 2 --k 2 --hints end --seed 3 --out"
+    assert run(f"{line} {tmp_path / 'a'}", monkeypatch) == 0
+    first = capsys.readouterr().out
+    assert "pass@2" in first and "code-steps" in first
+    rows = [json.loads(r) for r in (tmp_path / "a" / "rows.jsonl").read_text().splitlines()]
+    assert len(rows) == 8 and {r["state"] for r in rows} == {"done"}
+    assert all(r["result"]["trace"]["segments"] for r in rows)
+
+    async def never(*_: object) -> None:
+        raise AssertionError("a sample that is done was run again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate.Evaluation, "work", never)
+        assert run(f"{line} {tmp_path / 'a'}", monkeypatch) == 0
+    assert capsys.readouterr().out == first
+    assert run(f"{line} {tmp_path / 'b'}", monkeypatch) == 0
+    for file in ("report.md", "report.json", "report.png"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, begun = evaluate.Evaluation.work, 0
+
+    async def stopped(self: evaluate.Evaluation, job: object) -> object:
+        nonlocal begun
+        begun += 1
+        if begun == 3:
+            raise KeyboardInterrupt
+        return await real(self, job)  # type: ignore[arg-type]
+
+    line = f"--suite tiny --n 2 --at-once 1 --out {tmp_path}"
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate.Evaluation, "work", stopped)
+        with pytest.raises(SystemExit) as ended:
+            run(line, monkeypatch)
+    assert ended.value.code == 130
+    assert "goes on from here" in capsys.readouterr().err
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2
+    assert run(line, monkeypatch) == 0
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 4
+
+
+def test_questions_are_put_as_their_suite_has_them() -> None:
+    number = Problem("1", "What is 2 + 2?", "4")
+    text, gold = evaluate.asked(number, "plain", 0)
+    assert text == "What is 2 + 2?" + evaluate.BOXED and gold == "4"
+    assert "\\boxed{}" in evaluate.BOXED
+    choice = Problem("2", "Which?", "right", ("w1", "w2", "w3"))
+    golds = set()
+    for seed in range(12):
+        text, gold = evaluate.asked(choice, "plain", seed)
+        assert f"({gold}) right" in text
+        assert (text, gold) == evaluate.asked(choice, "plain", seed)
+        golds.add(gold)
+    assert golds == {*"ABCD"}
+    tiny = Problem("3", "What is 2 * 3?", "6", family="products")
+    assert evaluate.asked(tiny, "plain", 0) == ("What is 2 * 3?", "6")
+    assert evaluate.asked(tiny, "direct", 0)[0] == "What is 2 * 3? Use Python."
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--suite tiny", "--suite and --out are needed"),
+        ("--suite aime99 --out {}", "neither a suite"),
+        ("--suite tiny --hints end --hint nothing --out {}", "nothing"),
+        ("--suite tiny --model start --out {}", "start-tiny"),
+        ("--suite tiny --k 0 --out {}", "at least 1"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_code_2(
+    line: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(line.format(tmp_path), monkeypatch)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert says in error and "Traceback" not in error
+
+
+def test_errors_of_the_sdk_are_typed() -> None:
+    with pytest.raises(StartError):
+        evaluate.chosen_policy("none", "general", 0)
