@@ -87,7 +87,7 @@ def trainer_rate(settings: Settings, tokenizer: Any, steps: int) -> float:
     model = build_model(settings, tokenizer)
     rows = batches(settings, State(), tokenizer)
     warm = 3
-    data = [
+    data: Any = [
         {"input_ids": ids[:-1], "labels": ids[:-1]}
         for _ in range(steps + warm)
         for ids in next(rows)
