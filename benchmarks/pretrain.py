@@ -6,8 +6,8 @@ step of transformers.Trainer on the same model and AdamW, with rows made beforeh
 two make as they go. The matrix product's rate is the limit, Trainer the peer. Then the loss that
 Muon + AdamW and AdamW alone reach after the same number of tokens.
 
-Trainer needs accelerate (`pip install accelerate`). The miniature is trained without it: its program
-has to run where there are torch and transformers alone.
+Trainer needs accelerate (`pip install accelerate`). The miniature is trained without it: its
+program has to run where there are torch and transformers alone.
 """
 
 from __future__ import annotations
