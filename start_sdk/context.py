@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from start_sdk.dialect import Dialect, Join
 from start_sdk.errors import ConfigError
 from start_sdk.limits import Ledger
 from start_sdk.protocols import Chunk, Tokenizer
-from start_sdk.trace import CallRecord, HintRecord, Phase, Segment, Trace
+from start_sdk.trace import CallRecord, HintRecord, Limit, Phase, Segment, Trace
 
 
 class Context:
@@ -112,7 +111,7 @@ class Context:
     def splice_notice(
         self,
         text: str,
-        kind: Literal["calls", "tokens", "context", "time"],
+        kind: Limit,
         *,
         join: Join = "line",
         ends_thinking: bool = False,

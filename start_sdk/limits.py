@@ -30,6 +30,8 @@ class Limits(Settings):
     """Cells that are run (START allows 6 per inference)."""
     max_seconds: Annotated[float, Field(gt=0)] | None = None
     """Wall time of a run; nine tenths of it for the thought, so that an answer fits behind."""
+    max_repeats: Annotated[int, Field(ge=2)] | None = None
+    """A thought ends when it has said the same so often, word for word; None lets it go on."""
     answer_reserve: Positive = 1_024
     """Tokens kept for the answer; at most a quarter of the model's context."""
 

@@ -225,6 +225,17 @@ class Moment:
     calls_left: int
 
 
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in a trace behind which a hint may stand."""
+
+    at: int
+    """Number of tokens before it."""
+    place: Place
+    trigger: str
+    """The connective before it; at the end of a thought, the tag behind it ("" for EOS)."""
+
+
 class HintPolicy(Protocol):
     """Decides when to speak into a thought, and what. Pure: the same moment, the same answer."""
 

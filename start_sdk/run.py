@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
-from typing import Literal
 
 from start_sdk.cells import KernelSlot
 from start_sdk.context import Context
-from start_sdk.dialect import FENCE_END, Dialect
-from start_sdk.errors import BackendError, StartError
-from start_sdk.limits import Ledger, Limits
-from start_sdk.protocols import (
-    Backend,
-    Chunk,
-    HintPolicy,
-    Interpreter,
-    Moment,
-    Sampling,
-)
-from start_sdk.trace import Finish, HintRecord, Parent, Phase, Place, Segment, Trace
+from start_sdk.dialect import FENCE_END
+from start_sdk.errors import BackendError, ConfigError, StartError
+from start_sdk.hinting import Hinter, Pending
+from start_sdk.limits import Ledger
+from start_sdk.protocols import Chunk, Moment, Sampling
+from start_sdk.repetition import repetition
+from start_sdk.setup import Setup
+from start_sdk.trace import Finish, Limit, Parent, Phase, Place, Segment, Trace
 
 NO_CALLS = "No more code can be run: the limit of {n} calls is reached. Go on without code."
 NO_ROOM = "(I have no {kind} left for thinking, so I give my answer now.)\n"
+CIRCLES = "(I am going round in circles, so I give my answer now.)\n"
+LOOK_EVERY = 16
+"""Tokens between two looks for repetition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +39,6 @@ class Delta:
 Event = Delta | Segment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """What the runs of a session share."""
-
-    backend: Backend
-    interpreter: Interpreter | None
-    hints: HintPolicy | None
-    dialect: Dialect
-    limits: Limits
-    kept: KernelSlot | None
-
-    def hash(self, sampling: Sampling) -> str:
-        """Hash of all that shapes a run besides its prompt and its seed."""
-        config = {
-            "model": self.backend.capabilities.model,
-            "sampling": sampling.model_dump(exclude={"seed"}),
-            "limits": self.limits.model_dump(),
-            "dialect": self.dialect.model_dump(),
-            # A repr without one of its own holds an address, which says nothing.
-            "hints": re.sub(r" at 0x\w+", "", repr(self.hints)),
-            "interpreter": re.sub(r" at 0x\w+", "", repr(self.interpreter)),
-        }
-        return hashlib.blake2b(
-            json.dumps(config, sort_keys=True).encode(), digest_size=8
-        ).hexdigest()
-
-
 class Run:
     """One run: iterate over it for events; `trace` is what is there so far."""
 
@@ -80,6 +48,7 @@ class Run:
         sampling: Sampling,
         segments: Sequence[Segment],
         parent: Parent | None = None,
+        pending: Sequence[Pending] = (),
     ) -> None:
         self._setup = setup
         self._sampling = sampling
@@ -87,17 +56,37 @@ class Run:
         self._ledger = Ledger(setup.limits, setup.backend.max_context)
         self._context = Context(setup.backend.tokenizer, setup.dialect, self._ledger)
         self._context.load(segments)
+        self._hinter = Hinter(self._context, setup.dialect, setup.hints, pending)
         self._ledger.check_prompt()
         self._slot = setup.kept or (KernelSlot(setup.interpreter) if setup.interpreter else None)
         self._key = uuid.uuid4().hex
         self._finish: Finish | None = None
-        self._late = False
+        self._late = self._circles = self._over = False
         self._last = Chunk()
         self._seconds = {"model": 0.0, "tool": 0.0}
         self._events = self._drive()
 
     def __aiter__(self) -> AsyncGenerator[Event, None]:
         return self._events
+
+    def steer(self, text: str) -> None:
+        """Puts a text into the running thought, as soon as no block and no formula is open in it.
+
+        It is recorded like a hint (id "steer"). A thought that ends before that goes on with it.
+
+        Raises:
+            ConfigError: the text is empty, or the thought is over.
+        """
+        if not text.strip():
+            raise ConfigError("there is nothing in the text to steer with")
+        if not self.thinking:
+            raise ConfigError("the thought is over: there is nothing left to steer")
+        self._hinter.add(text)
+
+    @property
+    def thinking(self) -> bool:
+        """Whether the thought is still going on, so that it can be steered."""
+        return not (self._over or self._finish) and self._context.phase == "thinking"
 
     async def aclose(self) -> None:
         """Stops the run; its trace stays, marked "cancelled" unless it had ended."""
@@ -130,6 +119,7 @@ class Run:
                 error.trace = self.trace
             raise
         finally:
+            self._over = True
             await self._setup.backend.release(self._key)
             if self._slot and not kept:
                 await self._slot.aclose()
@@ -140,6 +130,7 @@ class Run:
         await self._call()  # a trace that is resumed right behind a block has a call to make
         shown = 0
         while True:
+            self._hinter.give_pending()
             for segment in self._context.segments[shown:]:
                 shown += 1
                 yield segment
@@ -171,8 +162,20 @@ class Run:
                 if chunk.token_ids:
                     yield Delta(chunk.text, chunk.token_ids, context.phase)
                 if chunk.reason:
-                    break
-        self._last = chunk
+                    self._last = chunk
+                    return
+                if self._goes_round():
+                    self._circles = True
+                    return
+                if self._hinter.due:
+                    self._last = Chunk()
+                    return
+
+    def _goes_round(self) -> bool:
+        copies, ids = self._setup.limits.max_repeats, self._context.token_ids
+        if copies is None or self._context.phase != "thinking" or len(ids) % LOOK_EVERY:
+            return False
+        return repetition(ids, copies) > 0
 
     async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk:
         left = self._ledger.seconds_left(thinking=self._context.phase == "thinking")
@@ -200,6 +203,8 @@ class Run:
     async def _react(self, last: Chunk) -> AsyncGenerator[Delta, None]:
         """Decides what becomes of a withheld match, and what is spliced in its place."""
         context, dialect = self._context, self._setup.dialect
+        if last.reason is None:  # it was stopped for the sake of a hint that waits
+            return
         if last.reason == "length":
             self._limit()
         elif context.phase == "answer":
@@ -220,7 +225,7 @@ class Run:
             context.drop(last)
             await self._call()
         elif self._hint("end", last):
-            pass
+            context.drop(last)
         elif last.stop:
             context.end_thinking(last)
             if not dialect.think:  # a marker is the beginning of the answer
@@ -253,32 +258,15 @@ class Run:
         self._context.splice_output(call)
 
     def _hint(self, place: Place, last: Chunk) -> bool:
-        """Asks the policy; splices its hint, in place of the withheld match at the end."""
-        context, policy = self._context, self._setup.hints
-        calls_left = self._ledger.calls_left() if self._slot else 0
-        dialect = self._setup.dialect
-        if policy is None or (self._slot and calls_left <= 0):
-            return False
-        if dialect.open_block(context.thought) or dialect.in_latex(context.thought):
-            return False
-        moment = Moment(self.trace, place, last.stop, self._sampling.seed, calls_left)
-        hint = policy.decide(moment)
-        if hint is None:
-            return False
-        record = HintRecord(
-            id=hint.id,
-            category=hint.category,
-            domain=hint.domain,
-            place=place,
-            trigger=last.stop,
-            round=len(moment.trace.hints) + 1,
-        )
-        if place == "connective":
-            return context.splice_hint(hint.text, "connective", record)
-        spliced = context.splice_hint(hint.opening + hint.text, "paragraph", record)
-        if spliced:
-            context.drop(last)
-        return spliced
+        """Puts a hint here if one waits or the policy has one."""
+
+        def moment() -> Moment | None:
+            calls_left = self._ledger.calls_left() if self._slot else 0
+            if self._slot and calls_left <= 0:
+                return None
+            return Moment(self.trace, place, last.stop, self._sampling.seed, calls_left)
+
+        return self._hinter.give(moment)
 
     def _limit(self) -> None:
         """At a limit: close an open block, say so, end the thought; or end the run."""
@@ -286,13 +274,16 @@ class Run:
         if context.phase == "answer":
             self._finish = "time" if self._late else "length"
             return
-        kind: Literal["tokens", "context", "time"] = "tokens"
-        if self._late:
+        kind: Limit = "tokens"
+        if self._circles:
+            kind = "repeats"
+        elif self._late:
             kind = "time"
         elif self._ledger.context_left() <= self._ledger.reserve:
             kind = "context"
         block = dialect.open_block(context.thought)
         if block:
             context.splice_notice("`" * block.ticks + "\n", kind)
-        context.splice_notice(NO_ROOM.format(kind=kind), kind, join="paragraph")
+        why = CIRCLES if self._circles else NO_ROOM.format(kind=kind)
+        context.splice_notice(why, kind, join="paragraph")
         context.splice_notice(dialect.closing(), kind, ends_thinking=True)

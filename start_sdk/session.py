@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 from start_sdk.cells import KernelSlot
 from start_sdk.context import cut_segments
 from start_sdk.dialect import Dialect
-from start_sdk.errors import PromptError
+from start_sdk.errors import ConfigError, PromptError
+from start_sdk.hinting import Pending
 from start_sdk.limits import Limits
-from start_sdk.protocols import Backend, HintPolicy, Interpreter, Message, Sampling
-from start_sdk.run import Run, Setup
+from start_sdk.protocols import Backend, Hint, HintPolicy, Interpreter, Message, Sampling, Spot
+from start_sdk.run import Run
+from start_sdk.setup import Setup
 from start_sdk.trace import Parent, Segment, Trace
 
 
@@ -54,6 +57,7 @@ class ReasoningSession:
             kept=KernelSlot(interpreter) if interpreter and keep_state else None,
         )
         self._sampling = sampling or Sampling()
+        self._runs: WeakSet[Run] = WeakSet()
 
     async def run(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Trace:
         """Thinks about a prompt to the end.
@@ -78,7 +82,7 @@ class ReasoningSession:
         ids = tuple(tokenizer.render(messages))
         text = tokenizer.decode(ids)
         start = Segment(source="prompt", text=text, token_ids=ids, phase="prompt")
-        return Run(self._setup, self._seeded(seed), [start])
+        return self._start(self._seeded(seed), [start])
 
     async def resume(self, trace: Trace, at: int, *, seed: int | None = None) -> Trace:
         """Continues a trace behind its first `at` tokens: a fork, or a further round.
@@ -96,7 +100,51 @@ class ReasoningSession:
         """Like `resume`, as events. The segments before `at` come first."""
         segments = cut_segments(trace, at, self._setup.backend.tokenizer)
         sampling = self._seeded(trace.seed if seed is None else seed)
-        return Run(self._setup, sampling, segments, Parent(trace_id=trace.id, at=at))
+        return self._start(sampling, segments, Parent(trace_id=trace.id, at=at))
+
+    async def resume_hinted(
+        self, trace: Trace, spot: Spot, hint: Hint, *, seed: int | None = None
+    ) -> Trace:
+        """Cuts a trace at a spot, puts a hint there and goes on: staged Hint-infer (START, 3).
+
+        The session's own policy is asked behind it as in any run. Spots come from `find_spots`.
+
+        Raises:
+            ConfigError: the spot lies outside the trace, or the hint has fields to be filled in.
+        """
+        if hint.fields:
+            raise ConfigError(f"hint {hint.id!r} has fields to fill in first: {hint.fields}")
+        segments = cut_segments(trace, spot.at, self._setup.backend.tokenizer)
+        sampling = self._seeded(trace.seed if seed is None else seed)
+        pending = [(hint, spot.place, spot.trigger)]
+        parent = Parent(trace_id=trace.id, at=spot.at)
+        return await self._drain(self._start(sampling, segments, parent, pending))
+
+    def steer(self, text: str) -> None:
+        """Puts a text into the thought that is running, from outside (`Run.steer`).
+
+        Call it in the session's event loop; from another thread, by `call_soon_threadsafe`.
+
+        Raises:
+            ConfigError: the text is empty, or not exactly one run is thinking.
+        """
+        thinking = [run for run in self._runs if run.thinking]
+        if len(thinking) != 1:
+            raise ConfigError(
+                f"{len(thinking)} runs are thinking: steer one by its own `Run.steer`"
+            )
+        thinking[0].steer(text)
+
+    def _start(
+        self,
+        sampling: Sampling,
+        segments: Sequence[Segment],
+        parent: Parent | None = None,
+        pending: Sequence[Pending] = (),
+    ) -> Run:
+        run = Run(self._setup, sampling, segments, parent, pending)
+        self._runs.add(run)
+        return run
 
     def _seeded(self, seed: int | None) -> Sampling:
         return self._sampling.model_copy(update={} if seed is None else {"seed": seed})

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 Source = Literal["prompt", "model", "hint", "tool", "notice"]
 """Who wrote a segment: a hint comes from a policy, a notice from the session (limits)."""
 
-Place = Literal["connective", "end"]
-"""Where a hint is put: behind a word such as "Wait", or where the thought would end."""
+Place = Literal["connective", "end", "calculation", "steer"]
+"""Where a hint is put: behind a word such as "Wait", where the thought would end, where it begins
+to calculate by hand, or wherever somebody outside put it (`Run.steer`)."""
 
 Phase = Literal["prompt", "thinking", "close", "answer"]
 """Where a segment stands; "close" is the end-of-thinking tag or the end-of-sequence token."""
@@ -34,6 +35,9 @@ Finish = Literal["eos", "length", "time", "cancelled", "error"]
 
 Status = Literal["ok", "error", "timeout", "killed", "oom", "died"]
 """How a cell ended: "timeout" kept the kernel's state; "killed", "oom" and "died" lost it."""
+
+Limit = Literal["calls", "tokens", "context", "time", "repeats"]
+"""What a run had no more of; "repeats": the thought went round in circles."""
 
 Count = Annotated[int, Field(ge=0)]
 TRAIN_ON: tuple[Source, ...] = ("model", "hint")
@@ -99,7 +103,7 @@ class Segment(Frozen):
     phase: Phase
     hint: HintRecord | None = None
     call: CallRecord | None = None
-    notice: Literal["calls", "tokens", "context", "time"] | None = None
+    notice: Limit | None = None
     """For a notice: the limit that was reached."""
     logprobs: tuple[float, ...] | None = None
     """For a model segment, on request: natural log of each token's probability."""

@@ -15,8 +15,8 @@ HEAVY = {"torch", "transformers", "vllm", "jupyter_client", "zmq", "trl", "datas
 # A module may import from its own layer and from those below it.
 LAYERS = [
     {"errors", "trace", "protocols"},
-    {"dialect", "plugins", "hints", "limits"},
-    {"context", "cells", "run", "session"},
+    {"dialect", "plugins", "hints", "limits", "repetition"},
+    {"context", "cells", "setup", "hinting", "run", "session"},
     {"backends", "models", "sync", "terminal", "testing", "start_tools"},
     {"grading", "rows", "store", "batch", "progress", "solve"},
     {"cli", "doctor"},

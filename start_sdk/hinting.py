@@ -1,0 +1,93 @@
+"""The hints of one run: those that wait, those that its policy gives, and how they are put in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from start_sdk.context import Context
+from start_sdk.dialect import Dialect
+from start_sdk.protocols import Hint, HintPolicy, Moment
+from start_sdk.trace import HintRecord, Place
+
+Pending = tuple[Hint, Place, str]
+"""A hint that waits, the place to record, and the text at which it is put."""
+
+
+class Hinter:
+    """Puts hints into a context.
+
+    Args:
+        context: where they go.
+        dialect: where none may stand.
+        policy: who is asked for hints, if anyone.
+        pending: hints that are to be given first, one behind the other.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        dialect: Dialect,
+        policy: HintPolicy | None,
+        pending: Sequence[Pending] = (),
+    ) -> None:
+        self._context = context
+        self._dialect = dialect
+        self._policy = policy
+        self._pending = list(pending)
+
+    @property
+    def due(self) -> bool:
+        """Whether a hint waits and may be given now."""
+        return bool(self._pending) and self._free()
+
+    def add(self, text: str) -> None:
+        """Lets a text from outside wait for its place."""
+        hint = Hint(id="steer", text=text, category="Steer", domain="any", places=("steer",))
+        self._pending.append((hint, "steer", ""))
+
+    def give_pending(self) -> bool:
+        """Gives all that waits; whether anything was given."""
+        if not self.due:
+            return False
+        pending, self._pending = self._pending, []
+        given = [self._give(*one) for one in pending]
+        return any(given)
+
+    def give(self, moment: Callable[[], Moment | None]) -> bool:
+        """Gives what waits, or else what the policy says of a moment; whether it did.
+
+        No moment: hints would be in vain, as there are no calls left.
+        """
+        if not self._free():
+            return False
+        if self.give_pending():
+            return True
+        if self._policy is None or (now := moment()) is None:
+            return False
+        hint = self._policy.decide(now)
+        return hint is not None and self._give(hint, now.place, now.trigger)
+
+    def _free(self) -> bool:
+        """In a thought, and not inside a block or a formula."""
+        thought = self._context.thought
+        return (
+            self._context.phase == "thinking"
+            and not self._dialect.open_block(thought)
+            and not self._dialect.in_latex(thought)
+        )
+
+    def _give(self, hint: Hint, place: Place, trigger: str) -> bool:
+        """False if there is no room for it."""
+        if place not in hint.places:  # a policy's own place, behind one of its triggers
+            place = hint.places[0]
+        behind = place == "connective"
+        text = hint.text if behind else hint.opening + hint.text
+        record = HintRecord(
+            id=hint.id,
+            category=hint.category,
+            domain=hint.domain,
+            place=place,
+            trigger=trigger,
+            round=sum(s.hint is not None for s in self._context.segments) + 1,
+        )
+        return self._context.splice_hint(text, "connective" if behind else "paragraph", record)

@@ -1,0 +1,40 @@
+"""What the runs of a session share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+
+from start_sdk.cells import KernelSlot
+from start_sdk.dialect import Dialect
+from start_sdk.limits import Limits
+from start_sdk.protocols import Backend, HintPolicy, Interpreter, Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """Backend, tools, policy and limits of a session; never changed."""
+
+    backend: Backend
+    interpreter: Interpreter | None
+    hints: HintPolicy | None
+    dialect: Dialect
+    limits: Limits
+    kept: KernelSlot | None
+
+    def hash(self, sampling: Sampling) -> str:
+        """Hash of all that shapes a run besides its prompt and its seed."""
+        config = {
+            "model": self.backend.capabilities.model,
+            "sampling": sampling.model_dump(exclude={"seed"}),
+            "limits": self.limits.model_dump(),
+            "dialect": self.dialect.model_dump(),
+            # A repr without one of its own holds an address, which says nothing.
+            "hints": re.sub(r" at 0x\w+", "", repr(self.hints)),
+            "interpreter": re.sub(r" at 0x\w+", "", repr(self.interpreter)),
+        }
+        return hashlib.blake2b(
+            json.dumps(config, sort_keys=True).encode(), digest_size=8
+        ).hexdigest()
