@@ -13,7 +13,18 @@ from start_sdk.errors import (
     StartError,
     TraceDrift,
 )
-from start_sdk.hints import AfterConnective, BeforeEnd, FirstOf, Hint, HintLibrary, NoHints
+from start_sdk.hints import (
+    AfterConnective,
+    BeforeEnd,
+    FirstOf,
+    Hint,
+    HintLibrary,
+    NoHints,
+    Spot,
+    draw_spot,
+    find_spots,
+    last_spot,
+)
 from start_sdk.limits import Limits
 from start_sdk.protocols import (
     Backend,
@@ -67,12 +78,16 @@ __all__ = [
     "Run",
     "Sampling",
     "Segment",
+    "Spot",
     "StartError",
     "SyncSession",
     "Tokenizer",
     "Trace",
     "TraceDrift",
     "Usage",
+    "draw_spot",
+    "find_spots",
+    "last_spot",
     "open_backend",
     "verify_trace",
 ]

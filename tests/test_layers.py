@@ -91,7 +91,8 @@ def test_the_public_names_are_these() -> None:
         "CellResult", "Chunk", "ConfigError", "Delta", "Dialect", "FirstOf", "Hint", "HintLibrary",
         "HintPolicy", "HintRecord", "Interpreter", "InterpreterError", "Kernel", "Limits", "Message",
         "MissingExtra", "ModelError", "Moment", "NoHints", "PluginError", "PromptError",
-        "ReasoningSession", "Run", "Sampling", "Segment", "StartError", "SyncSession", "Tokenizer",
-        "Trace", "TraceDrift", "Usage", "open_backend", "verify_trace",
+        "ReasoningSession", "Run", "Sampling", "Segment", "Spot", "StartError", "SyncSession", "Tokenizer",
+        "Trace", "TraceDrift", "Usage", "draw_spot", "find_spots",
+        "last_spot", "open_backend", "verify_trace",
     }  # fmt: skip
     assert all(hasattr(start_sdk, name) for name in start_sdk.__all__)

@@ -2,6 +2,18 @@
 
 from start_sdk.hints.library import HintLibrary
 from start_sdk.hints.policies import AfterConnective, BeforeEnd, FirstOf, NoHints
-from start_sdk.protocols import Hint
+from start_sdk.hints.spots import draw_spot, find_spots, last_spot
+from start_sdk.protocols import Hint, Spot
 
-__all__ = ["AfterConnective", "BeforeEnd", "FirstOf", "Hint", "HintLibrary", "NoHints"]
+__all__ = [
+    "AfterConnective",
+    "BeforeEnd",
+    "FirstOf",
+    "Hint",
+    "HintLibrary",
+    "NoHints",
+    "Spot",
+    "draw_spot",
+    "find_spots",
+    "last_spot",
+]

@@ -1,0 +1,256 @@
+"""Hints put into finished thoughts, thoughts steered from outside, thoughts that go in circles."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from start_sdk import (
+    AfterConnective,
+    BeforeEnd,
+    ConfigError,
+    Delta,
+    Dialect,
+    HintLibrary,
+    Limits,
+    ReasoningSession,
+    Segment,
+    Spot,
+    Trace,
+    draw_spot,
+    find_spots,
+    last_spot,
+    verify_trace,
+)
+from start_sdk.repetition import repetition
+from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
+
+GENERAL = HintLibrary.load().get("general")
+TOKENIZER = CharTokenizer()
+
+
+async def thought(*script: str, cells: dict[str, str] | None = None, **options: Any) -> Trace:
+    interpreter = None if cells is None else FakeInterpreter(dict(cells))
+    session = ReasoningSession(ScriptedBackend(script), interpreter=interpreter, **options)
+    trace = await session.run("What is 2 + 2?")
+    verify_trace(trace, TOKENIZER)
+    return trace
+
+
+def before(trace: Trace, spot: Spot) -> str:
+    return TOKENIZER.decode(trace.token_ids[: spot.at])
+
+
+async def test_spots_are_behind_connectives_and_at_the_end() -> None:
+    trace = await thought("5. Wait, no. Alternatively 4.\n</think>\n\nWait, 4")
+    spots = find_spots(trace, TOKENIZER)
+    assert [(s.place, s.trigger) for s in spots] == [
+        ("connective", "Wait"),
+        ("connective", "Alternatively"),
+        ("end", "</think>"),
+    ]
+    assert before(trace, spots[0]).endswith("5. Wait")
+    assert before(trace, spots[2]).endswith("Alternatively 4.\n")
+
+
+async def test_a_thought_that_ends_the_text_has_its_end_before_eos() -> None:
+    trace = await thought("It is 5.")
+    assert find_spots(trace, TOKENIZER) == [Spot(len(trace.token_ids) - 1, "end", "")]
+
+
+async def test_a_thought_without_tags_ends_where_the_answer_opens() -> None:
+    plain = Dialect(name="plain", think=None, answer_markers=("**Final Answer**",))
+    trace = await thought("Wait, 5.\n**Final Answer** 5", dialect=plain)
+    spots = find_spots(trace, TOKENIZER, plain)
+    assert [(s.place, s.trigger) for s in spots] == [
+        ("connective", "Wait"),
+        ("end", "**Final Answer**"),
+    ]
+    assert before(trace, spots[1]).endswith("Wait, 5.\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["```python\n# Wait", "Waiting", "Iwait no: AWait", "so $x = Wait", "Await"]
+)
+async def test_no_spot_inside_code_words_or_formulas(text: str) -> None:
+    trace = await thought(f"{text} </think>4")
+    assert [s.place for s in find_spots(trace, TOKENIZER)] == ["end"]
+
+
+async def test_a_quoted_problem_has_no_spots_but_its_thought_has() -> None:
+    session = ReasoningSession(ScriptedBackend(["Wait, 4.</think>4"]))
+    trace = await session.run("Wait, what is 2 + 2? Wait.")
+    assert len(find_spots(trace, TOKENIZER)) == 2
+
+
+async def test_a_thought_cut_by_a_limit_has_no_end() -> None:
+    trace = await thought("Hm. Wait. " * 30, limits=Limits(max_tokens=100, answer_reserve=20))
+    assert {s.place for s in find_spots(trace, TOKENIZER)} == {"connective"}
+
+
+async def test_words_are_the_callers_and_the_last_one_is_found() -> None:
+    trace = await thought("Wait, so wait, 5. Hmm.</think>5")
+    spots = find_spots(trace, TOKENIZER, words=("Wait", "wait"))
+    last = last_spot(spots)
+    assert last is not None and before(trace, last).endswith("so wait")
+    assert last_spot(find_spots(trace, TOKENIZER, words=("Hmm",))) is None
+
+
+async def test_a_spot_is_drawn_by_seed_and_trace() -> None:
+    trace = await thought("Wait. Wait. Wait. Wait.</think>5")
+    spots = find_spots(trace, TOKENIZER)
+    drawn = [draw_spot(spots, seed=s, trace_id="a") for s in range(40)]
+    assert drawn == [draw_spot(spots, seed=s, trace_id="a") for s in range(40)]
+    assert set(drawn) == set(spots)
+    assert drawn != [draw_spot(spots, seed=s, trace_id="b") for s in range(40)]
+    with pytest.raises(ConfigError, match="no spot"):
+        draw_spot([], seed=0)
+
+
+@pytest.mark.parametrize("which", [0, -1])
+async def test_a_hint_put_into_a_finished_thought_is_that_of_a_running_one(which: int) -> None:
+    first, rest = "5. Wait, no.\n</think>\n\n5", ["\n1\n```\n", " 4</think>\\boxed{4}"]
+    plain = await thought(first)
+    spot = find_spots(plain, TOKENIZER)[which]
+    session = ReasoningSession(ScriptedBackend(rest), interpreter=FakeInterpreter({"1": "1"}))
+    staged = await session.resume_hinted(plain, spot, GENERAL)
+    verify_trace(staged, TOKENIZER)
+    policy = BeforeEnd() if which else AfterConnective(hints=("general",))
+    streamed = await thought(first, *rest, cells={"1": "1"}, hints=policy)
+    assert staged.token_ids == streamed.token_ids
+    assert staged.hints == streamed.hints and staged.answer == "4"
+    assert staged.parent is not None and staged.parent.at == spot.at
+
+
+async def test_rounds_are_traces_of_their_own() -> None:
+    trace = await thought("5.\n</think>\n\n5")
+    for number in (1, 2):
+        spot = find_spots(trace, TOKENIZER)[-1]
+        session = ReasoningSession(
+            ScriptedBackend([f"\n{number}\n```\n", f"So {number}.</think>{number}"]),
+            interpreter=FakeInterpreter(lambda code: code),
+        )
+        parent, trace = trace, await session.resume_hinted(trace, spot, GENERAL)
+        verify_trace(trace, TOKENIZER)
+        assert trace.answer == str(number) and len(trace.calls) == number
+        assert [h.round for h in trace.hints] == [*range(1, number + 1)]
+        assert trace.parent is not None and trace.parent.trace_id == parent.id
+
+
+async def test_a_hint_with_fields_is_not_put_in_as_it_is() -> None:
+    trace = await thought("5.</think>5")
+    with pytest.raises(ConfigError, match="fields"):
+        await ReasoningSession(ScriptedBackend([])).resume_hinted(
+            trace, find_spots(trace, TOKENIZER)[-1], HintLibrary.load().get("debug")
+        )
+
+
+async def test_a_model_that_answers_a_hint_by_ending_at_once_just_ends() -> None:
+    trace = await thought("5.</think>5", "</think>5", cells={}, hints=BeforeEnd())
+    assert trace.finish == "eos" and trace.calls == [] and len(trace.hints) == 1
+
+
+async def test_a_hint_without_room_is_left_out() -> None:
+    trace = await thought(
+        "5.</think>5", cells={}, hints=BeforeEnd(), limits=Limits(max_hint_tokens=9)
+    )
+    assert trace.hints == [] and trace.finish == "eos" and trace.answer == "5"
+
+
+async def steered(text: str, hint: str, after: str, **options: Any) -> Trace:
+    """A run that is steered once it has said so much."""
+    session = ReasoningSession(ScriptedBackend([text, "So 4.</think>4"]), **options)
+    said = ""
+    async with aclosing(session.stream("What is 2 + 2?")) as run:
+        async for event in run:
+            said += event.text if isinstance(event, Delta) else ""
+            if hint and isinstance(event, Delta) and said.endswith(after):
+                session.steer(hint)
+                hint = ""
+    verify_trace(run.trace, TOKENIZER)
+    return run.trace
+
+
+async def test_a_thought_is_steered_from_outside() -> None:
+    trace = await steered("It is five, I think.", "Count on your fingers.", "It is")
+    assert trace.thinking == "It is\n\nCount on your fingers.So 4."
+    assert [(h.id, h.place) for h in trace.hints] == [("steer", "steer")]
+
+
+async def test_steering_waits_for_the_end_of_a_block() -> None:
+    code = "```python\n1\n```\n"
+    trace = await steered(code, "Go on.", "```python\n", interpreter=FakeInterpreter({"1": "1"}))
+    assert [s.source for s in trace.segments][1:4] == ["model", "tool", "hint"]
+
+
+async def test_a_thought_that_ends_first_goes_on_with_the_word_from_outside() -> None:
+    trace = await steered("So $x</think>5", "Count again.", "So $x", hints=None)
+    assert trace.answer == "5" and trace.hints == []  # a formula was left open: no place
+    trace = await steered("$x$</think>5", "Count again.", "$x")
+    assert "Count again." in trace.thinking and trace.answer == "4"
+
+
+async def test_only_a_running_thought_can_be_steered() -> None:
+    session = ReasoningSession(ScriptedBackend(["5.</think>5"]))
+    with pytest.raises(ConfigError, match="0 runs"):
+        session.steer("Hm.")
+    run = session.stream("?")
+    with pytest.raises(ConfigError, match="nothing in the text"):
+        run.steer(" ")
+    other = session.stream("?")
+    with pytest.raises(ConfigError, match="2 runs"):
+        session.steer("Hm.")
+    for one in (run, other):
+        async with aclosing(one):
+            async for _ in one:
+                pass
+    with pytest.raises(ConfigError, match="over"):
+        run.steer("Hm.")
+    with pytest.raises(ConfigError, match="0 runs"):
+        session.steer("Hm.")
+
+
+@pytest.mark.parametrize(
+    ("text", "copies", "period"),
+    [
+        ("abcdefgh" * 8, 4, 8),
+        ("abcdefgh" * 7, 4, 0),  # 56 characters
+        ("0" * 64, 4, 1),
+        ("0" * 63, 4, 0),
+        ("some more text. " + "Wait, is that 17? Let me see once again. " * 4, 4, 41),
+        ("Wait, is that 17? Let me see once again. " * 3, 4, 0),
+        ("Wait, is that 17? Let me see once again. " * 4 + "No", 4, 0),
+        ("", 2, 0),
+    ],
+)
+def test_repetition_is_the_same_words_over_and_over(text: str, copies: int, period: int) -> None:
+    assert repetition([ord(c) for c in text], copies) == period
+
+
+async def test_a_thought_that_goes_in_circles_is_ended() -> None:
+    circles = "Is it 5? Yes it is. No. " * 50
+    limits = Limits(max_repeats=4)
+    trace = await thought(circles, "5", limits=limits)
+    assert [s.notice for s in trace.segments if s.notice] == ["repeats", "repeats"]
+    assert trace.answer == "5" and 96 <= trace.usage.model <= 150
+    assert len((await thought(circles, "5")).thinking) == len(circles)
+
+
+async def test_a_round_that_goes_in_circles_ends_with_an_answer() -> None:
+    script = ["5.</think>5", " Hm, " + "so it is 5, " * 60, "5"]
+    trace = await thought(*script, hints=BeforeEnd(), limits=Limits(max_repeats=4))
+    assert trace.answer == "5" and trace.usage.model < 160
+
+
+async def test_steering_takes_effect_at_the_next_token() -> None:
+    session = ReasoningSession(ScriptedBackend(["Hm. " * 10_000, "So 4.</think>4"]))
+    run = session.stream("?")
+    async with aclosing(run):
+        async for event in run:
+            if isinstance(event, Delta) and run.trace.usage.model == 40:
+                run.steer("Enough of that.")
+            if isinstance(event, Segment) and event.hint:
+                assert run.trace.usage.model <= 42
+    assert run.trace.answer == "4"
