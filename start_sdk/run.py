@@ -256,6 +256,7 @@ class Run:
         self._late = left is not None and time.monotonic() - began >= left
         self._seconds["tool"] += time.monotonic() - began
         self._context.splice_output(call)
+        self._hint("output", Chunk())
 
     def _hint(self, place: Place, last: Chunk) -> bool:
         """Puts a hint here if one waits or the policy has one."""

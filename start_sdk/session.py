@@ -14,7 +14,16 @@ from start_sdk.dialect import Dialect
 from start_sdk.errors import ConfigError, PromptError
 from start_sdk.hinting import Pending
 from start_sdk.limits import Limits
-from start_sdk.protocols import Backend, Hint, HintPolicy, Interpreter, Message, Sampling, Spot
+from start_sdk.protocols import (
+    Backend,
+    Hint,
+    HintPolicy,
+    Interpreter,
+    Message,
+    Sampling,
+    Spot,
+    Tokenizer,
+)
 from start_sdk.run import Run
 from start_sdk.setup import Setup
 from start_sdk.trace import Parent, Segment, Trace
@@ -58,6 +67,16 @@ class ReasoningSession:
         )
         self._sampling = sampling or Sampling()
         self._runs: WeakSet[Run] = WeakSet()
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The backend's, with which its traces are made."""
+        return self._setup.backend.tokenizer
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the model writes."""
+        return self._setup.dialect
 
     async def run(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Trace:
         """Thinks about a prompt to the end.

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 Source = Literal["prompt", "model", "hint", "tool", "notice"]
 """Who wrote a segment: a hint comes from a policy, a notice from the session (limits)."""
 
-Place = Literal["connective", "end", "calculation", "steer"]
+Place = Literal["connective", "end", "calculation", "output", "steer"]
 """Where a hint is put: behind a word such as "Wait", where the thought would end, where it begins
-to calculate by hand, or wherever somebody outside put it (`Run.steer`)."""
+to calculate by hand, behind an output, or wherever somebody outside put it (`Run.steer`)."""
 
 Phase = Literal["prompt", "thinking", "close", "answer"]
 """Where a segment stands; "close" is the end-of-thinking tag or the end-of-sequence token."""

@@ -67,7 +67,7 @@ def test_ours_are_labelled_ours_and_end_in_an_open_fence() -> None:
         h.category for h in library.select(domain="math")
     }
     assert len(library.select(domain="science")) >= 3
-    assert all(h.text.endswith("```python") for h in library)
+    assert all(h.text.endswith("```python") != (h.domain == "control") for h in library)
 
 
 def test_only_texts_without_a_conjunction_get_an_opening() -> None:
@@ -146,7 +146,7 @@ def test_before_end_speaks_once_a_round() -> None:
         "round-1",
         "round-2",
         "round-3",
-        "round-3",
+        "round-4",
         None,
     ]
 

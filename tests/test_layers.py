@@ -16,7 +16,7 @@ HEAVY = {"torch", "transformers", "vllm", "jupyter_client", "zmq", "trl", "datas
 LAYERS = [
     {"errors", "trace", "protocols"},
     {"dialect", "plugins", "hints", "limits", "repetition"},
-    {"context", "cells", "setup", "hinting", "run", "session"},
+    {"context", "cells", "setup", "hinting", "run", "session", "scaling"},
     {"backends", "models", "sync", "terminal", "testing", "start_tools"},
     {"grading", "rows", "store", "batch", "progress", "solve"},
     {"cli", "doctor"},

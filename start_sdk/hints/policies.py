@@ -11,7 +11,8 @@ from start_sdk.hints.library import HintLibrary
 from start_sdk.protocols import Hint, HintPolicy, Moment
 from start_sdk.trace import Place
 
-ROUNDS = ("round-1", "round-2", "round-3")
+ROUNDS = tuple(f"round-{n}" for n in range(1, 7))
+"""The paper's three, then ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class BeforeEnd:
     """Speaks just before a thought would end: START's place (b), section 3.
 
     Each round is one hint. START's test-time scaling (its figure 5) repeats this: `rounds=n`
-    takes the paper's text for each round, the last one again when there are more rounds than
-    texts. One round takes the paper's general hint.
+    takes the paper's text for each of the first three rounds, ours for the next three, the last
+    one again when there are more. One round takes the paper's general hint.
 
     Args:
         rounds: how often to speak; at least 1.
