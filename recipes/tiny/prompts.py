@@ -18,13 +18,19 @@ SHOTS = (
     ),
 )
 DIRECT = " Use Python."
-PROMPTS = ("plain", "direct", "few-shot")
+DESIGNED = (
+    " Think step by step. Do not work anything out by hand: wherever a step is a calculation, write"
+    " Python code in a ```python block. It will be run, and you will see its output."
+)
+PROMPTS = ("plain", "direct", "designed", "few-shot")
 
 
 def with_prompt(prompt: str, question: str) -> str | list[Message]:
-    """The question alone, with the wish for Python, or behind two solved questions as well."""
+    """The question alone, with a wish for Python, or behind two solved questions as well."""
     if prompt == "plain":
         return question
+    if prompt == "designed":
+        return question + DESIGNED
     asked = question + DIRECT
     if prompt == "direct":
         return asked

@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.importorskip("torch")
 pytest.importorskip("math_verify")
 pytest.importorskip("matplotlib")
 
-from recipes import evaluate
+from recipes import evaluate, experiment
 from recipes.suites import Problem
 from recipes.tiny.families import CODE, MATH
 from start_sdk import StartError
@@ -26,7 +27,7 @@ def run(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
 @pytest.fixture(autouse=True)
 def two_families(monkeypatch: pytest.MonkeyPatch, plain_python: None) -> None:
     """A small world, to be quick."""
-    monkeypatch.setitem(evaluate.GROUPS, "all", (MATH[4], CODE[0]))
+    monkeypatch.setitem(experiment.GROUPS, "all", (MATH[4], CODE[0]))
 
 
 def test_it_samples_grades_reports_resumes_and_repeats(
@@ -44,7 +45,7 @@ def test_it_samples_grades_reports_resumes_and_repeats(
         raise AssertionError("a sample that is done was run again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate.Evaluation, "work", never)
+        patch.setattr(experiment.Judge, "judge", never)
         assert run(f"{line} {tmp_path / 'a'}", monkeypatch) == 0
     assert capsys.readouterr().out == first
     assert run(f"{line} {tmp_path / 'b'}", monkeypatch) == 0
@@ -55,18 +56,18 @@ def test_it_samples_grades_reports_resumes_and_repeats(
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real, begun = evaluate.Evaluation.work, 0
+    real, begun = experiment.Judge.judge, 0
 
-    async def stopped(self: evaluate.Evaluation, job: object) -> object:
+    async def stopped(self: experiment.Judge, *args: Any) -> object:
         nonlocal begun
         begun += 1
         if begun == 3:
             signal.raise_signal(signal.SIGINT)
-        return await real(self, job)  # type: ignore[arg-type]
+        return await real(self, *args)
 
     line = f"--suite tiny --n 2 --at-once 1 --out {tmp_path}"
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate.Evaluation, "work", stopped)
+        patch.setattr(experiment.Judge, "judge", stopped)
         with pytest.raises(SystemExit) as ended:
             run(line, monkeypatch)
     assert ended.value.code == 130
@@ -78,23 +79,26 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
 
 def test_questions_are_put_as_their_suite_has_them() -> None:
     number = Problem("1", "What is 2 + 2?", "4")
-    text, gold = evaluate.asked(number, "boxed", 0)
-    assert text == "What is 2 + 2?" + evaluate.BOXED and gold == "4"
-    assert "\\boxed{}" in evaluate.BOXED
+    text, gold = experiment.asked(number, "boxed", 0)
+    assert text == "What is 2 + 2?" + experiment.BOXED and gold == "4"
+    assert "\\boxed{}" in experiment.BOXED
     choice = Problem("2", "Which?", "right", ("w1", "w2", "w3"))
     golds = set()
     for seed in range(12):
-        text, gold = evaluate.asked(choice, "boxed", seed)
+        text, gold = experiment.asked(choice, "boxed", seed)
         assert f"({gold}) right" in text
-        assert (text, gold) == evaluate.asked(choice, "boxed", seed)
-        assert evaluate.asked(choice, "plain", seed) == (str(text)[: -len(evaluate.LETTER)], gold)
+        assert (text, gold) == experiment.asked(choice, "boxed", seed)
+        assert experiment.asked(choice, "plain", seed) == (
+            str(text)[: -len(experiment.LETTER)],
+            gold,
+        )
         golds.add(gold)
     assert golds == {*"ABCD"}
     tiny = Problem("3", "What is 2 * 3?", "6", family="products")
-    assert evaluate.asked(tiny, "plain", 0) == ("What is 2 * 3?", "6")
-    assert evaluate.asked(tiny, "direct", 0)[0] == "What is 2 * 3? Use Python."
+    assert experiment.asked(tiny, "plain", 0) == ("What is 2 * 3?", "6")
+    assert experiment.asked(tiny, "direct", 0)[0] == "What is 2 * 3? Use Python."
     # A file may have families, too: the prompt alone says how it is asked.
-    assert evaluate.asked(tiny, "boxed", 0)[0] == "What is 2 * 3?" + evaluate.BOXED
+    assert experiment.asked(tiny, "boxed", 0)[0] == "What is 2 * 3?" + experiment.BOXED
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,13 @@ pytest.importorskip("torch")
 pytest.importorskip("math_verify")
 pytest.importorskip("matplotlib")
 
-from recipes import evaluate
+from recipes import experiment
 from recipes.suites import tiny
 from recipes.tiny import evaluate as tiny_evaluate
 from recipes.tiny.families import CODE, FAMILIES, MATH, coins
 from recipes.tiny.prompts import SHOTS, with_prompt
 from start_sdk import ReasoningSession, Trace
 from start_sdk.grading import Grader
-from start_sdk.rows import Job
 from start_sdk.testing import ScriptedBackend
 
 PYTHON = PythonTool(isolation="plain")
@@ -28,10 +27,9 @@ async def graded(answer: str, family: int = 0) -> bool:
     """Whether this text behind the thought solves a problem of a code family."""
     (problem,) = tiny((CODE[family],), 1, seed=1)
     session = ReasoningSession(ScriptedBackend([f"Hm.\n</think>\n\n{answer}"]))
+    trace = await session.run(problem.question)
     async with Grader() as grader:
-        work = evaluate.Evaluation(session, grader, PYTHON, "plain").work
-        record = {k: getattr(problem, k) for k in problem.__dataclass_fields__}
-        result = await work(Job(problem="p", input=record))
+        result = await experiment.Judge(grader, PYTHON).judge(trace, problem, problem.gold)
     assert result["how"] == "tests"
     return bool(result["correct"])
 
@@ -61,7 +59,7 @@ def test_prompts_ask_for_python_and_show_it() -> None:
 def test_rows_hold_everything_and_repeat_by_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_python: None
 ) -> None:
-    monkeypatch.setitem(evaluate.GROUPS, "math", (coins.FAMILY,))
+    monkeypatch.setitem(experiment.GROUPS, "math", (coins.FAMILY,))
     found = []
     for name in ("one.json", "two.json"):
         line = f"evaluate --families math --hints end --hint check-logic --n 2 --seed 3 --json {tmp_path / name}"

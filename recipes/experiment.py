@@ -1,0 +1,174 @@
+"""What the programs over suites share: options, problems, grading, rows that survive."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from recipes import suites
+from recipes.live import LiveTable
+from recipes.tiny.families import CODE, FAMILIES, MATH
+from recipes.tiny.prompts import with_prompt
+from start_sdk import Backend, ConfigError, Interpreter, Message, StartError, Trace, models
+from start_sdk.batch import Work, run_batch
+from start_sdk.grading import Grader, last_code_block, shuffled
+from start_sdk.rows import Job, Row, export_jsonl, fingerprint
+from start_sdk.store import RowStore
+
+GROUPS = {"math": MATH, "code": CODE, "all": FAMILIES}
+#: What the prompt "boxed" adds; the miniature knows its own questions alone.
+BOXED = "\n\nPlease reason step by step, and put your final answer within \\boxed{}."
+LETTER = "\n\nPlease reason step by step, and put the letter of your choice within \\boxed{}."
+
+
+def command_line(prog: str, doc: str | None) -> argparse.ArgumentParser:
+    """The options that all of them have."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--suite", help=f"tiny, {', '.join(suites.SUITES)}, or a file")
+    add("--model", default="base", help="base, start, a folder, or a hub id")
+    add("--backend", default="transformers", help="what runs the model")
+    add("--families", choices=GROUPS, default="all", help="of the suite tiny")
+    add("--n", type=int, help="problems (of the suite tiny: per family, default 20)")
+    add("--max-calls", type=int, default=6, help="cells of one sample (the paper's limit is 6)")
+    add("--at-once", type=int, default=3, help="problems in flight")
+    add("--seed", type=int, default=0, help="of problems, options and samples")
+    add("--out", type=Path, help="folder of rows and report")
+    return parser
+
+
+def model_name(model: str) -> str:
+    """The embedded model that "base" or "start" stands for; any other name as it is."""
+    name = {"base": "start-tiny-base", "start": "start-tiny"}.get(model, model)
+    if model == "start" and models.folder(name) is None:
+        raise ConfigError("start-tiny, the miniature that Hint-RFT makes, is not there yet")
+    return name
+
+
+def problems_of(config: argparse.Namespace) -> list[suites.Problem]:
+    """The problems that the options name."""
+    if config.suite == "tiny":
+        return suites.tiny(GROUPS[config.families], config.n or 20, config.seed)
+    return suites.load(config.suite)[: config.n]
+
+
+def job_of(problem: suites.Problem, config: argparse.Namespace, key: str, policy: str) -> Job:
+    """The job of a problem; a text that was edited is another problem."""
+    name = f"{problem.id}:{fingerprint(asdict(problem))}"
+    return Job(problem=name, policy=policy, seed=config.seed, config=key, input=asdict(problem))
+
+
+def problem_of(job: Job) -> suites.Problem:
+    """The problem of a job, as its row has it."""
+    return suites.Problem(**{name: _tuples(value) for name, value in job.input.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """A value of JSON with tuples for lists."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def asked(problem: suites.Problem, prompt: str, seed: int) -> tuple[str | list[Message], str]:
+    """What the model is asked, and the answer that is right for it.
+
+    The options of a multiple choice are shuffled by (seed, problem).
+    """
+    question, gold, wish = problem.question, problem.gold, BOXED
+    if problem.distractors:
+        choices = shuffled(gold, problem.distractors, problem_id=problem.id, seed=seed)
+        question, gold, wish = f"{question}\n\n{choices.text}", choices.letter, LETTER
+    return (question + wish if prompt == "boxed" else with_prompt(prompt, question)), gold
+
+
+class Judge:
+    """Says of a trace whether it is right: by its answer, or by the tests of a code task."""
+
+    def __init__(self, grader: Grader, python: Interpreter) -> None:
+        self._grader = grader
+        self._python = python
+
+    async def judge(self, trace: Trace, problem: suites.Problem, gold: str) -> dict[str, Any]:
+        """`answer`, `gold`, `correct` and `how`, `calls`, and the `trace` itself, all JSON."""
+        if problem.tests:
+            code = last_code_block(trace.response) or last_code_block(trace.thinking)
+            right = await self._passes(code, problem.tests)
+            graded = {"answer": code, "gold": gold, "correct": right, "how": "tests"}
+        else:
+            kind: Literal["choice", "math"] = "choice" if problem.distractors else "math"
+            text = f"\\boxed{{{trace.answer}}}" if trace.answer else trace.response
+            verdict = await self._grader.grade(text, gold, kind)
+            answer = verdict.answer or trace.answer
+            graded = {
+                "answer": answer, "gold": gold, "correct": verdict.correct, "how": verdict.how
+            }  # fmt: skip
+        return {**graded, "calls": len(trace.calls), "trace": trace.model_dump(mode="json")}
+
+    async def _passes(self, code: str | None, tests: Sequence[tuple[int, int]]) -> bool:
+        """Whether the function f has these values, in a kernel of its own."""
+        if code is None:
+            return False
+        calls = ", ".join(f"f({argument})" for argument, _ in tests)
+        async with self._python.open() as kernel:
+            result = await kernel.run(f"{code}\nprint('values:', [{calls}])")
+        return result.text.strip().endswith(f"values: {[value for _, value in tests]}")
+
+
+def compute(
+    config: argparse.Namespace,
+    jobs: list[Job],
+    backend: Backend,
+    python: Interpreter,
+    work_of: Callable[[Judge], Work],
+) -> list[Row]:
+    """Computes what is not done yet under a live table; returns the rows of these jobs.
+
+    The folder `config.out` gets rows.sqlite and rows.jsonl, also if the run is stopped: the same
+    jobs go on from there.
+    """
+
+    async def run(store: RowStore) -> None:
+        try:
+            async with Grader() as grader:
+                work = work_of(Judge(grader, python))
+                with LiveTable(store.rows(jobs), len(jobs)) as table:
+                    await run_batch(store, jobs, work, at_once=config.at_once, on_row=table.add)
+        finally:
+            await backend.aclose()
+
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make folder {str(config.out)!r}: {error.strerror}") from error
+    with RowStore(config.out / "rows.sqlite") as store:
+        try:
+            asyncio.run(run(store))
+        finally:  # also of a run that was stopped: what is done is written
+            done = [row for row in store.rows(jobs) if row.state in ("done", "failed")]
+            export_jsonl(done, config.out / "rows.jsonl")
+    return done
+
+
+def checked(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options as they were given; exits with 2 and one line if they make no sense."""
+    config = parser.parse_args()
+    if not config.suite or not config.out or config.at_once < 1:
+        parser.error("--suite and --out are needed, and --at-once is at least 1")
+    if config.n is not None and config.n < 1:
+        parser.error("--n is at least 1")
+    return config
+
+
+def program(parser: argparse.ArgumentParser, body: Callable[[], int | None]) -> int:
+    """Runs a program's body, which may say its exit status: 2 for bad input, 130 for Ctrl-C."""
+    try:
+        return body() or 0
+    except StartError as error:
+        parser.exit(2, f"error: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "stopped; the same command goes on from here\n")

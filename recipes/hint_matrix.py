@@ -1,0 +1,241 @@
+"""What each hint at each place does to right and to wrong answers: the rescue/break matrix.
+
+    python -m recipes.hint_matrix --suite tiny --families math --n 20 --seed 1 --out runs/matrix
+
+Every problem is thought through once without a hint. Then each hint is put into that one trace, at
+a connective drawn by the seed, behind the last "wait", and where the thought ends; beside them the
+problem is asked again with a wish for Python in its prompt. Greedy, so that what differs is the
+hint's doing. Of the wrong answers a hint rescues some, of the right ones it breaks some (33.0 % and
+10.4 % for the paper's models: START, EMNLP version, table 5).
+
+The folder holds every trace (rows.sqlite, rows.jsonl) and the matrix (matrix.md, matrix.json,
+matrix.png); the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recipes import experiment
+from recipes.experiment import Judge, asked, model_name, problem_of
+from recipes.report import interval, row, shown
+from recipes.tiny.prompts import with_prompt
+from start_sdk import (
+    ConfigError,
+    Hint,
+    HintLibrary,
+    Limits,
+    ReasoningSession,
+    Sampling,
+    Spot,
+    Trace,
+    draw_spot,
+    find_spots,
+    last_spot,
+    open_backend,
+    plugins,
+)
+from start_sdk.batch import Work, config_hash
+from start_sdk.grading.statistics import mcnemar, paired_difference
+from start_sdk.rows import Job, Row
+from start_sdk.scaling import sampled
+
+PLACES = ("connective", "last wait", "end")
+WISHES = ("direct", "designed", "few-shot")
+PAPER = {"rescued": 33.0, "broken": 10.4}
+"""START, EMNLP version, table 5, in percent: of other models, measured by its authors."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one hint at one place, or one prompt, did to the problems in which it could be tried."""
+
+    name: str
+    problems: int
+    before: dict[str, float]
+    """Right without it, in percent, with its interval; so are the others."""
+    after: dict[str, float]
+    gain: dict[str, float]
+    rescued: dict[str, float] | None
+    """Of the wrong answers; None if there were none."""
+    broken: dict[str, float] | None
+    """Of the right answers."""
+    p_value: float
+    triggered: float
+    """Share of traces with a call behind the hint."""
+    tokens: float
+    """Mean of the tokens that the model sampled in going on, or for the prompt."""
+
+
+def spots_of(trace: Trace, session: ReasoningSession, seed: int) -> dict[str, Spot]:
+    """The places of a trace; not all have one of each."""
+    spots = find_spots(trace, session.tokenizer, session.dialect)
+    words = find_spots(trace, session.tokenizer, session.dialect, words=("Wait", "wait"))
+    found: dict[str, Spot] = {}
+    if connectives := [spot for spot in spots if spot.place == "connective"]:
+        found["connective"] = draw_spot(connectives, seed=seed, trace_id=trace.id)
+    if last := last_spot(words):
+        found["last wait"] = last
+    if spots and spots[-1].place == "end":
+        found["end"] = spots[-1]
+    return found
+
+
+async def arms_of(
+    session: ReasoningSession, base: Trace, question: str, hints: Sequence[Hint], seed: int
+) -> dict[str, Trace]:
+    """Every trace beside the base: `hint @ place`, and `prompt: kind`."""
+    runs: dict[str, Coroutine[Any, Any, Trace]] = {
+        f"{hint.id} @ {place}": session.resume_hinted(base, spot, hint)
+        for place, spot in spots_of(base, session, seed).items()
+        for hint in hints
+    }
+    for wish in WISHES:
+        runs[f"prompt: {wish}"] = session.run(with_prompt(wish, question))
+    return dict(zip(runs, await asyncio.gather(*runs.values()), strict=True))
+
+
+def tally(rows: Sequence[Row]) -> list[Arm]:
+    """The arms of all rows, in the order in which they were tried."""
+    names = dict.fromkeys(name for row in rows if row.result for name in row.result["arms"])
+    return [
+        arm_of(name, [row.result for row in rows if row.result and name in row.result["arms"]])
+        for name in names
+    ]
+
+
+def arm_of(name: str, results: Sequence[dict[str, Any]]) -> Arm:
+    """One arm over the problems in which it was tried."""
+    before = [bool(result["correct"]) for result in results]
+    arms = [result["arms"][name] for result in results]
+    after = [bool(arm["correct"]) for arm in arms]
+    of_wrong = [b for a, b in zip(before, after, strict=True) if not a]
+    of_right = [not b for a, b in zip(before, after, strict=True) if a]
+    gain = paired_difference(before, after)
+    return Arm(
+        name=name,
+        problems=len(arms),
+        before=interval(list(map(float, before))),
+        after=interval(list(map(float, after))),
+        gain={k: round(100 * getattr(gain, k), 2) for k in ("value", "low", "high")},
+        rescued=interval(list(map(float, of_wrong))) if of_wrong else None,
+        broken=interval(list(map(float, of_right))) if of_right else None,
+        p_value=mcnemar(before, after).p_value,
+        triggered=sum(arm["called"] for arm in arms) / len(arms),
+        tokens=sum(arm["sampled"] for arm in arms) / len(arms),
+    )
+
+
+def markdown(arms: Sequence[Arm], title: dict[str, Any]) -> str:
+    """The matrix as text."""
+    head = ["", "problems", "before", "after", "gain", "rescued", "broken", "McNemar p"]
+    head += ["with calls", "tokens"]
+    lines = [f"# Rescue/break matrix: {title['model']} on {title['suite']}", ""]
+    lines += [f"- {name}: {value}" for name, value in title.items()]
+    lines += ["", "Percent with 95 % intervals; gain in points, paired.", ""]
+    lines += [row(head), row(["---", *["---:"] * (len(head) - 1)])]
+    for arm in arms:
+        parts = [shown(part) if part else "-" for part in (arm.gain, arm.rescued, arm.broken)]
+        lines.append(
+            row([arm.name, str(arm.problems), shown(arm.before), shown(arm.after), *parts,
+                 f"{arm.p_value:.2g}", f"{arm.triggered:.0%}", f"{arm.tokens:.0f}"])
+        )  # fmt: skip
+    lines += ["", "The paper's, over its own hints, models and problems (START, EMNLP version,"]
+    lines += [f"table 5): {PAPER['rescued']} % rescued, {PAPER['broken']} % broken."]
+    return "\n".join(lines) + "\n"
+
+
+def picture(arms: Sequence[Arm], path: Path) -> None:
+    """Rescued and broken by arm, with their intervals, and the paper's beside them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 1.5 + 0.34 * len(arms)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for shift, kind, colour in ((-0.2, "rescued", "#4f9d69"), (0.2, "broken", "#c8553d")):
+        some = [(i, getattr(arm, kind)) for i, arm in enumerate(arms) if getattr(arm, kind)]
+        values = [part["value"] for _, part in some]
+        errors = [
+            [part["value"] - part["low"] for _, part in some],
+            [part["high"] - part["value"] for _, part in some],
+        ]
+        axes.barh([i + shift for i, _ in some], values, 0.38, xerr=errors, color=colour, label=kind)
+        axes.axvline(PAPER[kind], color=colour, linestyle=":", label=f"{kind}, the paper's models")
+    axes.set_yticks(range(len(arms)), [arm.name for arm in arms])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("percent of the wrong (rescued) or right (broken) answers, 95 % intervals")
+    axes.legend(fontsize=8, loc="lower right")
+    figure.savefig(path, metadata={"Software": None})
+
+
+def run(config: argparse.Namespace) -> None:
+    """The matrix of a suite."""
+    config.model = model_name(config.model)
+    problems = experiment.problems_of(config)
+    library = HintLibrary.load()
+    hints = [library.get(i) for i in config.hints] or list(library.select(domain="math"))
+    limits, sampling = Limits(max_calls=config.max_calls), Sampling(temperature=0, logprobs=True)
+    python = plugins.load("interpreters", "python")()
+    backend = open_backend(config.model, config.backend)
+    session = ReasoningSession(backend, interpreter=python, limits=limits, sampling=sampling)
+    key = config_hash(
+        config.model, backend=config.backend, sampling=sampling, limits=limits,
+        dialect=session.dialect, hints=[hint.model_dump() for hint in hints], interpreter=python,
+    )  # fmt: skip
+    jobs = [experiment.job_of(p, config, key, "matrix") for p in problems]
+
+    def work_of(judge: Judge) -> Work:
+        async def work(job: Job) -> dict[str, Any]:
+            problem = problem_of(job)
+            prompt = "plain" if config.suite == "tiny" else "boxed"
+            question, gold = asked(problem, prompt, job.seed)
+            if not isinstance(question, str):
+                raise ConfigError("a problem is asked as text here")
+            base = await session.run(question)
+            arms = {}
+            for name, trace in (await arms_of(session, base, question, hints, job.seed)).items():
+                calls = len(trace.calls) - len([c for c in trace.calls if c.replay])
+                arms[name] = {
+                    **await judge.judge(trace, problem, gold),
+                    "called": calls > 0,
+                    "sampled": sampled(trace),
+                }
+            return {**await judge.judge(base, problem, gold), "arms": arms}
+
+        return work
+
+    rows = experiment.compute(config, jobs, backend, python, work_of)
+    arms = tally(rows)
+    if not arms:
+        raise ConfigError("no row is there to report: see rows.jsonl for what went wrong")
+    title = {"suite": config.suite, "model": config.model, "families": config.families}
+    title |= {"n": config.n, "seed": config.seed}
+    text = markdown(arms, title)
+    made = {**title, "paper": PAPER, "arms": [vars(arm) for arm in arms]}
+    (config.out / "matrix.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    (config.out / "matrix.md").write_text(text, encoding="utf-8")
+    picture(arms, config.out / "matrix.png")
+    print(text)
+
+
+def main() -> int:
+    """The matrix; 2 for bad input, 130 for Ctrl-C."""
+    parser = experiment.command_line("python -m recipes.hint_matrix", __doc__)
+    parser.add_argument(
+        "--hints", nargs="*", default=[], metavar="ID", help="default: the paper's six for math"
+    )
+    config = experiment.checked(parser)
+    return experiment.program(parser, lambda: run(config))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
