@@ -3,9 +3,9 @@
     python -m recipes.tts --suite tiny --families math --n 10 --seed 1 --rounds 4 --out runs/tts
 
 START's figure 5 repeats hints before the end of thinking. Beside that, from the same first thought
-and at no more sampled tokens, problem by problem: longer thinking without a tool ("Wait" in place of
-the end, budget forcing, s1, arXiv 2501.19393), and a majority vote over thoughts of their own. All
-are sampled at temperature 0.6. A round or a vote that does not fit into the tokens is left out.
+and at no more sampled tokens, problem by problem: longer thinking without a tool ("Wait" in place
+of the end: budget forcing, s1, arXiv 2501.19393), and a majority vote over thoughts of their own.
+All are sampled at temperature 0.6. A round or a vote that does not fit into the tokens is left out.
 
 The folder holds every trace and the curves (tts.md, tts.json, tts.png); the same command goes on.
 """
@@ -179,10 +179,10 @@ def run(config: argparse.Namespace) -> None:
     backend = open_backend(config.model, config.backend)
     tool = ReasoningSession(backend, interpreter=python, limits=limits, sampling=sampling)
     plain = ReasoningSession(backend, limits=limits, sampling=sampling)
+    hints = [*round_hints(config.rounds), HintLibrary.load().get("wait")]
     key = config_hash(
         config.model, backend=config.backend, sampling=sampling, limits=limits,
-        dialect=tool.dialect, rounds=config.rounds, interpreter=python,
-        hints=[h.model_dump() for h in [*round_hints(config.rounds), HintLibrary.load().get("wait")]],
+        dialect=tool.dialect, interpreter=python, hints=[h.model_dump() for h in hints],
     )  # fmt: skip
     jobs = [experiment.job_of(p, config, key, "tts") for p in problems]
 
@@ -202,9 +202,8 @@ def run(config: argparse.Namespace) -> None:
     rows = experiment.compute(config, jobs, backend, python, work_of)
     if not any(row.result for row in rows):
         raise ConfigError("no row is there to report: see rows.jsonl for what went wrong")
-    made = {
-        name: getattr(config, name) for name in ("suite", "model", "families", "seed", "rounds")
-    }
+    names = ("suite", "model", "families", "seed", "rounds")
+    made = {name: getattr(config, name) for name in names}
     made |= {"problems": sum(row.result is not None for row in rows)}
     made["curves"] = curves(rows, config.rounds)
     text = markdown(made)

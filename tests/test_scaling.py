@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from start_sdk import ConfigError, Limits, ReasoningSession, Trace, verify_trace
@@ -30,7 +32,7 @@ async def rounds(*answers: str, n: int = 3, **options: object) -> list[Trace]:
 async def test_each_round_has_an_answer_and_goes_on_from_the_one_before() -> None:
     traces = await rounds("5", "4", "4", "6")
     assert [t.answer for t in traces] == ["5", "4", "4", "6"]
-    for before, trace in zip(traces, traces[1:], strict=False):
+    for before, trace in pairwise(traces):
         verify_trace(trace, CharTokenizer())
         assert trace.parent is not None and trace.parent.trace_id == before.id
         assert trace.token_ids[: trace.parent.at] == before.token_ids[: trace.parent.at]
