@@ -9,6 +9,10 @@ from math import log1p
 
 from start_sdk.trace import Trace, last_boxed
 
+FEATURES = (
+    "tokens", "paragraphs", "doubts", "operations", "digits", "differing", "unsettled", "surprise",
+    "worst_surprise", "calls",
+)  # fmt: skip
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _DOUBT = re.compile(r"\b(?:wait|hmm|but|alternatively|maybe|not sure)\b", re.IGNORECASE)
 

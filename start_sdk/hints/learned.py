@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, field_validator
 
 from start_sdk.errors import ConfigError
-from start_sdk.hints.features import features
+from start_sdk.hints.features import FEATURES, features
 from start_sdk.hints.library import HintLibrary
 from start_sdk.protocols import Hint, Moment
 from start_sdk.trace import Settings
@@ -23,6 +24,13 @@ class Logit(Settings):
     intercept: float
     weights: dict[str, float]
     """By name of the feature; for features that are not scaled."""
+
+    @field_validator("weights")
+    @classmethod
+    def _known(cls, weights: dict[str, float]) -> dict[str, float]:
+        if unknown := weights.keys() - set(FEATURES):
+            raise ValueError(f"there are no features {', '.join(sorted(unknown))}")
+        return weights
 
     def __call__(self, found: Mapping[str, float]) -> float:
         """The probability."""
@@ -40,7 +48,7 @@ class LearnedPolicy(Settings):
     """
 
     right: Logit
-    hinted: dict[str, Logit]
+    hinted: Annotated[dict[str, Logit], Field(min_length=1)]
     margin: float = 0.0
 
 
@@ -70,8 +78,8 @@ class Learned:
         """
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
-            return Learned(LearnedPolicy.model_validate(data), library)
-        except (OSError, ValueError, ValidationError) as error:
+            return Learned(LearnedPolicy(**data), library)
+        except (OSError, ValueError, TypeError, ConfigError) as error:
             raise ConfigError(f"{str(path)!r} is no fitted policy: {error}") from error
 
     def decide(self, moment: Moment) -> Hint | None:
