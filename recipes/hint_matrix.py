@@ -25,7 +25,7 @@ from typing import Any
 
 from recipes import experiment
 from recipes.experiment import Judge, asked, model_name, problem_of
-from recipes.report import interval, row, shown
+from recipes.report import interval, points, row, shown
 from recipes.tiny.prompts import with_prompt
 from start_sdk import (
     ConfigError,
@@ -124,7 +124,7 @@ def arm_of(name: str, results: Sequence[dict[str, Any]]) -> Arm:
         problems=len(arms),
         before=interval(list(map(float, before))),
         after=interval(list(map(float, after))),
-        gain={k: round(100 * getattr(gain, k), 2) for k in ("value", "low", "high")},
+        gain=points(gain),
         rescued=interval(list(map(float, of_wrong))) if of_wrong else None,
         broken=interval(list(map(float, of_right))) if of_right else None,
         p_value=mcnemar(before, after).p_value,

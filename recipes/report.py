@@ -12,6 +12,7 @@ from typing import Any
 from recipes import paper
 from start_sdk import ConfigError
 from start_sdk.grading.statistics import (
+    Interval,
     avg_at_k,
     maj_at_k,
     mean_interval,
@@ -97,6 +98,11 @@ def scores(samples: Sequence[Result]) -> dict[str, Any]:
     found["verdicts"] = dict(sorted(Counter(s.how for s in samples).items()))
     found["finish"] = dict(sorted(Counter(s.finish for s in samples).items()))
     return found
+
+
+def points(difference: Interval) -> dict[str, float]:
+    """A difference of shares with its interval, in points."""
+    return {k: round(100 * getattr(difference, k), 2) for k in ("value", "low", "high")}
 
 
 def interval(values: Sequence[float]) -> dict[str, float]:

@@ -52,7 +52,7 @@ def features(trace: Trace) -> dict[str, float]:
     numbers = _NUMBER.findall(thought)
     differing = sum(a != b for a, b in pairwise(found))
     return {
-        "tokens": log1p(trace.usage.model),
+        "tokens": log1p(sum(len(s.token_ids) for s in trace.segments if s.phase == "thinking")),
         "paragraphs": log1p(thought.count("\n\n")),
         "doubts": log1p(len(_DOUBT.findall(thought))),
         "operations": log1p(len(re.findall(r"\d\s*[-+*/^×·÷]\s*\d", thought))),

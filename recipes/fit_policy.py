@@ -1,0 +1,167 @@
+"""Fits the policy that learns which hint is worth its risk: logistic regression (scikit-learn).
+
+    python -m recipes.hint_matrix --suite tiny --families math --n 20 --seed 1 --out runs/matrix
+    python -m recipes.fit_policy runs/matrix --out runs/learned
+
+From the matrix's rows: features of each thought without a hint (start_sdk/hints/features.py),
+whether its answer was right, and whether it was with each hint at the end of the thought. For each
+family a policy is fitted on all the others, `without-FAMILY.json`, and judged on that one;
+`all.json` is fitted on all. If it does not beat the best constant policy (one hint for all, or
+none) on families that it has not seen, it has learned nothing that carries over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recipes.experiment import program
+from recipes.report import row
+from start_sdk import ConfigError, MissingExtra, Trace
+from start_sdk.grading.statistics import paired_difference
+from start_sdk.hints.features import FEATURES, features
+from start_sdk.hints.learned import LearnedPolicy, Logit
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A thought and what came of it: without a hint, and with each at its end."""
+
+    family: str
+    features: dict[str, float]
+    right: dict[str, bool]
+    """By id of the hint; `none` without one."""
+
+
+def read(folder: Path) -> list[Example]:
+    """The rows of a matrix in which the thought came to an end.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    try:
+        lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+        results = [(r["input"]["family"], r["result"]) for r in map(json.loads, lines)]
+        found = [example(family, result) for family, result in results if result]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder} holds no matrix of recipes.hint_matrix: {error}") from error
+    found = [one for one in found if len(one.right) > 1]
+    if not found:
+        raise ConfigError(f"{folder} holds no thought with a hint at its end")
+    return found
+
+
+def example(family: str, result: dict[str, Any]) -> Example:
+    """One row."""
+    right = {NONE: bool(result["correct"])}
+    for name, arm in result["arms"].items():
+        hint, _, place = name.partition(" @ ")
+        if place == "end":
+            right[hint] = bool(arm["correct"])
+    return Example(family, features(Trace.model_validate(result["trace"])), right)
+
+
+def fit(examples: Sequence[Example]) -> LearnedPolicy:
+    """The policy of some examples."""
+    hints = [hint for hint in examples[0].right if hint != NONE]
+    return LearnedPolicy(
+        right=logit(examples, NONE), hinted={hint: logit(examples, hint) for hint in hints}
+    )
+
+
+def logit(examples: Sequence[Example], hint: str) -> Logit:
+    """The probability of a right answer with a hint."""
+    try:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+    except ImportError as error:
+        raise MissingExtra("fitting a policy", "eval") from error
+    outcomes = [one.right[hint] for one in examples]
+    hits = sum(outcomes)
+    if hits in (0, len(outcomes)):  # nothing to tell apart: the share alone, by Laplace's rule
+        return Logit(intercept=math.log((hits + 1) / (len(outcomes) - hits + 1)), weights={})
+    table = [[one.features[name] for name in FEATURES] for one in examples]
+    scaler = StandardScaler().fit(table)
+    fitted = LogisticRegression(C=1.0, max_iter=1_000).fit(scaler.transform(table), outcomes)
+    weights = [float(w / s) for w, s in zip(fitted.coef_[0], scaler.scale_, strict=True)]
+    shift = sum(w * float(m) for w, m in zip(weights, scaler.mean_, strict=True))
+    return Logit(
+        intercept=float(fitted.intercept_[0]) - shift,
+        weights=dict(zip(FEATURES, weights, strict=True)),
+    )
+
+
+def choice(policy: LearnedPolicy, one: Example) -> str:
+    """The hint that a policy gives to a thought, or none."""
+    gains = {hint: p(one.features) for hint, p in policy.hinted.items()}
+    best = max(gains, key=gains.__getitem__)
+    return best if gains[best] - policy.right(one.features) > policy.margin else NONE
+
+
+def best_constant(examples: Sequence[Example]) -> str:
+    """The hint, or none, with which most of these were right."""
+    return max(examples[0].right, key=lambda hint: sum(one.right[hint] for one in examples))
+
+
+def run(folder: Path, out: Path) -> None:
+    """Fits, judges family by family, writes."""
+    examples = read(folder)
+    families = sorted({one.family for one in examples})
+    if len(families) < 2:
+        raise ConfigError("a policy is judged on families that it has not seen: give two or more")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make folder {str(out)!r}: {error.strerror}") from error
+    (out / "all.json").write_text(fit(examples).model_dump_json(indent=1), encoding="utf-8")
+    learned: list[float] = []
+    constant: list[float] = []
+    unhinted: list[float] = []
+    print(row(["left out", "thoughts", "no hint", "best constant", "learned", "hinted"]))
+    print(row(["---", *["---:"] * 5]))
+    for family in families:
+        seen = [one for one in examples if one.family != family]
+        unseen = [one for one in examples if one.family == family]
+        policy, usual = fit(seen), best_constant(seen)
+        (out / f"without-{family}.json").write_text(
+            policy.model_dump_json(indent=1), encoding="utf-8"
+        )
+        chosen = [choice(policy, one) for one in unseen]
+        own = [float(one.right[hint]) for one, hint in zip(unseen, chosen, strict=True)]
+        best = [float(one.right[usual]) for one in unseen]
+        none = [float(one.right[NONE]) for one in unseen]
+        learned, constant, unhinted = learned + own, constant + best, unhinted + none
+        percent = [f"{100 * sum(some) / len(unseen):.1f}" for some in (none, best, own)]
+        hinted = sum(hint != NONE for hint in chosen) / len(unseen)
+        print(row([family, str(len(unseen)), *percent, f"{hinted:.0%}"]))
+    percent = [f"{100 * sum(some) / len(some):.1f}" for some in (unhinted, constant, learned)]
+    print(row(["all", str(len(examples)), *percent, ""]))
+    gain = paired_difference(constant, learned)
+    low, high = 100 * gain.low, 100 * gain.high
+    print(f"\nlearned - best constant: {100 * gain.value:+.1f} points [{low:+.1f}, {high:+.1f}]")
+    print("it carries over" if gain.value > 0 else "it carries nothing over: take the constant one")
+
+
+def main() -> int:
+    """The fit; 2 for bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.fit_policy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("matrix", type=Path, help="folder of recipes.hint_matrix")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the policies")
+    config = parser.parse_args()
+    return program(parser, lambda: run(config.matrix, config.out))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
