@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 
 from start_sdk.errors import ConfigError, InterpreterError
 from start_sdk.protocols import CellResult
@@ -21,18 +21,29 @@ LAST_WORDS = 0.05
 """Seconds in which output that a dead kernel had sent comes in."""
 
 
-class PlainKernel:
+class PythonKernel:
     """A kernel as `PythonTool.open` hands it out.
 
     A cell that runs too long, or writes without end, gets SIGINT; if it has not ended 2 s later,
     its kernel is killed. After a kill or a death the next cell gets a fresh kernel, and the
     result says so: what the lost one knew is never missing in silence.
+
+    Args:
+        launch: makes a process, ready to run cells.
+        cpu_time: seconds for a cell.
     """
 
-    def __init__(self, timeout: float, max_chars: int, preload: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        launch: Callable[[], Awaitable[Process]],
+        timeout: float,
+        max_chars: int,
+        cpu_time: float,
+    ) -> None:
+        self._launch = launch
         self._timeout = timeout
         self._max_chars = max_chars
-        self._preload = preload
+        self._cpu_time = cpu_time
         self._lock = asyncio.Lock()
         self._process: Process | None = None
         self._settling: asyncio.Task[None] | None = None
@@ -88,8 +99,7 @@ class PlainKernel:
         if self._process and (code := await self._process.ended()) is not None:
             await self._lose(self._process, f"The kernel died between cells (exit code {code})")
         if not self._process:
-            self._process = await Process.start(self._preload, self._max_chars)
-            self._oom_kills = oom_kills()
+            self._process = await self._launch()
             if self._closed:
                 await self._process.close()
                 raise InterpreterError("the kernel is closed")
@@ -170,15 +180,7 @@ class PlainKernel:
         if not process.exited.done():
             return "killed", "The cell's end got lost; the kernel was killed"
         code = process.exited.result()
-        if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+        if code == -signal.SIGKILL and process.ran_out_of_memory:
             return "oom", "The kernel was killed when memory ran out"
         return "died", f"The kernel died (exit code {code})"
 
-
-def oom_kills() -> int:
-    """How many processes Linux has killed since boot because memory ran out; 0 if unknown."""
-    try:
-        counters = Path("/proc/vmstat").read_text(encoding="utf-8")
-    except OSError:
-        return 0
-    return int(counters.partition("\noom_kill ")[2].partition("\n")[0] or 0)
