@@ -39,6 +39,8 @@ class KernelSlot:
             seconds=round(result.seconds, 4),
             state_kept=result.state_kept,
             cut=result.cut,
+            pictures=result.pictures,
+            latex=result.latex,
         )
 
     async def replay(self, segments: Sequence[Segment]) -> list[Segment]:

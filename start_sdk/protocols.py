@@ -148,6 +148,10 @@ class CellResult:
     """False if the kernel's variables are gone."""
     cut: int = 0
     """Characters left out of `text` between its head and its tail."""
+    pictures: tuple[str, ...] = ()
+    """What it drew: PNG, in base64. `text` has a line for each."""
+    latex: tuple[str, ...] = ()
+    """Values that have a form in LaTeX, say of sympy, in that form."""
 
 
 class Kernel(Protocol):

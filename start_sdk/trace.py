@@ -86,6 +86,10 @@ class CallRecord(Frozen):
     state_kept: bool
     cut: Count = 0
     """Characters of the output that were left out between its head and its tail."""
+    pictures: tuple[str, ...] = ()
+    """What the cell drew: PNG, in base64."""
+    latex: tuple[str, ...] = ()
+    """Values of the cell in LaTeX, where they have such a form."""
     replay: Literal["same", "differs"] | None = None
     """Set when a resumed trace ran this cell again to rebuild the kernel's state."""
 

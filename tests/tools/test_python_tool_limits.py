@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import start_tools.python.cell
 import start_tools.python.kernel
+import start_tools.python.plain
 from start_tools.python import PythonTool
 
 from start_sdk.errors import InterpreterError
@@ -129,7 +130,7 @@ async def test_a_kernel_that_linux_kills_for_memory_is_told(
     fresh: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = itertools.count(1)
-    monkeypatch.setattr(start_tools.python.kernel, "oom_kills", lambda: next(counter) * 100)
+    monkeypatch.setattr(start_tools.python.plain, "oom_kills", lambda: next(counter) * 100)
 
     result = await fresh.run("import os\nos.kill(os.getpid(), 9)")
 

@@ -215,7 +215,10 @@ def _reap(host: socket.socket, kernel: int) -> None:
 
 
 def usage() -> dict[str, float]:
-    """Seconds of CPU that all processes here have used, and bytes of memory that they hold."""
+    """Seconds of CPU that all processes here have used, and bytes of memory that they hold.
+
+    As root, memory is 0: this process may not look into the kernel, and there are cgroups.
+    """
     orphans = resource.getrusage(resource.RUSAGE_CHILDREN)
     ticks, kilobytes = 0, 0
     for name in os.listdir("/proc"):
@@ -223,9 +226,9 @@ def usage() -> dict[str, float]:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 stat = Path(f"/proc/{name}/stat").read_text(errors="replace", encoding="ascii")
                 ticks += sum(map(int, stat.rpartition(") ")[2].split()[11:15]))
-                status = Path(f"/proc/{name}/status").read_text(errors="replace", encoding="ascii")
-                for kind in ("RssAnon:", "RssShmem:"):
-                    kilobytes += int(status.partition(kind)[2].split(maxsplit=1)[0])
+                # Of a page that several processes share, each one's part.
+                memory = Path(f"/proc/{name}/smaps_rollup").read_text(encoding="ascii")
+                kilobytes += int(memory.partition("\nPss:")[2].split(maxsplit=1)[0])
     return {
         "cpu": ticks / os.sysconf("SC_CLK_TCK") + orphans.ru_utime + orphans.ru_stime,
         "memory": kilobytes << 10,

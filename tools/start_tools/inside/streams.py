@@ -17,6 +17,10 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from jupyter_client.jsonutil import json_default
 
 
+MAX_PICTURE = 2_000_000
+"""Characters of a picture, in base64; a larger one is not sent."""
+
+
 def packer(limit: int) -> Callable[[object], bytes]:
     """Writes messages of bounded length: of each text at most `limit` characters from each end.
 
@@ -25,6 +29,10 @@ def packer(limit: int) -> Callable[[object], bytes]:
 
     def shorten(value: object) -> object:
         match value:
+            case {"image/png": str(picture)}:
+                rest = {key: shorten(item) for key, item in value.items() if key != "image/png"}
+                kept = picture if len(picture) <= MAX_PICTURE else ""
+                return rest | {"image/png": kept}
             case str() if len(value) > 2 * limit:
                 return [value[:limit], len(value) - 2 * limit, value[-limit:]]
             case dict():

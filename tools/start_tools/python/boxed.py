@@ -59,6 +59,13 @@ class BoxedProcess(Process):
         answer, _ = await self._ask({"usage": True})
         return Used(**answer["usage"]) if "usage" in answer else None
 
+    def over_memory(self, used: Used) -> bool:
+        if self._forked.group.folders or used.memory <= self._forked.memory:
+            return False
+        self.ran_out_of_memory = True
+        self.kill()
+        return True
+
     async def open_file(self, path: str, *, new: bool) -> int:
         answer, fds = await self._ask({"open": path, "new": new})
         if not fds:
@@ -98,7 +105,8 @@ class BoxedProcess(Process):
     def _exit_code(self) -> int:
         while not self._loop_is_read():
             self._on_message()
-        self.ran_out_of_memory = self._forked.group.oom_kills() > 0
+        if self._code == -signal.SIGKILL and self._forked.group.oom_kills():
+            self.ran_out_of_memory = True
         return self._code
 
     def _loop_is_read(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import struct
 from typing import Any
 
 from start_tools.python.output import Output
@@ -13,6 +15,22 @@ REPLY_GRACE = 1.0
 """Seconds that the reply may come after the end of a cell."""
 MAX_OUTPUT = 20_000_000
 """Characters after which a cell has written too much."""
+MAX_SHOWN = 8
+"""Pictures of a cell that are kept, and formulas."""
+
+
+def png_size(text: object) -> tuple[int, int] | None:
+    """Width and height of a PNG in base64; None if it is none. A cell can send what it likes."""
+    if not isinstance(text, str):
+        return None
+    try:
+        start = base64.b64decode(text, validate=False)[:24]
+    except ValueError:
+        return None
+    if len(start) < 24 or start[:8] != b"\x89PNG\r\n\x1a\n":
+        return None
+    width, height = struct.unpack(">II", start[16:24])
+    return width, height
 
 
 class Cell:
@@ -25,6 +43,9 @@ class Cell:
         self.done: asyncio.Future[None] = self._loop.create_future()
         self.flooded: asyncio.Future[None] = self._loop.create_future()
         """Done when more than MAX_OUTPUT characters have come."""
+        self.pictures: list[str] = []
+        """PNG, in base64."""
+        self.latex: list[str] = []
         self.failed = False
         self.error: object = None
         """The last line of the traceback of what the cell raised."""
@@ -39,7 +60,7 @@ class Cell:
             case "stream":
                 self.output.add(content["text"])
             case "execute_result" | "display_data":
-                self.output.add_block(content["data"].get("text/plain", ""))
+                self._show(content["data"])
             case "error":
                 *frames, last = content["traceback"]
                 for frame in frames:
@@ -55,6 +76,23 @@ class Cell:
                 self._ended(REPLY_GRACE)
         if self.output.seen > MAX_OUTPUT and not self.flooded.done():
             self.flooded.set_result(None)
+
+    def _show(self, data: dict[str, Any]) -> None:
+        """Text first; what else there is of it is kept apart, for people."""
+        self.output.add_block(data.get("text/plain", ""))
+        latex = data.get("text/latex")
+        if isinstance(latex, str) and len(self.latex) < MAX_SHOWN:
+            self.latex.append(latex)
+        if "image/png" not in data:
+            return
+        size = png_size(data["image/png"])
+        if not size:
+            self.output.add_block("[a picture was too large, or none, and was left out]")
+        elif len(self.pictures) == MAX_SHOWN:
+            self.output.add_block(f"[a picture was left out: {MAX_SHOWN} are kept]")
+        else:
+            self.pictures.append(data["image/png"])
+            self.output.add_block(f"[picture {len(self.pictures)}: {size[0]} x {size[1]} pixels]")
 
     def _ended(self, grace: float) -> None:
         """The reply and the idle message end a cell. One alone does so, too, after a while."""

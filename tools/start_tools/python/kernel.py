@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import os
+import stat
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
+from typing import IO, TypeVar
 
 from start_sdk.errors import ConfigError, InterpreterError
 from start_sdk.protocols import CellResult
@@ -15,8 +18,12 @@ from start_tools.python.cell import MAX_OUTPUT, Cell
 from start_tools.python.output import Output
 from start_tools.python.process import KILL_LIMIT, Process, first
 
+T = TypeVar("T")
+
 INTERRUPT_GRACE = 2.0
 """Seconds between an interrupt and the kill of a cell that goes on."""
+METER_INTERVAL = 0.5
+"""Seconds between two looks at what a cell has used."""
 LAST_WORDS = 0.05
 """Seconds in which output that a dead kernel had sent comes in."""
 
@@ -82,6 +89,25 @@ class PythonKernel:
         text = f"{note}\n{result.text}".rstrip("\n")
         return replace(result, text=text, state_kept=False)
 
+    async def put_file(self, path: str, data: bytes) -> None:
+        """Writes a file into the kernel's working directory, where cells can read it.
+
+        Args:
+            path: relative; its folder must exist.
+
+        Raises:
+            InterpreterError: it cannot be written, or the kernel has no room for it.
+        """
+        await self._with_file(path, True, partial(_write, data=data))
+
+    async def get_file(self, path: str, *, max_bytes: int = 16 << 20) -> bytes:
+        """Reads a file of the kernel's working directory. What is in it is the cell's word.
+
+        Raises:
+            InterpreterError: it cannot be read, or is larger than `max_bytes`.
+        """
+        return await self._with_file(path, False, partial(_read, most=max_bytes))
+
     async def aclose(self) -> None:
         """Ends the kernel and all that it started. A cell that still runs raises."""
         self._closed = True
@@ -89,6 +115,16 @@ class PythonKernel:
             self._settling.cancel()
         if self._process:
             await self._process.close()
+
+    async def _with_file(self, path: str, new: bool, work: Callable[[int], T]) -> T:
+        async with self._lock:
+            process = await self._ready()
+            try:
+                fd = await process.open_file(path, new=new)
+                return await asyncio.to_thread(work, fd)
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+                raise InterpreterError(f"file {path!r} of the kernel: {reason}") from error
 
     async def _ready(self) -> Process:
         """The kernel for the next cell, a fresh one if need be."""
@@ -134,21 +170,35 @@ class PythonKernel:
             status = "error" if cell.flooded.done() else "timeout"
             ending = f"{over}; variables are kept."
         text = "\n".join(filter(None, [cell.output.text(), ending]))
-        return CellResult(status, text, seconds, state_kept=kept, cut=cell.output.cut)
+        return CellResult(
+            status,
+            text,
+            seconds,
+            state_kept=kept,
+            cut=cell.output.cut,
+            pictures=tuple(cell.pictures),
+            latex=tuple(cell.latex),
+        )
 
     async def _watch(self, process: Process, cell: Cell, limit: float) -> str:
         """Waits for the end of a cell and, if it goes too far, brings it about.
 
         Returns what it did too much of and how that ended, or "".
         """
-        await first(cell.done, cell.flooded, process.exited, timeout=limit)
+        used_up = asyncio.create_task(self._meter(process))
+        try:
+            await first(cell.done, cell.flooded, process.exited, used_up, timeout=limit)
+        finally:
+            used_up.cancel()
         if cell.flooded.done():
             over = f"OutputError: the cell wrote more than {MAX_OUTPUT:,} characters"
         elif cell.done.done() or process.exited.done():
             over = ""
+        elif used_up.done():
+            over = used_up.result()
         else:
             over = f"TimeoutError: the cell ran longer than {limit:g} s"
-        if over and not cell.done.done():
+        if over and not process.ran_out_of_memory and not cell.done.done():
             if not await self._stop(process, cell):
                 over += " and did not stop"
             elif cell.interrupted or not cell.flooded.done():  # a flood may end by itself
@@ -156,6 +206,22 @@ class PythonKernel:
         if process.exited.done():
             await asyncio.sleep(LAST_WORDS)
         return over
+
+    async def _meter(self, process: Process) -> str:
+        """Returns when a cell has used too much, and of what."""
+        began: float | None = None
+        while True:
+            await asyncio.sleep(METER_INTERVAL)
+            used = await process.used()
+            if not used:
+                continue
+            if process.over_memory(used):
+                await first(process.exited, timeout=KILL_LIMIT)
+                return "MemoryError"
+            # A cell shorter than this is over: so the first look may come this late.
+            began = used.cpu - METER_INTERVAL if began is None else began
+            if used.cpu - began > self._cpu_time:
+                return f"TimeoutError: the cell used more than {self._cpu_time:g} s of CPU time"
 
     async def _stop(self, process: Process, cell: Cell) -> bool:
         """Interrupts a cell; False if it took no notice and its kernel was killed."""
@@ -175,12 +241,32 @@ class PythonKernel:
 
     def _loss(self, process: Process, over: str) -> tuple[Status, str]:
         """How a kernel was lost."""
+        if process.ran_out_of_memory:
+            return "oom", "The kernel was killed when memory ran out"
         if process.killed:
             return "killed", f"{over}; the kernel was killed"
         if not process.exited.done():
             return "killed", "The cell's end got lost; the kernel was killed"
         code = process.exited.result()
-        if code == -signal.SIGKILL and process.ran_out_of_memory:
-            return "oom", "The kernel was killed when memory ran out"
         return "died", f"The kernel died (exit code {code})"
 
+
+def _write(fd: int, data: bytes) -> None:
+    with _regular(fd, "wb") as file:
+        file.write(data)
+
+
+def _read(fd: int, most: int) -> bytes:
+    with _regular(fd, "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"it is larger than {most:,} bytes")
+    return data
+
+
+def _regular(fd: int, mode: str) -> IO[bytes]:
+    file = open(fd, mode)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe, say, of which there is no end
+        file.close()
+        raise ValueError("it is not a file")
+    return file

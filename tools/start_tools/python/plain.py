@@ -164,8 +164,9 @@ class PlainProcess(Process):
 
     def _exit_code(self) -> int:
         self._signal(signal.SIGKILL)  # to what it has started and left behind
-        self.ran_out_of_memory = oom_kills() > self._oom_kills
-        return self._popen.wait()
+        code = self._popen.wait()
+        self.ran_out_of_memory = code == -signal.SIGKILL and oom_kills() > self._oom_kills
+        return code
 
 
 def oom_kills() -> int:

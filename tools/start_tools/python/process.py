@@ -85,6 +85,10 @@ class Process:
         """What it has used so far; None where nobody counts."""
         return None
 
+    def over_memory(self, used: Used) -> bool:
+        """Whether it holds more memory than it may; if so, it is killed."""
+        return False
+
     @abstractmethod
     async def open_file(self, path: str, *, new: bool) -> int:
         """A descriptor of a file in the kernel's working directory.

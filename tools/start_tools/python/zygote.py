@@ -24,6 +24,8 @@ from start_tools.python.wire import PORTS
 SANDBOX = Path("/sandbox")
 """Where the folders of a cell lie, as it sees them (inside/root.py)."""
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
+SHARED = 256 << 20
+"""Bytes that a fork has from the zygote, at most, and that count as its own where it is measured."""
 MAX_FORKS = 1000
 """Forks share their addresses: from time to time others are drawn."""
 
@@ -53,6 +55,8 @@ class Forked:
     pidfd: int
     """Of that process."""
     group: cgroups.Group
+    memory: int
+    """Bytes that its processes may hold, what they share with the zygote included."""
 
     def alive(self) -> bool:
         return not select.select([self.pidfd], [], [], 0)[0]
@@ -127,7 +131,8 @@ class Zygote:
         host.send(key.encode())
         with self._lock:
             self.alive += 1
-        return Forked(self, address, key, host, pidfds[0], group)
+        memory = self.settings.memory + SHARED
+        return Forked(self, address, key, host, pidfds[0], group, memory)
 
     def release(self) -> None:
         """One of its kernels has ended."""
@@ -154,7 +159,7 @@ class Zygote:
                     stdout=log,
                     stderr=log,
                     cwd=self._folder,
-                    env=environment(SANDBOX, PROGRAMS),
+                    env={**environment(SANDBOX, PROGRAMS), "USER": "sandbox"},
                     start_new_session=True,
                 )
             options = {
