@@ -14,8 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-import start_tools.python
-from start_tools.python import IsolationWarning, PythonTool
+from start_tools.python import PythonTool
 
 from start_sdk.errors import InterpreterError
 from start_sdk.protocols import Kernel
@@ -49,6 +48,12 @@ def python(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+@pytest.fixture(scope="module")
+def tool(plain: PythonTool) -> PythonTool:
+    """Here only without a sandbox: the others come from a pool (test_python_pool.py)."""
+    return plain
 
 
 @pytest.fixture
@@ -264,29 +269,6 @@ async def test_the_same_cells_give_the_same_text(kernel: Kernel, tool: PythonToo
     cell = "print({'a', 'b', 'c', 'd', 'e', 'f'})"
     async with tool.open() as other:
         assert (await kernel.run(cell)).text == (await other.run(cell)).text
-
-
-async def test_without_isolation_the_first_open_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_tools.python, "_warned", False)
-    tool = PythonTool(preload=())
-    with pytest.warns(
-        IsolationWarning, match=r'your files.*PythonTool\(isolation="plain"\)'
-    ) as seen:
-        tool.open()
-
-    assert len(seen) == 1 and seen[0].filename == __file__
-    tool.open()  # would raise: warnings are errors here
-
-
-async def test_asking_for_no_isolation_does_not_warn(
-    tool: PythonTool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(start_tools.python, "_warned", False)
-    tool.open()
-
-    assert tool.isolation_level.level == PythonTool().isolation_level.level == "plain"
-    assert "you asked" in tool.isolation_level.reason
-    assert "no sandbox" in PythonTool().isolation_level.reason
 
 
 @pytest.mark.parametrize(

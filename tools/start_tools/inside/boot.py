@@ -102,9 +102,10 @@ class App(kernelapp.IPKernelApp):
 
 
 def make_app(connection: Any, limit: int, parent: int = 0) -> App:
-    """An application that listens where `connection` says, a dict as in a connection file.
+    """An ipykernel, put together.
 
     Args:
+        connection: where it listens, as in a connection file.
         limit: characters that a message keeps from either end of a text.
         parent: the process to end with; 0 for none.
     """
@@ -160,13 +161,12 @@ def prepare(app: App) -> None:
     sys.setswitchinterval(1e-4)  # output passes through three threads; shortens a round trip
 
 
-def run_forked(
-    connection: Any, limit: int, sockets: dict[int, int], host: socket.socket
-) -> None:
+def run_forked(connection: Any, limit: int, sockets: dict[int, int], host: socket.socket) -> None:
     """The same in a fork of the zygote, inside its sandbox (box.py). Never returns.
 
     Args:
         connection: as in `make_app`.
+        limit: as in `make_app`.
         sockets: see `App.sockets`.
         host: is told when the kernel is ready, and closed.
     """

@@ -1,9 +1,9 @@
 """One kernel's sandbox, entered after the fork: namespaces, private folders, limits, no privileges.
 
-The process that enters is process 1 of the namespace. It starts the kernel, keeps the host's socket
-and serves it: it passes an interrupt on, says what the kernel has used, opens files of the work folder
-for the host, and says how the kernel ended. When it goes, everything in the namespace goes with it,
-so closing the socket ends a kernel for good.
+The process that enters is process 1 of the namespace. It starts the kernel, keeps the host's
+socket and serves it: it passes an interrupt on, says what the kernel has used, opens files of the
+work folder for the host, and says how the kernel ended. When it goes, everything in the namespace
+goes with it, so closing the socket ends a kernel for good.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ def make_folders(user: int, disk: int) -> None:
     for name in FOLDERS:
         os.mkdir(f"{root.WRITABLE}/{name}", 0o700)
         os.chown(f"{root.WRITABLE}/{name}", user, user)
-    tmp = f"{root.WRITABLE}/tmp"
+    tmp = f"{root.WRITABLE}/tmp"  # noqa: S108
     for path in root.interpreter():
-        if path.startswith("/tmp/"):  # a virtual environment that lies there stays visible
+        if path.startswith("/tmp/"):  # noqa: S108  # an environment that lies there
             os.makedirs(f"{root.WRITABLE}{path}")
             linux.bind(path, f"{root.WRITABLE}{path}")
     linux.bind(tmp, "/tmp")  # noqa: S108  # where programs expect it
@@ -128,6 +128,9 @@ def run(
         host: the socket that ties this kernel to its owner.
         privileged: this is root, so that kernel and watcher become two users of their own.
         user: the kernel's user id.
+        limits: of the kernel.
+        seccomp: its filter.
+        kernel: does not return either.
     """
     enter()
     make_folders(user, limits.disk)
@@ -173,11 +176,11 @@ def _watch(host: socket.socket, kernel: int) -> None:
 
     signal.signal(signal.SIGINT, interrupt)
     while True:
-        ready, _, _ = select.select([read_end, host], [], [])
+        ready, _, _ = select.select([read_end, host.fileno()], [], [])
         if read_end in ready:
             os.read(read_end, 512)
             _reap(host, kernel)
-        if host in ready:
+        if host.fileno() in ready:
             request = host.recv(1 << 13)
             if not request:
                 os._exit(0)

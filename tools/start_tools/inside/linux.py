@@ -1,7 +1,7 @@
 """System calls that build a sandbox and that Python's library has no function for.
 
-They are made in the process itself, after a fork: no helper is executed, so that a kernel keeps what
-its parent has imported.
+They are made in the process itself, after a fork: no helper is executed, so that a kernel keeps
+what its parent has imported.
 """
 
 from __future__ import annotations
@@ -198,6 +198,8 @@ def open_beneath(folder: str, path: str, new: bool) -> int:
     Links are the cell's: one could lead to this process's own memory under /proc.
 
     Args:
+        folder: the path of the folder.
+        path: relative to it.
         new: for writing, made or emptied; else for reading.
     """
     flags = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # non-blocking: it may be a pipe

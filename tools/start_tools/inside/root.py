@@ -15,7 +15,15 @@ from start_tools.inside import linux
 WRITABLE = "/sandbox"
 """Where a kernel mounts the one file system that it may write to."""
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
-_ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "alternatives", "fonts", "mime.types")
+_ETC = (
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "alternatives",
+    "fonts",
+    "mime.types",
+)
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _LINKS = {
     "ptmx": "pts/ptmx",

@@ -16,7 +16,6 @@ from typing import Any
 from ipykernel.zmqshell import ZMQInteractiveShell
 from jupyter_client.jsonutil import json_default
 
-
 MAX_PICTURE = 2_000_000
 """Characters of a picture, in base64; a larger one is not sent."""
 
@@ -29,10 +28,9 @@ def packer(limit: int) -> Callable[[object], bytes]:
 
     def shorten(value: object) -> object:
         match value:
-            case {"image/png": str(picture)}:
-                rest = {key: shorten(item) for key, item in value.items() if key != "image/png"}
+            case {"image/png": str(picture), **rest}:
                 kept = picture if len(picture) <= MAX_PICTURE else ""
-                return rest | {"image/png": kept}
+                return {"image/png": kept, **{key: shorten(item) for key, item in rest.items()}}
             case str() if len(value) > 2 * limit:
                 return [value[:limit], len(value) - 2 * limit, value[-limit:]]
             case dict():

@@ -45,7 +45,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for kernels: their host watches
     limits = box.Limits(**options["limits"])
     for count in range(1 << 20):
-        ready, _, _ = select.select([control, host], [], [])
+        ready, _, _ = select.select([control.fileno(), host], [], [])
         if host in ready:
             break
         message, fds, _, _ = socket.recv_fds(control, 1 << 16, 16)
@@ -85,7 +85,7 @@ def _imported_late(folder: str) -> list[str]:
             os.environ["IPYTHONDIR"] = folder
             ports = {f"{name}_port": i for i, name in enumerate(DESCRIPTORS, 1)}
             app = boot.make_app({"transport": "ipc", "ip": f"{folder}/w", **ports}, 1000)
-            app.initialize([])
+            app.initialize([])  # type: ignore[no-untyped-call]
             shell: Any = app.shell
             shell.run_cell("1 + 1")
             shell.run_cell("1 / 0")

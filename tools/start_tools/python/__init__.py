@@ -46,9 +46,9 @@ class PythonTool:
     A kernel runs in a sandbox without the machine's files, network, processes and environment
     (`isolation`). Kernels come from a pool that belongs to the process: a few are kept ready.
 
-    Where a sandbox cannot be had, "auto" warns and runs cells as you. In `plain`, a cell can read and
-    write your files, use your network, start processes and fill memory and disk: the limits below
-    from `memory_mb` on do not hold there.
+    Where a sandbox cannot be had, "auto" warns and runs cells as you. In `plain`, a cell can read
+    and write your files, use your network, start processes and fill memory and disk: the limits
+    below from `cpu_time` on do not hold there.
 
     Raises:
         ConfigError: a value that cannot be used.
@@ -62,7 +62,7 @@ class PythonTool:
     """Modules to import before a kernel starts, so that no cell pays for it. One that is not
     installed is skipped."""
     isolation: Level | Literal["auto"] = "auto"
-    """`auto` takes the best level that the machine can have; a level by name is that or an error."""
+    """`auto` takes the best level that there is here; a level by name is that or an error."""
     cpu_time: float = 30.0
     """Seconds of CPU that a cell may take, all its processes and threads together."""
     memory_mb: int = 1024
@@ -131,7 +131,7 @@ def _warn(isolation: Isolation) -> None:
     if not _warned:
         _warned = True
         warnings.warn(
-            f"PythonTool runs code written by a model with isolation {isolation.level!r}, as there is"
+            f"PythonTool runs code written by a model in isolation {isolation.level!r}:"
             f' {isolation.reason}; PythonTool(isolation="{isolation.level}") says that you know',
             IsolationWarning,
             stacklevel=2,

@@ -40,6 +40,7 @@ class BoxedProcess(Process):
         """A kernel from the pool, ready to run cells.
 
         Args:
+            pool: where it comes from.
             wait: seconds to wait for a kernel where there is room for no more.
 
         Raises:

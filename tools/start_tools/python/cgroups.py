@@ -113,7 +113,7 @@ def _folder(mount: tuple[Path, str], path: str) -> Path:
 
 
 def _mounts() -> dict[str, tuple[Path, str]]:
-    """Where each controller of version 1, and version 2 as `unified`, is mounted, and what of it."""
+    """Where each controller of version 1, and version 2 as `unified`, is mounted, and its part."""
     found = {}
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")

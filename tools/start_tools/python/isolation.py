@@ -9,7 +9,7 @@ import tempfile
 from typing import Literal, NamedTuple
 
 from start_sdk.errors import InterpreterError
-from start_tools.python.plain import command
+from start_tools.python.starting import command
 
 Level = Literal["namespaces", "bubblewrap", "plain"]
 LEVELS: tuple[Level, ...] = ("namespaces", "plain")

@@ -94,6 +94,7 @@ class PythonKernel:
 
         Args:
             path: relative; its folder must exist.
+            data: the whole content.
 
         Raises:
             InterpreterError: it cannot be written, or the kernel has no room for it.

@@ -226,7 +226,7 @@ class Pool:
 
 @functools.cache
 def pool(settings: Settings, warm: int, most: int) -> Pool:
-    """The pool of this process for such kernels. It ends with the process, or unused for a while."""
+    """The pool of this process for such kernels. It ends with the process."""
     made = Pool(settings, warm, most)
     atexit.register(_close, os.getpid(), made)
     return made

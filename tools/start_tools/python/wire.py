@@ -1,7 +1,7 @@
-"""Jupyter's protocol from the host's side: cells go out on one socket, what they do comes in on two.
+"""Jupyter's protocol from the host's side: cells go out, what they do comes in.
 
-Of jupyter_client only the session is used, which writes, signs and reads messages. Its managers poll,
-and its clients keep threads and channels that one kernel for one host does not need.
+Of jupyter_client only the session is used, which writes, signs and reads messages. Its managers
+poll, and its clients keep channels that one kernel for one host does not need.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Wire:
             "allow_stdin": False,
             "stop_on_error": False,
         }
-        cell.id = self._session.send(self._shell, "execute_request", content)["header"]["msg_id"]
+        sent: Any = self._session.send(self._shell, "execute_request", content)
+        cell.id = sent["header"]["msg_id"]
         return cell
 
     def wake(self) -> None:
@@ -97,7 +98,8 @@ class Wire:
             await asyncio.sleep(0)
 
     def _take(self, frames: list[bytes]) -> None:
-        message: dict[str, Any] = self._session.deserialize(self._session.feed_identities(frames)[1])
+        _, parts = self._session.feed_identities(frames, copy=True)
+        message: Any = self._session.deserialize(parts)
         if message["msg_type"] == "iopub_welcome" and not self.welcome.done():
             self.welcome.set_result(None)
         cell = self._cell

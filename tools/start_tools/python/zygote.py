@@ -17,15 +17,15 @@ from pathlib import Path
 
 from start_sdk.errors import InterpreterError
 from start_tools.python import cgroups
-from start_tools.python.plain import command, environment, last_words, private_folder
 from start_tools.python.process import START_LIMIT
+from start_tools.python.starting import command, environment, last_words, private_folder
 from start_tools.python.wire import PORTS
 
 SANDBOX = Path("/sandbox")
 """Where the folders of a cell lie, as it sees them (inside/root.py)."""
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
 SHARED = 256 << 20
-"""Bytes that a fork has from the zygote, at most, and that count as its own where it is measured."""
+"""Bytes that count as a kernel's own, where they are measured, but came from the zygote."""
 MAX_FORKS = 1000
 """Forks share their addresses: from time to time others are drawn."""
 
@@ -106,7 +106,7 @@ class Zygote:
         """
         self.forks += 1
         address = str(self._folder / str(self.forks))
-        connection = {"transport": "ipc", "ip": "/k"}
+        connection: dict[str, object] = {"transport": "ipc", "ip": "/k"}
         connection |= {f"{name}_port": number for name, number in PORTS.items()}
         with contextlib.ExitStack() as sent, contextlib.ExitStack() as failed:
             host, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -155,7 +155,7 @@ class Zygote:
             with theirs, open(self._folder / "log", "wb") as log:
                 self._popen = subprocess.Popen(
                     command("zygote"),
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=log,
                     stderr=log,
                     cwd=self._folder,
