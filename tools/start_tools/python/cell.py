@@ -51,8 +51,13 @@ class Cell:
         """The last line of the traceback of what the cell raised."""
         self.interrupted = False
         """What it raised is what an interrupt raises."""
-        self.idle = self._replied = False
+        self._idle = self._replied = False
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Its end has come in whole: the reply and the idle message, which follow each other."""
+        return self._idle and self._replied
 
     def take(self, kind: str, content: dict[str, Any]) -> None:
         """Takes a message that belongs to this cell."""
@@ -72,7 +77,7 @@ class Cell:
                 self.failed = content["status"] != "ok"
                 self._ended(IDLE_GRACE)
             case "status" if content["execution_state"] == "idle":
-                self.idle = True
+                self._idle = True
                 self._ended(REPLY_GRACE)
         if self.output.seen > MAX_OUTPUT and not self.flooded.done():
             self.flooded.set_result(None)
@@ -96,7 +101,7 @@ class Cell:
 
     def _ended(self, grace: float) -> None:
         """The reply and the idle message end a cell. One alone does so, too, after a while."""
-        if self.idle and self._replied:
+        if self.complete:
             self._finish()
         else:
             self._timer = self._loop.call_later(grace, self._finish)

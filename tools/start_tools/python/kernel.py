@@ -162,7 +162,7 @@ class PythonKernel:
             cell.output.add_block(cell.error)
         status: Status = "error" if cell.failed or cell.error else "ok"
         ending = ""
-        kept = cell.idle and not process.killed
+        kept = cell.complete and not process.killed
         if not kept:
             status, how = self._loss(process, over)
             ending = f"{how}{' and' if status == 'killed' else ';'} its variables are gone."
