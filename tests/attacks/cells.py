@@ -28,7 +28,7 @@ READING = [
     Attack("read shadow", "open('/etc/shadow').read()", "FileNotFoundError", "error"),
     Attack("read a file of the host", "open('{file}').read()", "FileNotFoundError", "error"),
     Attack("list home", "import os\nos.listdir('/home')", "FileNotFoundError", "error"),
-    Attack("walk for the secret", "!grep -rs {half}''{rest} /etc /tmp /root /var /run /home /sandbox", "^$", "ok"),
+    Attack("walk for the secret", "!grep -rs {half}''{rest} /etc /tmp /var /run /home /sandbox /dev/shm", "^$", "ok"),
     Attack("environment", "import os\nprint(dict(os.environ), open('/proc/self/environ').read())", "PATH", "ok"),
     Attack("environment of others", "!cat /proc/*/environ | tr '\\0' ' '", "HOME", "ok"),
     Attack("memory of the watcher", "open('/proc/1/mem', 'rb').read(1)", "PermissionError|OSError", "error"),

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from attacks.cells import ATTACKS, Attack
 from start_tools.python import PythonTool
 from start_tools.python.isolation import trouble
+
+from attacks.cells import ATTACKS, Attack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -111,7 +112,15 @@ async def test_links_and_pipes_do_not_deceive_the_host(tool: PythonTool) -> None
             "import os\nos.mkfifo('pipe')\nos.symlink('/proc/self', 'self')\nos.symlink('/etc', 'e')\n"
             "open('fine', 'w').write('x')"
         )
-        for path in ("pipe", "self/environ", "self/mem", "e/passwd", "../tmp/x", "/etc/passwd", "no"):
+        for path in (
+            "pipe",
+            "self/environ",
+            "self/mem",
+            "e/passwd",
+            "../tmp/x",
+            "/etc/passwd",
+            "no",
+        ):
             with pytest.raises(InterpreterError, match="of the kernel"):
                 await asyncio.wait_for(kernel.get_file(path), 5)
         for path in ("self/mem", "e/passwd", "../tmp/x", "/tmp/x"):

@@ -134,6 +134,17 @@ def run(
     """
     enter()
     make_folders(user, limits.disk)
+    guard(host, privileged, user, limits, seccomp, kernel)
+
+
+def guard(
+    host: socket.socket, privileged: bool, user: int, limits: Limits, seccomp: bytes,
+    kernel: Callable[[], None], owner: int | None = None,
+) -> None:  # fmt: skip
+    """The same where the namespaces are made and the folders mounted. Never returns.
+
+    `owner` is a descriptor of a process to end with.
+    """
     pid = os.fork()
     if pid == 0:
         try:
@@ -155,17 +166,23 @@ def run(
             with contextlib.suppress(OSError):
                 host.send(json.dumps({"failed": traceback.format_exc()[-3000:]}).encode())
         os._exit(FAILED)
-    for low, high in ((3, host.fileno()), (host.fileno() + 1, 1 << 16)):
-        os.closerange(low, high)
+    keep_open([host.fileno(), *([owner] if owner else [])])
     # Another user, whom a cell cannot look into; its real user is the cell's, to interrupt it.
     linux.become(user + 1 if privileged else None, real=user)
     linux.install_filter(seccomp)
     linux.set_dumpable(False)
-    _watch(host, pid)
+    _watch(host, pid, owner)
 
 
-def _watch(host: socket.socket, kernel: int) -> None:
-    """Process 1: serves the host until the kernel or the host is gone."""
+def keep_open(fds: list[int]) -> None:
+    """Closes all descriptors but the standard streams and these."""
+    edges = sorted(fds)
+    for low, high in zip([2, *edges], [*edges, 1 << 16], strict=True):
+        os.closerange(low + 1, high)
+
+
+def _watch(host: socket.socket, kernel: int, owner: int | None) -> None:
+    """Serves the host until the kernel or the host is gone."""
     read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(write_end)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -175,8 +192,11 @@ def _watch(host: socket.socket, kernel: int) -> None:
             os.killpg(kernel, signal.SIGINT)
 
     signal.signal(signal.SIGINT, interrupt)
+    watched = [read_end, host.fileno(), *([owner] if owner else [])]
     while True:
-        ready, _, _ = select.select([read_end, host.fileno()], [], [])
+        ready, _, _ = select.select(watched, [], [])
+        if owner in ready:
+            os._exit(0)
         if read_end in ready:
             os.read(read_end, 512)
             _reap(host, kernel)
@@ -198,6 +218,7 @@ def _serve(host: socket.socket, request: dict[str, Any]) -> None:
             answer = {"usage": usage()}
     except OSError as error:
         answer = {"error": error.strerror}
+    answer["number"] = request["number"]
     socket.send_fds(host, [json.dumps(answer).encode()], fds)
     for fd in fds:
         os.close(fd)
@@ -225,7 +246,7 @@ def usage() -> dict[str, float]:
     orphans = resource.getrusage(resource.RUSAGE_CHILDREN)
     ticks, kilobytes = 0, 0
     for name in os.listdir("/proc"):
-        if name.isdigit() and name != "1":
+        if name.isdigit() and int(name) not in (1, os.getpid()):
             with contextlib.suppress(OSError, ValueError, IndexError):
                 stat = Path(f"/proc/{name}/stat").read_text(errors="replace", encoding="ascii")
                 ticks += sum(map(int, stat.rpartition(") ")[2].split()[11:15]))

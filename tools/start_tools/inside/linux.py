@@ -181,7 +181,7 @@ def restrict_files(writable: list[str]) -> bool:
     )
     looking = execute | read_file | read_dir
     devices = looking | write_file
-    rules = [("/", looking), ("/dev", devices), ("/proc", devices)]
+    rules = [("/", looking), ("/dev", devices), ("/proc/self", devices)]
     for path, allowed in rules + [(path, rights) for path in writable]:
         parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
         rule = struct.pack("=Qi", allowed & rights, parent)

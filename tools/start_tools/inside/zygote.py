@@ -48,14 +48,14 @@ def main() -> None:
         ready, _, _ = select.select([control.fileno(), host], [], [])
         if host in ready:
             break
-        message, fds, _, _ = socket.recv_fds(control, 1 << 16, 16)
+        message, fds, _, _ = socket.recv_fds(control, 64, 16)
         if not message:
             break
         user = box.FIRST_USER + 2 * count if privileged else box.USER
         linux.unshare(linux.NEW_PID)
         pid = os.fork()
         if pid == 0:
-            _child(fds, json.loads(message), options, privileged, user, limits, program)
+            _child(fds, options, privileged, user, limits, program)
         linux.join_pid_namespace(own_namespace)
         pidfd = os.pidfd_open(pid)
         socket.send_fds(control, [b"forked"], [pidfd])
@@ -100,8 +100,8 @@ def _imported_late(folder: str) -> list[str]:
 
 
 def _child(
-    fds: list[int], connection: dict[str, Any], options: dict[str, Any],
-    privileged: bool, user: int, limits: box.Limits, program: bytes,
+    fds: list[int], options: dict[str, Any], privileged: bool, user: int, limits: box.Limits,
+    program: bytes,
 ) -> None:  # fmt: skip
     """Becomes a kernel. Never returns."""
     host = socket.socket(fileno=fds[0])
@@ -110,13 +110,12 @@ def _child(
         for cgroup in fds[1 + len(DESCRIPTORS) :]:
             os.write(cgroup, b"0")  # this process
         # Nothing else of the zygote goes along, its control socket least of all.
-        keep = sorted(fds[: 1 + len(DESCRIPTORS)])
-        for low, high in zip([2, *keep], [*keep, 1 << 16], strict=True):
-            os.closerange(low + 1, high)
+        box.keep_open(fds[: 1 + len(DESCRIPTORS)])
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 1)
         os.dup2(null, 2)
         os.close(null)
+        connection = options["connection"]
         connection["key"] = host.recv(1 << 10).decode()  # sent after the fork, to this one alone
         sockets = dict(enumerate(fds[1 : 1 + len(DESCRIPTORS)], 1))
 

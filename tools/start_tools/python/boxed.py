@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 import os
 import signal
@@ -10,10 +12,10 @@ import socket
 from typing import Any
 
 from start_sdk.errors import InterpreterError
+from start_tools.python.parent import Forked
 from start_tools.python.pool import Pool
 from start_tools.python.process import START_LIMIT, Process, Used, first
 from start_tools.python.wire import Wire
-from start_tools.python.zygote import Forked
 
 ANSWER_LIMIT = 2.0
 """Seconds in which the watching process answers; it takes a millisecond, unless it is gone."""
@@ -25,6 +27,7 @@ class BoxedProcess(Process):
         self._forked = forked
         self._answers: asyncio.Queue[tuple[dict[str, Any], list[int]]] = asyncio.Queue()
         self._asking = asyncio.Lock()
+        self._numbers = itertools.count()
         self._code = -signal.SIGKILL.value
         forked.host.setblocking(False)
         self._exit.push_async_callback(asyncio.to_thread, forked.group.remove)
@@ -76,12 +79,17 @@ class BoxedProcess(Process):
     async def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """An answer of the process that watches, and what descriptors came with it."""
         async with self._asking:
-            try:
+            request["number"] = number = next(self._numbers)
+            with contextlib.suppress(OSError, TimeoutError):
                 self._forked.host.send(json.dumps(request).encode())
                 async with asyncio.timeout(ANSWER_LIMIT):
-                    return await self._answers.get()
-            except (OSError, TimeoutError):
-                return {}, []
+                    while True:
+                        answer, fds = await self._answers.get()
+                        if answer["number"] == number:
+                            return answer, fds
+                        for fd in fds:  # to one who has been cancelled
+                            os.close(fd)
+            return {}, []
 
     def _on_message(self) -> None:
         try:

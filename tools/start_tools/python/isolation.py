@@ -12,11 +12,12 @@ from start_sdk.errors import InterpreterError
 from start_tools.python.starting import command
 
 Level = Literal["namespaces", "bubblewrap", "plain"]
-LEVELS: tuple[Level, ...] = ("namespaces", "plain")
+LEVELS: tuple[Level, ...] = ("namespaces", "bubblewrap", "plain")
 """The strongest first."""
 PROTECTS = {
     "namespaces": "cells see no file, process or network of this machine; not protected from: holes"
     " in the Linux kernel, and use of CPU up to the limits",
+    "bubblewrap": "as namespaces, by the program bwrap; a kernel takes a second to start",
     "plain": "cells run as you, with your files and your network",
 }
 
@@ -57,10 +58,14 @@ def trouble(level: Level) -> str:
         return ""
     folder = tempfile.mkdtemp(prefix="start-")
     try:
-        tried = subprocess.run(
-            command("probe", folder), capture_output=True, text=True, timeout=30, env={}
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        if level == "bubblewrap":
+            from start_tools.python.bubbles import arguments  # imports Jupyter
+
+            wanted = [*arguments(1 << 24), *command("probe", "")]
+        else:
+            wanted = command("probe", folder)
+        tried = subprocess.run(wanted, capture_output=True, text=True, timeout=30, env={})
+    except (InterpreterError, OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

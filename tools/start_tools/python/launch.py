@@ -6,11 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from start_tools.python.boxed import BoxedProcess
+from start_tools.python.bubbles import Bubbles
 from start_tools.python.isolation import Level
 from start_tools.python.kernel import PythonKernel
+from start_tools.python.parent import Settings
 from start_tools.python.plain import PlainProcess
 from start_tools.python.pool import pool
-from start_tools.python.zygote import Settings
+from start_tools.python.zygote import Zygote
 
 if TYPE_CHECKING:
     from start_tools.python import PythonTool
@@ -28,6 +30,7 @@ def kernel(tool: PythonTool, level: Level) -> PythonKernel:
         disk=tool.disk_mb << 20,
         processes=tool.processes,
     )
-    kernels = pool(settings, tool.warm, tool.max_kernels)
+    kind = Zygote if level == "namespaces" else Bubbles
+    kernels = pool(kind, settings, tool.warm, tool.max_kernels)
     boxed = partial(BoxedProcess.start, kernels, tool.wait)
     return PythonKernel(boxed, tool.timeout, tool.max_chars, tool.cpu_time)

@@ -17,10 +17,11 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 
 from start_sdk.errors import InterpreterError
-from start_tools.python.zygote import MAX_FORKS, Forked, Settings, Zygote
+from start_tools.python.parent import MAX_FORKS, Forked, Parent, Settings
 
 CLOSE_AFTER = 300.0
 """Seconds without an open kernel after which a pool lets go of what it keeps."""
@@ -40,13 +41,13 @@ class Waiter:
 class Pool:
     """
     Args:
-        settings: of its kernels.
+        make: starts what kernels come from; blocks.
         warm: how many are kept ready.
         most: how many there may be at once, those in use included.
     """
 
-    def __init__(self, settings: Settings, warm: int, most: int) -> None:
-        self._settings = settings
+    def __init__(self, make: Callable[[], Parent], warm: int, most: int) -> None:
+        self._make = make
         self._warm = warm
         self._most = most
         self._lock = threading.Lock()
@@ -55,9 +56,9 @@ class Pool:
         self._booting: set[Forked] = set()
         self._open = 0
         self._closed = False
-        self._zygote: Zygote | None = None
-        self._retired: list[Zygote] = []
-        """Zygotes that fork no more but have kernels left."""
+        self._parent: Parent | None = None
+        self._retired: list[Parent] = []
+        """Parents that fork no more but have kernels left."""
         self._selector = selectors.DefaultSelector()
         self._wake_up, self._woken = socket.socketpair()
         self._woken.setblocking(False)
@@ -122,9 +123,9 @@ class Pool:
                     with contextlib.suppress(BlockingIOError):
                         self._woken.recv(1 << 12)
             self._give_up()
-            for zygote in [z for z in self._retired if not z.alive]:
-                self._retired.remove(zygote)
-                zygote.close()
+            for parent in [p for p in self._retired if not p.alive]:
+                self._retired.remove(parent)
+                parent.close()
         self._stop()
 
     def _refill(self) -> None:
@@ -150,22 +151,27 @@ class Pool:
             self._selector.register(forked.host, selectors.EVENT_READ, forked)
 
     def _fork(self) -> Forked:
-        if self._zygote and self._zygote.forks >= MAX_FORKS:
-            self._retired.append(self._zygote)
-            self._zygote = None
-        if self._zygote:
+        if self._parent and self._parent.forks >= MAX_FORKS:
+            self._retired.append(self._parent)
+            self._parent = None
+        if self._parent:
             with contextlib.suppress(ConnectionError):
-                return self._zygote.fork()
-            self._zygote.close()
-            self._zygote = None
-        self._zygote = Zygote(self._settings)
-        return self._zygote.fork()
+                return self._parent.fork()
+            self._parent.close()
+            self._parent = None
+        self._parent = self._make()
+        return self._parent.fork()
 
     def _heard(self, forked: Forked) -> None:
         """A kernel nobody uses yet is ready, or gone."""
+        text, fds, _, _ = socket.recv_fds(forked.host, 1 << 13, 1)
+        message = json.loads(text or b"{}")
+        if fds:  # of the process to end it by, which was not there before
+            os.close(forked.pidfd)
+            forked.pidfd = fds[0]
+            return
         self._selector.unregister(forked.host)
         self._booting.discard(forked)
-        message = json.loads(forked.host.recv(1 << 13) or b"{}")
         if "ready" in message:
             with self._lock:
                 self._idle.append(forked)
@@ -219,15 +225,15 @@ class Pool:
                 self._selector.unregister(forked.host)
             forked.close()
             forked.group.remove()
-        for zygote in filter(None, [self._zygote, *self._retired]):
-            zygote.close()
-        self._zygote, self._retired = None, []
+        for parent in filter(None, [self._parent, *self._retired]):
+            parent.close()
+        self._parent, self._retired = None, []
 
 
 @functools.cache
-def pool(settings: Settings, warm: int, most: int) -> Pool:
+def pool(kind: Callable[[Settings], Parent], settings: Settings, warm: int, most: int) -> Pool:
     """The pool of this process for such kernels. It ends with the process."""
-    made = Pool(settings, warm, most)
+    made = Pool(functools.partial(kind, settings), warm, most)
     atexit.register(_close, os.getpid(), made)
     return made
 
