@@ -34,7 +34,7 @@ READING = [
     Attack("memory of the watcher", "open('/proc/1/mem', 'rb').read(1)", "PermissionError|OSError", "error"),
     Attack("environment of the watcher", "open('/proc/1/environ').read()", "PermissionError", "error"),
     Attack("root of the watcher", "import os\nos.listdir('/proc/1/root/')", "PermissionError", "error"),
-    Attack("descriptors of the watcher", "import os\nos.listdir('/proc/1/fd')", "PermissionError", "error"),
+    Attack("descriptors of the watcher", "import os\n[open(f'/proc/1/fd/{{n}}') for n in os.listdir('/proc/1/fd')]", "PermissionError", "error"),
     Attack("processes outside", "import os\nlen([p for p in os.listdir('/proc') if p.isdigit()]) < 9", "True", "ok"),
     Attack("sysfs", "import os\nos.listdir('/sys/class')", "FileNotFoundError", "error"),
     Attack("disks", "!cat /dev/vda /dev/sda /dev/mem /dev/kmsg /dev/nvme0n1", "No such file.*\n.*No such", "ok"),
@@ -83,13 +83,13 @@ WRITING = [
     Attack("system request", "open('/proc/sysrq-trigger', 'w').write('c')", "Error", "error"),
     Attack("fill the disk", "open('big', 'wb').write(b'x' * 300_000_000)", "No space|too large|MemoryError", "error"),
     Attack("fill shared memory", "open('/dev/shm/big', 'wb').write(b'x' * 300_000_000)", "No space|too large", "error"),
-    Attack("fill with files", "for i in range(10**6): open(f'f{{i}}', 'w').close()", "No space", "error", timeout=20),
+    Attack("fill with files", "for i in range(10**6): open(f'f{{i}}', 'w').close()", "No space|memory ran out", "error oom", timeout=20),
     Attack("device file", "import os\nos.mknod('sda', 0o60666, os.makedev(8, 0))", "PermissionError", "error"),
     Attack("remount", "!mount -o remount,rw /usr", "denied|superuser|permi", "ok"),
 ]  # fmt: skip
 
 POWERS = [
-    Attack("become root", "import os\nos.setuid(0)", "PermissionError", "error"),
+    Attack("become root", "import os\nos.setuid(0)", "PermissionError|Invalid argument", "error"),
     Attack("a program for root", "!cp /bin/sh s && chmod 4777 s && ./s -c id", "", "ok", never="uid=0|euid=0"),
     Attack("sudo and su", "!su -c id </dev/null; sudo -n id", "", "ok", never="uid=0"),
     Attack("change root", "import os\nos.chroot('/tmp')", "PermissionError", "error"),

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 
-from start_tools.inside import boot, box, root, seccomp, zygote
+from start_tools.inside import boot, box, root, seccomp
 
 
 def main() -> None:
@@ -22,10 +22,7 @@ def main() -> None:
     options = json.loads(message)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     options["connection"]["key"] = host.recv(1 << 10).decode()
-    owner, *listeners = fds[: 1 + len(zygote.DESCRIPTORS)]
-    for cgroup in fds[1 + len(zygote.DESCRIPTORS) :]:
-        os.write(cgroup, b"0")  # this process
-        os.close(cgroup)
+    owner, *listeners = fds
     for name in box.FOLDERS:
         os.makedirs(f"{root.WRITABLE}/{name}", 0o700, exist_ok=True)
     for name in options["preload"]:

@@ -18,6 +18,7 @@ from start_sdk.errors import InterpreterError
 from start_tools.inside import root
 from start_tools.python.parent import PROGRAMS, SANDBOX, Parent
 from start_tools.python.starting import command, environment
+from start_tools.python.wire import PORTS
 
 _MOUNTED = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
 _ETC = (
@@ -79,8 +80,13 @@ class Bubbles(Parent):
 
     def _make(self, host: socket.socket, fds: list[int]) -> int:
         theirs, *others = fds
+        listeners, groups = others[: len(PORTS)], others[len(PORTS) :]
+        # It joins its groups before it has a namespace of them, in which they cannot be seen.
+        join = "".join(f"echo 0 > /proc/self/fd/{fd}; " for fd in groups)
+        kernel = [*arguments(self.settings.disk), *command("bubble")]
         bwrap = subprocess.Popen(
-            [*arguments(self.settings.disk), *command("bubble")],
+            ["/bin/sh", "-c", f'{join} exec "$@"', "sh", *kernel],
+            pass_fds=groups,
             stdin=theirs,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -89,6 +95,6 @@ class Bubbles(Parent):
         )
         self._started.append(bwrap)
         owner = os.pidfd_open(os.getpid())
-        socket.send_fds(host, [json.dumps(self.options()).encode()], [owner, *others])
+        socket.send_fds(host, [json.dumps(self.options()).encode()], [owner, *listeners])
         os.close(owner)
         return os.pidfd_open(bwrap.pid)
