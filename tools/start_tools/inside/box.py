@@ -192,6 +192,7 @@ def _watch(host: socket.socket, kernel: int, owner: int | None) -> None:
             os.killpg(kernel, signal.SIGINT)
 
     signal.signal(signal.SIGINT, interrupt)
+    _reap(host, kernel)  # it may have ended before anybody listened
     watched = [read_end, host.fileno(), *([owner] if owner else [])]
     while True:
         ready, _, _ = select.select(watched, [], [])

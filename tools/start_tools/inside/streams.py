@@ -8,6 +8,7 @@ import codecs
 import contextlib
 import json
 import os
+import select
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -46,40 +47,64 @@ class Descriptors:
     """What child processes and code in C write to descriptors 1 and 2 goes where `print` goes.
 
     ipykernel can do that, too, but there a value, an error or the end of the cell may overtake it.
-    Before each of these the stream is flushed, so that is where they wait.
+    Before each of these the stream is flushed, so that is where it is read to the end.
+
+    A flush, other than ipykernel's, does not wait for the thread that sends but puts its message
+    into that thread's queue, before whatever follows: a round trip is a few changes of thread
+    shorter. It waits where much is queued, so that a cell cannot write faster than its host reads.
     """
 
-    MARK = b"\0end of cell\0"
+    QUEUED = 100
+    """Messages that may wait to be sent."""
+    PIECES = 64
+    """Reads of a flush, of 64 KiB: what ended before has written no more than a pipe holds."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._marked = threading.Event()
-        # A pipe of packets: the mark arrives as it was written, apart from anything else.
-        self._read_end, self._write_end = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
+        self._lock = threading.RLock()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._read_end, False)
         os.dup2(self._write_end, 1)
         os.dup2(self._write_end, 2)
         stream._original_stdstream_copy = self._write_end  # what `sys.stdout.fileno()` says
-        self._flush, stream.flush = stream.flush, self.flush
+        self._flush_and_wait, stream.flush = stream.flush, self.flush
+        self._flush_buffers, stream._flush = stream._flush, self._send
         stream.close = self.flush  # closed, it would be so for all cells to come
-        self._lock = threading.Lock()
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read_on, daemon=True).start()
+        os.register_at_fork(after_in_child=self._renew_lock)
 
-    def _read(self) -> None:
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        while data := os.read(self._read_end, 1 << 16):
-            if data == self.MARK:
-                self._marked.set()
-            elif text := decoder.decode(data):
-                self._stream.write(text)
+    def _renew_lock(self) -> None:
+        """In a fork: the thread that held it is not there."""
+        self._lock = threading.RLock()
+
+    def _read_on(self) -> None:
+        """What is written between flushes."""
+        while select.select([self._read_end], [], []):
+            self._read(1)
+
+    def _read(self, pieces: int) -> None:
+        with self._lock, contextlib.suppress(BlockingIOError):
+            for _ in range(pieces):
+                data = os.read(self._read_end, 1 << 16)
+                if text := self._decoder.decode(data):
+                    self._stream.write(text)
 
     def flush(self) -> None:
         """Hands on all that has been written so far."""
-        if self._stream._is_master_process():  # in a fork nobody reads
-            with self._lock, contextlib.suppress(OSError):
-                self._marked.clear()
-                os.write(self._write_end, self.MARK)
-                self._marked.wait(1)
-        self._flush()
+        stream = self._stream
+        if not stream._is_master_process():  # in a fork nobody reads
+            self._flush_and_wait()
+            return
+        self._read(self.PIECES)
+        if len(stream.pub_thread._events) > self.QUEUED:
+            self._flush_and_wait()
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        with self._lock:  # or what another thread took earlier might be queued later
+            self._flush_buffers()
 
 
 def keep_parents(shell: ZMQInteractiveShell) -> None:

@@ -56,8 +56,9 @@ class Cell:
 
     @property
     def complete(self) -> bool:
-        """Its end has come in whole: the reply and the idle message, which follow each other."""
-        return self._idle and self._replied
+        """How it ended is known: by the reply, or by an error that ipykernel cannot put into one
+        (its text cannot be had), and the idle message says that nothing follows."""
+        return self._idle and (self._replied or self.error is not None)
 
     def take(self, kind: str, content: dict[str, Any]) -> None:
         """Takes a message that belongs to this cell."""
@@ -101,7 +102,7 @@ class Cell:
 
     def _ended(self, grace: float) -> None:
         """The reply and the idle message end a cell. One alone does so, too, after a while."""
-        if self.complete:
+        if self._idle and self._replied:
             self._finish()
         else:
             self._timer = self._loop.call_later(grace, self._finish)
