@@ -131,5 +131,13 @@ def test_the_version_is_told() -> None:
 def test_doctor_tells_versions_extras_isolation_devices_and_plugins() -> None:
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0, done.stderr
-    for word in ("start-sdk", "ipykernel", "isolation", "protected", "cpu", "transformers", "hints"):
+    for word in (
+        "start-sdk",
+        "ipykernel",
+        "isolation",
+        "protected",
+        "cpu",
+        "transformers",
+        "hints",
+    ):
         assert word in done.stdout

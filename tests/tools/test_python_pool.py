@@ -221,6 +221,19 @@ async def test_no_process_outlives_a_host_that_is_killed(until: Until, ending: i
     assert time.monotonic() - began < 2
 
 
+async def test_a_parent_that_cannot_start_is_one_clear_line_and_not_tried_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tool = make(max_chars=5000)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "no-such-python")
+        with pytest.raises(InterpreterError, match=r"did not start: .*no-such-python"):
+            async with tool.open():
+                pass
+    async with tool.open() as kernel:
+        assert (await kernel.run("1")).text == "1"
+
+
 async def test_files_go_in_and_out(tmp_path: Path) -> None:
     async with make(disk_mb=1).open() as kernel:
         await kernel.put_file("data.bin", bytes(range(256)))

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from start_sdk.errors import ConfigError, InterpreterError
 from start_tools.python.isolation import Isolation, Level, choose
@@ -32,6 +32,9 @@ _LEAST = {
     "warm": 0,
     "max_kernels": 1,
 }
+_LAUNCH = "start_tools.python.launch"
+_tried: set[str] = set()
+"""Values of `isolation` whose level has been tried out in this process."""
 _warned = False
 
 
@@ -108,16 +111,19 @@ class PythonTool:
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[PythonKernel]:
-        # In a thread: a level is tried out, and Jupyter takes 0.2 s to import; an event loop must
-        # not stand still.
-        level = await asyncio.to_thread(choose, self.isolation)
+        if self.isolation not in _tried:
+            # In a thread: a level is tried out, and Jupyter takes 0.2 s to import; an event loop
+            # must not stand still.
+            await asyncio.to_thread(choose, self.isolation)
+            try:
+                await asyncio.to_thread(import_module, _LAUNCH)
+            except ImportError as error:
+                raise InterpreterError(f"PythonTool cannot import Jupyter: {error}") from error
+            _tried.add(self.isolation)
+        level = choose(self.isolation)
         if self.isolation == "auto" and level.level != "namespaces":
             _warn(level)
-        try:
-            launch: Any = await asyncio.to_thread(import_module, "start_tools.python.launch")
-        except ImportError as error:
-            raise InterpreterError(f"PythonTool cannot import Jupyter's client: {error}") from error
-        kernel: PythonKernel = launch.kernel(self, level.level)
+        kernel: PythonKernel = import_module(_LAUNCH).kernel(self, level.level)
         try:
             await kernel.start()
             yield kernel

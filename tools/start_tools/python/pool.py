@@ -25,6 +25,8 @@ from start_tools.python.parent import MAX_FORKS, Forked, Parent, Settings
 
 CLOSE_AFTER = 300.0
 """Seconds without an open kernel after which a pool lets go of what it keeps."""
+CALM = 0.1
+"""Seconds after a kernel was taken in which none is made to be kept ready."""
 BOOTING = 2 * (os.cpu_count() or 1)
 """Kernels that are being made at the same time; more would only wait for each other."""
 
@@ -55,7 +57,8 @@ class Pool:
         self._idle: deque[Forked] = deque()
         self._booting: set[Forked] = set()
         self._open = 0
-        self._closed = False
+        self._closed = self._failed = False
+        self._calm_until = 0.0
         self._parent: Parent | None = None
         self._retired: list[Parent] = []
         """Parents that fork no more but have kernels left."""
@@ -75,6 +78,7 @@ class Pool:
         with self._lock:
             self._waiting.append(waiter)
             self._hand_out()
+            self._calm_until = time.monotonic() + CALM
             if not self._thread:
                 self._thread = threading.Thread(target=self._run, name="kernels", daemon=True)
                 self._thread.start()
@@ -116,6 +120,8 @@ class Pool:
                     self._thread = None
                     break
                 next_limit = min((w.until for w in self._waiting), default=used + CLOSE_AFTER)
+                if time.monotonic() < self._calm_until:
+                    next_limit = min(next_limit, self._calm_until)
             for key, _ in self._selector.select(max(next_limit - time.monotonic(), 0.01)):
                 if key.data:
                     self._heard(key.data)
@@ -133,7 +139,10 @@ class Pool:
         while True:
             with self._lock:
                 coming = len(self._idle) + len(self._booting)
-                wanted = len(self._waiting) + self._warm - coming
+                # After a failure only for who asks, or it would be tried again without end. And who
+                # has just got a kernel is not slowed down by the making of the next.
+                calm = self._failed or time.monotonic() < self._calm_until
+                wanted = len(self._waiting) + (0 if calm else self._warm) - coming
                 room = min(self._most - self._open - coming, BOOTING - len(self._booting))
             if wanted <= 0 or room <= 0:
                 return
@@ -174,6 +183,7 @@ class Pool:
         self._booting.discard(forked)
         if "ready" in message:
             with self._lock:
+                self._failed = False
                 self._idle.append(forked)
                 self._hand_out()
         else:
@@ -210,6 +220,7 @@ class Pool:
 
     def _fail(self, error: InterpreterError) -> None:
         with self._lock:
+            self._failed = True
             waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
             with contextlib.suppress(InvalidStateError):
