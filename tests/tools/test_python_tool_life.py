@@ -57,8 +57,11 @@ def tool(plain: PythonTool) -> PythonTool:
 
 
 @pytest.fixture
-def kernels_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def kernels_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """Where kernels of this test have their folders, empty at first."""
+    tmp_path_factory.getbasetemp()  # or pytest would put its own folder there
     with tempfile.TemporaryDirectory(prefix="k") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)
