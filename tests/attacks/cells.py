@@ -57,7 +57,7 @@ REACHING = [
     Attack("internet, version 6", "import socket\nsocket.create_connection(('2001:db8::1', 80), 2)", "unreachable|assign", "error"),
     Attack("names", "import socket\nsocket.getaddrinfo('example.com', 80)", "gaierror", "error"),
     Attack("datagrams", "import socket\nsocket.socket(2, 2).sendto(b'x', ('192.0.2.1', 53))", "unreachable", "error"),
-    Attack("abstract socket", "import socket\nsocket.socket(1).connect('\\0{abstract}')", "ConnectionRefused", "error"),
+    Attack("abstract socket", "import socket\nsocket.socket(1).connect('\\x00{abstract}')", "ConnectionRefused", "error"),
     Attack("raw socket", "import socket\nsocket.socket(2, 3, 1)", "PermissionError", "error"),
     Attack("packet socket", "import socket\nsocket.socket(17, 3, 0)", "OSError", "error"),
     Attack("socket to the hypervisor", "import socket\nsocket.socket(40, 1).connect((2, 1024))", "OSError", "error"),
