@@ -2,8 +2,7 @@
 
 A real model (the embedded one, about a million parameters, trained from scratch), a real Jupyter
 kernel, no network. The problem is the paper's own example (START, arXiv 2503.04625); its numbers
-stand in no text that the model was trained on. It shows the mechanism and measures nothing: the
-weights were chosen among checkpoints partly for it. `recipes.tiny.evaluate` measures.
+stand in no text that the model was trained on. It shows the mechanism; `recipes.evaluate` measures.
 """
 
 from __future__ import annotations

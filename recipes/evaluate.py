@@ -28,8 +28,10 @@ from recipes.report import results, write_report
 from recipes.tiny.families import CODE, FAMILIES, MATH
 from recipes.tiny.prompts import PROMPTS, with_prompt
 from start_sdk import (
+    Backend,
     BeforeEnd,
     ConfigError,
+    Dialect,
     HintPolicy,
     Interpreter,
     Limits,
@@ -48,7 +50,7 @@ from start_sdk.rows import Job, export_jsonl, fingerprint, sample_seed
 from start_sdk.store import RowStore
 
 GROUPS = {"math": MATH, "code": CODE, "all": FAMILIES}
-#: Asked behind a problem of a real suite; the miniature knows its own questions alone.
+#: What the prompt "boxed" adds; the miniature knows its own questions alone.
 BOXED = "\n\nPlease reason step by step, and put your final answer within \\boxed{}."
 LETTER = "\n\nPlease reason step by step, and put the letter of your choice within \\boxed{}."
 
@@ -75,12 +77,11 @@ def asked(problem: suites.Problem, prompt: str, seed: int) -> tuple[str | list[M
 
     The options of a multiple choice are shuffled by (seed, problem).
     """
-    if problem.family:
-        return with_prompt(prompt, problem.question), problem.gold
+    question, gold, wish = problem.question, problem.gold, BOXED
     if problem.distractors:
-        choices = shuffled(problem.gold, problem.distractors, problem_id=problem.id, seed=seed)
-        return f"{problem.question}\n\n{choices.text}{LETTER}", choices.letter
-    return problem.question + BOXED, problem.gold
+        choices = shuffled(gold, problem.distractors, problem_id=problem.id, seed=seed)
+        question, gold, wish = f"{question}\n\n{choices.text}", choices.letter, LETTER
+    return (question + wish if prompt == "boxed" else with_prompt(prompt, question)), gold
 
 
 class Evaluation:
@@ -129,18 +130,10 @@ def _tuples(value: Any) -> Any:
 
 
 async def evaluate(
-    store: RowStore, jobs: list[Job], config: argparse.Namespace, policy: HintPolicy
-) -> None:
+    store: RowStore, jobs: list[Job], backend: Backend, session: ReasoningSession,
+    python: Interpreter, config: argparse.Namespace,
+) -> None:  # fmt: skip
     """Runs what is not done yet; the table is live."""
-    python = plugins.load("interpreters", "python")()
-    backend = open_backend(config.model, config.backend)
-    session = ReasoningSession(
-        backend,
-        interpreter=python,
-        hints=policy,
-        limits=limits_of(config),
-        sampling=sampling_of(config),
-    )
     try:
         async with Grader() as grader:
             evaluation = Evaluation(session, grader, python, config.prompt)
@@ -150,11 +143,6 @@ async def evaluate(
                 )
     finally:
         await backend.aclose()
-
-
-def limits_of(config: argparse.Namespace) -> Limits:
-    """The session's limits."""
-    return Limits(max_calls=config.max_calls)
 
 
 def sampling_of(config: argparse.Namespace) -> Sampling:
@@ -186,22 +174,32 @@ def run(config: argparse.Namespace) -> None:
         problems = suites.tiny(GROUPS[config.families], config.n or 20, config.seed)
     else:
         problems = suites.load(config.suite)[: config.n]
+    config.prompt = config.prompt or ("plain" if config.suite == "tiny" else "boxed")
     try:
         config.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot make folder {str(config.out)!r}: {error.strerror}") from error
+    limits, sampling = Limits(max_calls=config.max_calls), sampling_of(config)
+    python = plugins.load("interpreters", "python")()
+    backend = open_backend(config.model, config.backend)
+    session = ReasoningSession(
+        backend, interpreter=python, hints=policy, limits=limits, sampling=sampling
+    )
+    # Behind the opening: only then is a model of the hub on this machine, and its commit known.
     key = config_hash(
         config.model,
         backend=config.backend,
-        sampling=sampling_of(config),
-        limits=limits_of(config),
+        sampling=sampling,
+        limits=limits,
+        dialect=Dialect.detect(backend.tokenizer),
         hints=policy,
+        interpreter=python,
         prompt=config.prompt,
     )
     jobs = jobs_of(problems, config, key)
     with RowStore(config.out / "rows.sqlite") as store:
         try:
-            asyncio.run(evaluate(store, jobs, config, policy))
+            asyncio.run(evaluate(store, jobs, backend, session, python, config))
         finally:  # also of an evaluation that was stopped: what is done is written
             done = [row for row in store.rows(jobs) if row.state in ("done", "failed")]
             export_jsonl(done, config.out / "rows.jsonl")
@@ -223,7 +221,7 @@ def command_line() -> argparse.ArgumentParser:
     add("--backend", default="transformers", help="what runs the model")
     add("--hints", default="none", help="none, end, connective, or a plugin")
     add("--hint", help="id of the hint that `end` takes (default: general)")
-    add("--prompt", choices=PROMPTS, default="plain", help="of the suite tiny: how it is asked")
+    add("--prompt", choices=(*PROMPTS, "boxed"), help="default: plain for tiny, else boxed")
     add("--families", choices=GROUPS, default="all", help="of the suite tiny")
     add("--n", type=int, help="problems (of the suite tiny: per family, default 20)")
     add("--k", type=int, default=1, help="samples of each problem")

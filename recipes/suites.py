@@ -102,7 +102,9 @@ def from_hub(name: str, suite: Suite) -> list[Problem]:
     except ImportError as error:
         raise MissingExtra(f"the suite {name}", "eval") from error
     try:
-        rows = load_dataset(suite.path, suite.subset, split=suite.split, revision=suite.revision)
+        rows: Any = load_dataset(
+            suite.path, suite.subset, split=suite.split, revision=suite.revision
+        )
     except Exception as error:  # the hub, its cache and its files raise a dozen kinds
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(f"{suite.path} cannot be loaded: {first}") from error

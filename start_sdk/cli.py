@@ -35,6 +35,13 @@ app = typer.Typer(
 )
 Args = ParamSpec("Args")
 
+# Options that more than one command has.
+Model = Annotated[str, typer.Option(help="An embedded model, a local folder, or a hub id.")]
+BackendName = Annotated[str, typer.Option(help="What runs the model.")]
+Hints = Annotated[str, typer.Option(help="When to hint: none, end, connective, or a plugin.")]
+Temperature = Annotated[float, typer.Option(help="0 always takes the likeliest token.")]
+Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
+
 
 def main() -> None:
     """Entry point of the `start-sdk` command."""
@@ -83,17 +90,13 @@ def options(
 @one_line_errors
 def ask(
     question: Annotated[str, typer.Argument(help="What to think about.")],
-    model: Annotated[
-        str, typer.Option(help="An embedded model, a local folder, or a hub id.")
-    ] = models.DEFAULT,
-    backend: Annotated[str, typer.Option(help="What runs the model.")] = "transformers",
-    hints: Annotated[
-        str, typer.Option(help="When to hint: none, end, connective, or a plugin.")
-    ] = "end",
+    model: Model = models.DEFAULT,
+    backend: BackendName = "transformers",
+    hints: Hints = "end",
     rounds: Annotated[int, typer.Option(help="With --hints end: how often to hint.")] = 1,
     max_calls: Annotated[int, typer.Option(help="Cells that may be run.")] = 6,
-    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    temperature: Temperature = 0.0,
+    seed: Seed = 0,
     json: Annotated[
         bool, typer.Option("--json", help="Print the trace, and nothing else.")
     ] = False,
@@ -193,17 +196,13 @@ def quiet_libraries(model: str) -> None:
 def solve(
     file: Annotated[Path, typer.Argument(help="Problems, a JSON object per line.")],
     out: Annotated[Path, typer.Option(help="The folder for the rows; the same one goes on.")],
-    model: Annotated[
-        str, typer.Option(help="An embedded model, a local folder, or a hub id.")
-    ] = models.DEFAULT,
-    backend: Annotated[str, typer.Option(help="What runs the model.")] = "transformers",
-    hints: Annotated[
-        str, typer.Option(help="When to hint: none, end, connective, or a plugin.")
-    ] = "end",
+    model: Model = models.DEFAULT,
+    backend: BackendName = "transformers",
+    hints: Hints = "end",
     samples: Annotated[int, typer.Option(help="How often each problem is solved.")] = 1,
     at_once: Annotated[int, typer.Option(help="Sessions in flight.")] = 4,
-    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    temperature: Temperature = 0.0,
+    seed: Seed = 0,
     max_calls: Annotated[int, typer.Option(help="Cells that may be run per sample.")] = 6,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Also try the rows again that failed.")

@@ -67,10 +67,11 @@ class RowStore:
         with self._explained():
             self._database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
-                self._check()
-                # One process at a time: sqlite does not wait its turn when the journal's mode
-                # changes, and no lock may be swept away between its making and its locking.
+                # One process at a time: a file half made looks like another program's, sqlite does
+                # not wait its turn when the journal's mode changes, and no lock may be swept away
+                # between its making and its locking.
                 with _folder_locked(self._path.parent):
+                    self._check()
                     self._prepare()
                     self._lock = self._own()
                 self.recover()

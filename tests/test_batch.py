@@ -280,9 +280,9 @@ def test_a_run_killed_again_and_again_ends_as_an_unbroken_one(
 def test_two_processes_on_one_store_compute_every_row_once(
     tmp_path: Path, unbroken: list[Row]
 ) -> None:
-    both = [worker(tmp_path, name) for name in "01"]
-    for process in both:
-        run_out(process)
+    with worker(tmp_path, "0") as one, worker(tmp_path, "1") as other:
+        run_out(one)
+        run_out(other)
     with RowStore(tmp_path / "rows.sqlite") as store:
         assert list(store.rows()) == unbroken
     assert sorted(p for _, p in started(tmp_path)) == sorted(f"p{n}" for n in range(40))

@@ -6,6 +6,8 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,18 @@ def newer(path: Path) -> None:
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
+
+
+def test_a_file_may_be_made_by_many_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def opened(path: Path) -> None:
+        together.wait(timeout=30)
+        RowStore(path).close()
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(5):
+            list(threads.map(opened, [tmp_path / f"{number}.sqlite"] * 8))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 One plain loop for CPU and CUDA; `benchmarks/pretrain.py` times it beside transformers.Trainer.
 The run folder holds a checkpoint, written every minute and at Ctrl-C. The same command, started
 again, goes on from it, and with more --minutes it lengthens the run. The model folder is ready to
-load at every checkpoint.
+load at every checkpoint. Needs torch 2.9 or newer, which brings Muon.
 """
 
 import argparse

@@ -29,10 +29,8 @@ COPYING_SHARE = 0.10
 REPAIR_SHARE = 0.10
 #: Share of code documents that go on with a second program for the same question.
 AGAIN_SHARE = 0.12
-#: Work of this many characters or more is mostly not written out a second time.
+#: Work of this many characters or more is not written out a second time.
 LONG = 130
-#: Share of thoughts that do so again and again: a thought stays a thought for 1,000 tokens.
-LONG_THOUGHTS = 0.06
 #: Share of dialogues among code documents and among plain ones. Where few dialogues without a
 #: thought hold code, the tag of a thought, and not the code, tells how a dialogue ends.
 CODE_DIALOGUES = 0.08
@@ -98,15 +96,16 @@ def history(rng: Random) -> str:
 
 
 def thought(problem: Problem, rng: Random) -> str:
-    """A thought without code: plan, work, mostly up to two checks, the end."""
+    """A thought without code: plan, work, up to two checks, the end."""
     family, params = problem.family, problem.params
     parts = [f"{rng.choice(phrases.OPENINGS)} {family.plan(params, rng)}"]
     parts.append(family.work(params, rng))
-    very_long = rng.random() < LONG_THOUGHTS
-    for _ in range(rng.randint(3, 6) if very_long else rng.choice((0, 0, 1, 1, 2))):
+    # Mostly one check, and seldom a second: where a greedy model would rather check again than
+    # close, it checks for ever.
+    for _ in range(rng.choice((0, 0, 1, 1, 1, 2))):
         again = [rng.choice(phrases.RECHECKS)]
         work = family.work(params, rng)
-        redo = very_long or (len(work) < LONG and rng.random() < 0.5)
+        redo = len(work) < LONG and rng.random() < 0.5
         if redo:
             again.append(work)
         if not redo or rng.random() < 0.5:
@@ -175,11 +174,11 @@ def fence_lead(rng: Random) -> str:
     return phrases.lead_in(rng) + rng.choice(phrases.FENCE_JOINS)
 
 
-def runs(problem: Problem, rng: Random) -> str:
-    """Lead-in, programs and outputs; sometimes a failed program and its repair comes first."""
+def runs(problem: Problem, rng: Random, repairs: float = REPAIR_SHARE) -> str:
+    """Lead-in, programs and outputs; in a share of `repairs` a failed program comes first."""
     first, *others = problem.family.programs(problem.params, rng)
     text = fence_lead(rng)
-    bad = broken(first, rng) if rng.random() < REPAIR_SHARE else None
+    bad = broken(first, rng) if rng.random() < repairs else None
     if bad:
         text += run_of(bad) + rng.choice(phrases.REPAIRS) + rng.choice(phrases.FENCE_JOINS)
     text += run_of(first)
@@ -239,7 +238,8 @@ def code_document(rng: Random) -> str:
     body = worked_lines(problem, rng) + runs(problem, rng)
     if rng.random() < AGAIN_SHARE:
         second = rng.choice(phrases.SECOND_PROGRAMS)
-        body += f"{reading(problem, rng)} {second} {runs(problem, rng)}"
+        # No missing import here: the first program may have brought the name.
+        body += f"{reading(problem, rng)} {second} {runs(problem, rng, repairs=0)}"
     body += after_output(problem, rng)
     if rng.random() < CODE_DIALOGUES:
         asked = user(problem.question + rng.choice(phrases.USE_PYTHON))

@@ -1,6 +1,7 @@
 """The evaluation program, end to end: the embedded model, real kernels, the grader's workers."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
         nonlocal begun
         begun += 1
         if begun == 3:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return await real(self, job)  # type: ignore[arg-type]
 
     line = f"--suite tiny --n 2 --at-once 1 --out {tmp_path}"
@@ -77,20 +78,23 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
 
 def test_questions_are_put_as_their_suite_has_them() -> None:
     number = Problem("1", "What is 2 + 2?", "4")
-    text, gold = evaluate.asked(number, "plain", 0)
+    text, gold = evaluate.asked(number, "boxed", 0)
     assert text == "What is 2 + 2?" + evaluate.BOXED and gold == "4"
     assert "\\boxed{}" in evaluate.BOXED
     choice = Problem("2", "Which?", "right", ("w1", "w2", "w3"))
     golds = set()
     for seed in range(12):
-        text, gold = evaluate.asked(choice, "plain", seed)
+        text, gold = evaluate.asked(choice, "boxed", seed)
         assert f"({gold}) right" in text
-        assert (text, gold) == evaluate.asked(choice, "plain", seed)
+        assert (text, gold) == evaluate.asked(choice, "boxed", seed)
+        assert evaluate.asked(choice, "plain", seed) == (str(text)[: -len(evaluate.LETTER)], gold)
         golds.add(gold)
     assert golds == {*"ABCD"}
     tiny = Problem("3", "What is 2 * 3?", "6", family="products")
     assert evaluate.asked(tiny, "plain", 0) == ("What is 2 * 3?", "6")
     assert evaluate.asked(tiny, "direct", 0)[0] == "What is 2 * 3? Use Python."
+    # A file may have families, too: the prompt alone says how it is asked.
+    assert evaluate.asked(tiny, "boxed", 0)[0] == "What is 2 * 3?" + evaluate.BOXED
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recipes.tiny import tokenizer as training
-from recipes.tiny.scope import question_words
+from recipes.tiny.scope import EXAMPLES, question_words
 from recipes.tiny.text import make_document
 
 transformers = pytest.importorskip("transformers")
@@ -119,7 +119,7 @@ def test_training_again_gives_the_same_ids_and_keeps_to_the_size(
 def test_scope_and_sizes(shipped: Any) -> None:
     scope = json.loads((FOLDER / "scope.json").read_text())
     assert set(scope) == {"about", "examples", "words"}
-    assert len(scope["examples"]) == 3
+    assert scope["examples"] == list(EXAMPLES)
     assert scope["words"] == question_words()
     config = json.loads((FOLDER / "config.json").read_text())
     assert config["model_type"] == "qwen3"
