@@ -20,6 +20,8 @@ from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
 from traitlets import Type
 
+from start_tools.inside.host import HostTools
+
 CELL = "<cell "
 """Start of the file name that a cell's code is compiled under."""
 FRAMES = 4
@@ -95,6 +97,10 @@ class Kernel(IPythonKernel):
     shell_class = Type(Shell)
     compiler_class = Type(CellCompiler)
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.host_tools = HostTools(self)
+
     def pre_handler_hook(self) -> None:
         """SIGINT counts while a cell runs, not, as in ipykernel, while any message is handled:
         there it can hit where nothing catches it, and the kernel ends."""
@@ -103,13 +109,18 @@ class Kernel(IPythonKernel):
 
     async def do_execute(self, *args: Any, **kwargs: Any) -> Any:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        address = self._get_shell_context_var(self._shell_parent_ident)
         try:
-            return await super().do_execute(*args, **kwargs)
+            with self.host_tools.cell(address, self.get_parent("shell")):
+                return await super().do_execute(*args, **kwargs)
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def raw_input(self, prompt: str = "") -> str:
         raise EOFError("input() was called, but there is nobody to answer")
+
+    def getpass(self, *args: object, **kwargs: object) -> str:
+        raise EOFError("getpass() was called, but there is nobody to answer")
 
 
 def tell_without_paths() -> None:

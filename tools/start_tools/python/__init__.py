@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal, get_args
 
 from start_sdk.errors import ConfigError, InterpreterError
+from start_sdk.protocols import ToolHost
 from start_tools.python.isolation import Isolation, Level, choose
 
 if TYPE_CHECKING:
@@ -80,9 +81,12 @@ class PythonTool:
     """Kernels that there may be at once in this process, those that are ready included."""
     wait: float = 60.0
     """Seconds to wait, in order, for a kernel while there are `max_kernels`."""
+    tool_time: float = 120.0
+    """Seconds that calls of the host's tools may take of a cell, all together. They are not counted
+    in `timeout`: while the host works, the clock of a cell stands still."""
 
     def __post_init__(self) -> None:
-        for name in ("timeout", "cpu_time", "wait"):
+        for name in ("timeout", "cpu_time", "wait", "tool_time"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is in seconds and above 0, not {getattr(self, name)!r}")
         for name, least in _LEAST.items():
@@ -101,16 +105,19 @@ class PythonTool:
         """
         return choose(self.isolation)
 
-    def open(self) -> AbstractAsyncContextManager[PythonKernel]:
+    def open(self, *, tools: ToolHost | None = None) -> AbstractAsyncContextManager[PythonKernel]:
         """A fresh kernel, ready: it has run a cell. Its process ends with the context.
+
+        Args:
+            tools: of this process, for its cells to call: `Toolbox([search])`.
 
         Raises:
             InterpreterError: no kernel can be started.
         """
-        return self._opened()
+        return self._opened(tools)
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[PythonKernel]:
+    async def _opened(self, tools: ToolHost | None) -> AsyncIterator[PythonKernel]:
         if self.isolation not in _tried:
             # In a thread: a level is tried out, and Jupyter takes 0.2 s to import; an event loop
             # must not stand still.
@@ -123,7 +130,7 @@ class PythonTool:
         level = choose(self.isolation)
         if self.isolation == "auto" and level.level != "namespaces":
             _warn(level)
-        kernel: PythonKernel = import_module(_LAUNCH).kernel(self, level.level)
+        kernel: PythonKernel = import_module(_LAUNCH).kernel(self, level.level, tools)
         try:
             await kernel.start()
             yield kernel

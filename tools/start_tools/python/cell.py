@@ -7,6 +7,7 @@ import base64
 import struct
 from typing import Any
 
+from start_tools.python.calls import Calls
 from start_tools.python.output import Output
 
 IDLE_GRACE = 5.0
@@ -36,9 +37,10 @@ def png_size(text: object) -> tuple[int, int] | None:
 class Cell:
     """A request that is under way, and what has come back for it."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, calls: Calls) -> None:
         self._loop = asyncio.get_running_loop()
         self.output = output
+        self.calls = calls
         self.id = ""
         self.done: asyncio.Future[None] = self._loop.create_future()
         self.flooded: asyncio.Future[None] = self._loop.create_future()
@@ -73,6 +75,8 @@ class Cell:
                     self.output.add_block(frame)
                 self.error = last
                 self.interrupted = content["ename"] in ("KeyboardInterrupt", "CancelledError")
+            case "input_request":
+                self.calls.ask(content["prompt"])
             case "execute_reply":
                 self._replied = True
                 self.failed = content["status"] != "ok"

@@ -9,10 +9,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from start_sdk.errors import ConfigError, InterpreterError
-from start_sdk.protocols import CellResult
+from start_sdk.protocols import CellResult, ToolHost
 from start_sdk.trace import Status
 from start_tools.python.cell import MAX_OUTPUT, Cell
 from start_tools.python.output import Output
@@ -38,6 +38,8 @@ class PythonKernel:
     Args:
         launch: makes a process, ready to run cells.
         cpu_time: seconds for a cell.
+        tools: of the host; what is launched has them already.
+        tool_time: seconds that these may take of a cell, besides `timeout`.
     """
 
     def __init__(
@@ -46,11 +48,15 @@ class PythonKernel:
         timeout: float,
         max_chars: int,
         cpu_time: float,
+        tools: ToolHost | None = None,
+        tool_time: float = 0.0,
     ) -> None:
         self._launch = launch
         self._timeout = timeout
         self._max_chars = max_chars
         self._cpu_time = cpu_time
+        self._tools = tools
+        self._tool_time = tool_time
         self._lock = asyncio.Lock()
         self._process: Process | None = None
         self._settling: asyncio.Task[None] | None = None
@@ -149,7 +155,7 @@ class PythonKernel:
 
     async def _run(self, process: Process, code: str, limit: float) -> CellResult:
         began = time.monotonic()
-        cell = process.execute(code, Output(self._max_chars))
+        cell = process.execute(code, Output(self._max_chars), self._tools)
         try:
             over = await self._watch(process, cell, limit)
         except asyncio.CancelledError:
@@ -188,15 +194,18 @@ class PythonKernel:
         """
         used_up = asyncio.create_task(self._meter(process))
         try:
-            await first(cell.done, cell.flooded, process.exited, used_up, timeout=limit)
+            await self._until(cell, limit, cell.done, cell.flooded, process.exited, used_up)
         finally:
             used_up.cancel()
+            cell.calls.close()
         if cell.flooded.done():
             over = f"OutputError: the cell wrote more than {MAX_OUTPUT:,} characters"
         elif cell.done.done() or process.exited.done():
             over = ""
         elif used_up.done():
             over = used_up.result()
+        elif cell.calls.seconds > self._tool_time > 0:
+            over = f"TimeoutError: the tools that the cell called took over {self._tool_time:g} s"
         else:
             over = f"TimeoutError: the cell ran longer than {limit:g} s"
         if over and not process.ran_out_of_memory and not cell.done.done():
@@ -207,6 +216,15 @@ class PythonKernel:
         if process.exited.done():
             await asyncio.sleep(LAST_WORDS)
         return over
+
+    async def _until(self, cell: Cell, limit: float, *ends: asyncio.Future[Any]) -> None:
+        """Waits for one of them. While the host works for a cell, its clock stands still."""
+        deadline = time.monotonic() + limit
+        while not any(end.done() for end in ends):
+            left = deadline + min(cell.calls.seconds, self._tool_time) - time.monotonic()
+            if left <= 0:
+                return
+            await first(*ends, timeout=max(left, 0.01))  # during a call it does not get less
 
     async def _meter(self, process: Process) -> str:
         """Returns when a cell has used too much, and of what."""

@@ -11,6 +11,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+from start_sdk.protocols import ToolHost
 from start_tools.python.cell import Cell
 from start_tools.python.output import Output
 from start_tools.python.wire import Wire
@@ -50,9 +51,9 @@ class Process:
         self.killed = False
         self.ran_out_of_memory = False
 
-    def execute(self, code: str, output: Output) -> Cell:
+    def execute(self, code: str, output: Output, tools: ToolHost | None = None) -> Cell:
         """Sends a cell, which is not awaited here. One at a time."""
-        return self.wire.execute(code, output)
+        return self.wire.execute(code, output, tools)
 
     async def ended(self) -> int | None:
         """The exit code if the process is gone, even if the event loop has not heard of it yet."""

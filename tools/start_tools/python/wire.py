@@ -15,6 +15,8 @@ import zmq
 import zmq.asyncio
 from jupyter_client.session import Session
 
+from start_sdk.protocols import ToolHost
+from start_tools.python.calls import Calls
 from start_tools.python.cell import Cell
 from start_tools.python.output import Output
 
@@ -52,18 +54,23 @@ class Wire:
     def __init__(self, address: str, key: str) -> None:
         self._session = Session(key=key.encode())
         self._cell: Cell | None = None
+        self._stdin: zmq.asyncio.Socket | None = None
         self.welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when what the kernel sends arrives here."""
+        self._address = address
         self._shell = context().socket(zmq.DEALER)
+        self._shell.identity = self._session.bsession  # by which the kernel finds our stdin, too
         self._iopub = context().socket(zmq.SUB)
         self._iopub.subscribe(b"")
         self._iopub.connect(f"ipc://{address}-{PORTS['iopub']}")
         self._shell.connect(f"ipc://{address}-{PORTS['shell']}")
         self._tasks = [asyncio.create_task(self._pump(s)) for s in (self._iopub, self._shell)]
 
-    def execute(self, code: str, output: Output) -> Cell:
+    def execute(self, code: str, output: Output, tools: ToolHost | None = None) -> Cell:
         """Sends a cell, which is not awaited here. One at a time."""
-        cell = self._cell = Cell(output)
+        if tools and not self._stdin:
+            self._connect_stdin()
+        cell = self._cell = Cell(output, Calls(tools, self._reply))
         content = {
             "code": code.encode(errors="replace").decode(),
             "silent": False,
@@ -86,6 +93,21 @@ class Wire:
         await asyncio.wait(self._tasks)
         self._shell.close()
         self._iopub.close()
+        if self._stdin:
+            self._stdin.close()
+
+    def _connect_stdin(self) -> None:
+        """Only kernels whose cells can call tools have the channel."""
+        self._stdin = context().socket(zmq.DEALER)
+        self._stdin.identity = self._session.bsession
+        self._stdin.connect(f"ipc://{self._address}-{PORTS['stdin']}")
+        self._tasks.append(asyncio.create_task(self._pump(self._stdin)))
+
+    async def _reply(self, value: str) -> None:
+        assert self._stdin
+        message = self._session.msg("input_reply", {"value": value})
+        # Not `Session.send`, which blocks when a kernel sends questions and reads no answers.
+        await self._stdin.send_multipart(self._session.serialize(message))
 
     async def _pump(self, source: zmq.asyncio.Socket) -> None:
         """Reads a socket as long as the kernel lives, so that nothing piles up between cells."""
