@@ -138,10 +138,8 @@ class HostTools:
                 continue
             reply: Any = self._session.recv(socket)[1]
             value = reply["content"]["value"]
-            if value == EOF:
-                raise ToolError(f"{name}(): the host could not read the call")
-            answer = json.loads(value)
-            if answer["number"] == number:  # not one that an interrupted call did not wait for
+            # Not one that nobody waited for: of a call that was interrupted, or of a forged one.
+            if value != EOF and (answer := json.loads(value))["number"] == number:
                 return answer
         raise ToolError(over)
 
@@ -210,4 +208,4 @@ def simple(value: Any) -> object:
 
 def fail(kind: str, message: str) -> NoReturn:
     """Raises what the host said."""
-    raise {"ToolError": ToolError}.get(kind) or getattr(builtins, kind)(message)
+    raise (ToolError if kind == "ToolError" else getattr(builtins, kind))(message)

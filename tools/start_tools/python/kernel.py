@@ -48,8 +48,8 @@ class PythonKernel:
         timeout: float,
         max_chars: int,
         cpu_time: float,
-        tools: ToolHost | None = None,
-        tool_time: float = 0.0,
+        tools: ToolHost | None,
+        tool_time: float,
     ) -> None:
         self._launch = launch
         self._timeout = timeout
@@ -204,8 +204,8 @@ class PythonKernel:
             over = ""
         elif used_up.done():
             over = used_up.result()
-        elif cell.calls.seconds > self._tool_time > 0:
-            over = f"TimeoutError: the tools that the cell called took over {self._tool_time:g} s"
+        elif cell.calls.seconds >= self._tool_time:
+            over = f"TimeoutError: the cell waited for tools longer than {self._tool_time:g} s"
         else:
             over = f"TimeoutError: the cell ran longer than {limit:g} s"
         if over and not process.ran_out_of_memory and not cell.done.done():
@@ -218,13 +218,14 @@ class PythonKernel:
         return over
 
     async def _until(self, cell: Cell, limit: float, *ends: asyncio.Future[Any]) -> None:
-        """Waits for one of them. While the host works for a cell, its clock stands still."""
-        deadline = time.monotonic() + limit
+        """Waits for one of them. While the host works for a cell, the cell's clock stands still."""
+        began = time.monotonic()
         while not any(end.done() for end in ends):
-            left = deadline + min(cell.calls.seconds, self._tool_time) - time.monotonic()
+            waited = cell.calls.seconds
+            left = min(limit - (time.monotonic() - began - waited), self._tool_time - waited)
             if left <= 0:
                 return
-            await first(*ends, timeout=max(left, 0.01))  # during a call it does not get less
+            await first(*ends, timeout=max(left, 0.01))  # during a call it may not get less
 
     async def _meter(self, process: Process) -> str:
         """Returns when a cell has used too much, and of what."""
