@@ -295,21 +295,17 @@ async def test_a_tool_that_needs_the_kernel_that_waits_for_it_times_out(tool: Py
         assert (await kernel.run("1")).text == "1"
 
 
-@pytest.mark.parametrize(
-    "prompt",
-    ["", "1", "1 add", "x add {}", "-1 add {}", "1 rm {}", "1 add []", "1 add [[[", "9" * 5000 + " add {}", "1 __init__ {}"],
-)  # fmt: skip
-async def test_forged_questions_do_nothing(fresh: Kernel, box: Toolbox, prompt: str) -> None:
-    result = await fresh.run(f"{FORGE}\nforge({prompt!r})\nforge({prompt!r})\nadd(1)")
+async def test_forged_questions_do_nothing(fresh: Kernel, box: Toolbox) -> None:
+    prompts = [
+        *("", "1", "1 add", "x add {}", "-1 add {}", "1 rm {}", "1 add []", "1 add [[["),
+        *("9" * 5000 + " add {}", "1 __init__ {}", 5, None, {"a": 1}, ["1 add {}"]),
+    ]
+    for prompt in prompts:
+        result = await fresh.run(f"{FORGE}\nforge({prompt!r})\nforge({prompt!r})\nadd(1)")
+        assert result.text == "3", prompt
 
-    assert result.text == "3"
-    assert [(c.name, c.error) for c in box.take_calls() if c.arguments] == [("add", None)]
-
-
-async def test_odd_messages_do_nothing(fresh: Kernel) -> None:
-    code = "forge(5)\nforge(None)\nforge({'a': 1})\nforge('1 add {}', 'comm_open')\nadd(1)"
-
-    assert (await fresh.run(FORGE + code)).text == "3"
+    assert {c.name for c in box.take_calls()} == {"add"}
+    assert (await fresh.run(FORGE + "forge('1 add {}', 'comm_open')\nadd(1)")).text == "3"
 
 
 async def test_a_flood_of_questions_runs_one_call_at_a_time(tool: PythonTool) -> None:
