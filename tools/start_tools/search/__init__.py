@@ -68,10 +68,11 @@ class Search(FunctionTool[..., list[dict[str, Any]]]):
         self._index = sqlite3.connect(":memory:", check_same_thread=False)
         try:
             self._fill(documents)
-        except sqlite3.OperationalError as error:
-            raise ConfigError(f"this Python's SQLite cannot search: {error}") from error
-        if not self._index.execute("SELECT 1 FROM passages LIMIT 1").fetchone():
-            raise ConfigError("there is no text to search in")
+        except BaseException as error:
+            self._index.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise ConfigError(f"this Python's SQLite cannot search: {error}") from error
+            raise
         super().__init__(self._search, name="search", timeout=10.0, hints=HINTS)
 
     @classmethod
@@ -122,6 +123,8 @@ class Search(FunctionTool[..., list[dict[str, Any]]]):
             self._index.executemany(
                 "INSERT INTO passages (title, part, text) VALUES (?, ?, ?)", self._rows(documents)
             )
+        if not self._index.execute("SELECT 1 FROM passages LIMIT 1").fetchone():
+            raise ConfigError("there is no text to search in")
 
     def _rows(self, documents: Mapping[str, str]) -> Iterator[tuple[str, int, str]]:
         for title, text in documents.items():
