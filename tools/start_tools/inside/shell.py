@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -75,6 +76,10 @@ class Shell(ZMQInteractiveShell):
 
     def init_environment(self) -> None:
         """The host has set the environment; IPython would force colours."""
+
+    def _tee(self, channel: str) -> AbstractContextManager[None]:
+        """IPython would keep a copy of all that is ever printed, at more than the cost of printing."""
+        return nullcontext()
 
     def init_user_ns(self) -> None:
         super().init_user_ns()
