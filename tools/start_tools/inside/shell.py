@@ -11,7 +11,8 @@ import sys
 import threading
 import traceback
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +21,8 @@ from ipykernel.displayhook import ZMQShellDisplayHook
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
 from traitlets import Type
+
+from start_tools.inside.streams import Streams
 
 CELL = "<cell "
 """Start of the file name that a cell's code is compiled under."""
@@ -77,9 +80,10 @@ class Shell(ZMQInteractiveShell):
     def init_environment(self) -> None:
         """The host has set the environment; IPython would force colours."""
 
-    def _tee(self, channel: str) -> AbstractContextManager[None]:
-        """IPython would keep a copy of all that is ever printed, at more than the cost of printing."""
-        return nullcontext()
+    @contextmanager
+    def _tee(self, channel: str) -> Iterator[None]:
+        """IPython would keep all that is ever printed, and that costs more than printing it."""
+        yield
 
     def init_user_ns(self) -> None:
         super().init_user_ns()
@@ -99,6 +103,8 @@ class Shell(ZMQInteractiveShell):
 class Kernel(IPythonKernel):
     shell_class = Type(Shell)
     compiler_class = Type(CellCompiler)
+    shell: Any
+    streams: Streams
 
     def pre_handler_hook(self) -> None:
         """SIGINT counts while a cell runs, not, as in ipykernel, while any message is handled:
@@ -107,6 +113,7 @@ class Kernel(IPythonKernel):
     def post_handler_hook(self) -> None: ...
 
     async def do_execute(self, *args: Any, **kwargs: Any) -> Any:
+        self.streams.begin(self.shell.get_parent())
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return await super().do_execute(*args, **kwargs)

@@ -118,6 +118,8 @@ class PythonKernel:
             await self._process.close()
 
     async def _with_file(self, path: str, new: bool, work: Callable[[int], T]) -> T:
+        if not _is_name(path):
+            raise InterpreterError(f"file {path[:80]!r} of the kernel: that is no name of a file")
         async with self._lock:
             process = await self._ready()
             try:
@@ -250,6 +252,14 @@ class PythonKernel:
             return "killed", "The cell's end got lost; the kernel was killed"
         code = process.exited.result()
         return "died", f"The kernel died (exit code {code})"
+
+
+def _is_name(path: str) -> bool:
+    """Whether Linux can have a file of that name."""
+    try:
+        return 0 < len(path.encode()) < 4096 and "\0" not in path
+    except UnicodeEncodeError:
+        return False
 
 
 def _write(fd: int, data: bytes) -> None:
