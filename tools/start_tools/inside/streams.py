@@ -90,9 +90,10 @@ class Streams:
         self._epoll = select.epoll()
         self._current = self._open({})
         stream._original_stdstream_copy = 1  # what `sys.stdout.fileno()` says
-        self._flush_and_wait, stream.flush = stream.flush, self.flush
-        self._flush_buffers, stream._flush = stream._flush, self._send
-        stream.close = self.flush  # closed, it would be so for all cells to come
+        self._flush_and_wait, self._flush_buffers = stream.flush, stream._flush
+        self._ours = {"flush": self.flush, "_flush": self._send}
+        self._ours["close"] = self.flush  # closed, it would be so for all cells to come
+        vars(stream).update(self._ours)
         threading.Thread(target=self._read_on, daemon=True).start()
         os.register_at_fork(after_in_child=self._renew_lock)
 
@@ -105,6 +106,7 @@ class Streams:
         sys.stdout = sys.stderr = self._stream
         self._stream.set_parent(parent)  # ipykernel has done so with what was there before
         vars(self._stream).pop("write", None)
+        vars(self._stream).update(self._ours)
         with self._lock:
             last = self._current
             self._unwatch(last)  # mostly it ends now: let no thread wake up for that
