@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
-import contextlib
-import contextvars
 import inspect
 import keyword
 import re
-import threading
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -22,6 +18,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from start_sdk.errors import ConfigError, ToolError
 from start_sdk.protocols import Hint, Tool
+from start_sdk.threads import in_thread
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -190,37 +187,6 @@ def told(error: BaseException) -> str:
     text = re.sub(r"(?<![\w:/.])/(?:[\w.+~@%-]+/)+(?=[\w.+~@%-])", "", text)
     text = text.encode(errors="replace").decode()  # half a character can be in no trace
     return f"{type(error).__name__}: {_short(text, 1000)}" if text else type(error).__name__
-
-
-async def in_thread(work: Callable[[], R]) -> R:
-    """Runs it in a thread of its own, which is left to itself if this is cancelled.
-
-    Not in a pool, as `asyncio.to_thread`: there, a function that hangs takes the place of others,
-    and Python would wait for it at its end.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-    results: list[R] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:
-            errors.append(error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(end)
-
-    def end() -> None:
-        if not done.done():
-            done.set_result(None)
-
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(run,), name="tool", daemon=True).start()
-    await done
-    if errors:
-        raise errors[0]
-    return results[0]
 
 
 def spell(hint: Any) -> str:

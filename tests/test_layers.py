@@ -15,7 +15,7 @@ HEAVY = {"torch", "transformers", "vllm", "jupyter_client", "zmq", "trl", "datas
 # A module may import from its own layer and from those below it.
 LAYERS = [
     {"errors", "trace", "protocols", "verify"},
-    {"dialect", "plugins", "hints", "limits", "tools"},
+    {"dialect", "plugins", "hints", "limits", "threads", "tools"},
     {"context", "toolbox", "cells", "run", "session"},
     {"backends", "models", "sync", "terminal", "testing", "start_tools"},
     {"grading", "rows", "store", "batch", "progress", "solve"},

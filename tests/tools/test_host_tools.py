@@ -11,7 +11,7 @@ import pytest_asyncio
 from start_tools.python import PythonTool
 from start_tools.python.isolation import trouble
 
-from start_sdk import ConfigError, Kernel, Toolbox, ToolError
+from start_sdk import ConfigError, Kernel, Tool, Toolbox, ToolError
 from start_sdk import tool as host_tool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -65,7 +65,7 @@ def rare() -> str:
     return "yes"
 
 
-TOOLS = [add, echo, fail, hang, wait, rare]
+TOOLS: list[Tool] = [add, echo, fail, hang, wait, rare]
 
 
 @pytest_asyncio.fixture(loop_scope="module")

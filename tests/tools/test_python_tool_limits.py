@@ -245,7 +245,7 @@ async def test_a_host_that_reads_slowly_loses_nothing(kernel: Kernel) -> None:
 async def test_a_cell_that_forges_messages_fools_nobody_for_long(
     fresh: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start_tools.python.cell, "IDLE_GRACE", 1.0)
+    monkeypatch.setattr(start_tools.python.cell, "GRACE", 1.0)
     send = (
         "from jupyter_client.session import Session\n"
         "kernel = get_ipython().kernel\n"

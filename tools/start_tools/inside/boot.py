@@ -36,7 +36,7 @@ from traitlets.config import Config
 from zmq.eventloop.zmqstream import ZMQStream
 
 from start_tools.inside.shell import Kernel, tell_without_paths
-from start_tools.inside.streams import Descriptors, keep_parents, packer
+from start_tools.inside.streams import Streams, keep_parents, packer
 
 
 def end_with_host(stdin: int) -> None:
@@ -154,8 +154,8 @@ def prepare(app: App) -> None:
     app.initialize([])  # 50 ms quicker without a debugger
     del sys.modules["debugpy"]
     sys.path.insert(0, "")  # a cell can import what another one wrote
-    Descriptors(sys.stdout)  # before threads are given parents: this one works for every cell
     shell: Any = app.shell
+    shell.kernel.streams = Streams(sys.stdout)
     keep_parents(shell)
     tell_without_paths()
     sys.setswitchinterval(1e-4)  # output passes through three threads; shortens a round trip

@@ -111,6 +111,8 @@ def limit(limits: Limits) -> None:
         (resource.RLIMIT_NOFILE, 1024),
         (resource.RLIMIT_FSIZE, limits.disk),
         (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_SIGPENDING, 1 << 10),
+        (resource.RLIMIT_RTPRIO, 0),
         (resource.RLIMIT_MEMLOCK, 1 << 20),
         (resource.RLIMIT_DATA, before + limits.memory),
         (resource.RLIMIT_NPROC, limits.processes),
@@ -202,7 +204,7 @@ def _watch(host: socket.socket, kernel: int, owner: int | None) -> None:
             os.read(read_end, 512)
             _reap(host, kernel)
         if host.fileno() in ready:
-            request = host.recv(1 << 13)
+            request = host.recv(1 << 15)
             if not request:
                 os._exit(0)
             with contextlib.suppress(OSError):
@@ -228,9 +230,13 @@ def _serve(host: socket.socket, request: dict[str, Any]) -> None:
 def _reap(host: socket.socket, kernel: int) -> None:
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
             return
+        if pid and os.WIFSTOPPED(status):
+            if pid == kernel:  # it would never answer again
+                os.kill(kernel, signal.SIGKILL)
+            continue
         if pid == kernel:
             with contextlib.suppress(OSError):
                 host.send(json.dumps({"exit": os.waitstatus_to_exitcode(status)}).encode())

@@ -11,6 +11,8 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +23,7 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from traitlets import Type
 
 from start_tools.inside.host import HostTools
+from start_tools.inside.streams import Streams
 
 CELL = "<cell "
 """Start of the file name that a cell's code is compiled under."""
@@ -78,6 +81,11 @@ class Shell(ZMQInteractiveShell):
     def init_environment(self) -> None:
         """The host has set the environment; IPython would force colours."""
 
+    @contextmanager
+    def _tee(self, channel: str) -> Iterator[None]:
+        """IPython would keep all that is ever printed, and that costs more than printing it."""
+        yield
+
     def init_user_ns(self) -> None:
         super().init_user_ns()
         self.user_ns.update(exit=sys.exit, quit=sys.exit)
@@ -96,6 +104,8 @@ class Shell(ZMQInteractiveShell):
 class Kernel(IPythonKernel):
     shell_class = Type(Shell)
     compiler_class = Type(CellCompiler)
+    shell: Any
+    streams: Streams
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -108,6 +118,7 @@ class Kernel(IPythonKernel):
     def post_handler_hook(self) -> None: ...
 
     async def do_execute(self, *args: Any, **kwargs: Any) -> Any:
+        self.streams.begin(self.shell.get_parent())
         signal.signal(signal.SIGINT, signal.default_int_handler)
         address = self._get_shell_context_var(self._shell_parent_ident)
         try:

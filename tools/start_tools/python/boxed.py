@@ -35,7 +35,7 @@ class BoxedProcess(Process):
         self._watch(os.dup(forked.pidfd))
         self._loop.add_reader(forked.host, self._on_message)
         self._exit.callback(self._loop.remove_reader, forked.host)
-        self.wire = Wire(forked.address, forked.key)
+        self.wire = Wire(forked.address, forked.key, forked.parent.settings.max_chars)
         self._exit.push_async_callback(self.wire.close)
 
     @classmethod

@@ -8,30 +8,31 @@ import struct
 from typing import Any
 
 from start_tools.python.calls import Calls
-from start_tools.python.output import Output
+from start_tools.python.output import Output, clean
 
-IDLE_GRACE = 5.0
-"""Seconds that the end of a cell may come after its reply; it takes milliseconds."""
-REPLY_GRACE = 1.0
-"""Seconds that the reply may come after the end of a cell."""
+GRACE = 2.0
+"""Seconds of silence after one half of a cell's end, in which the other comes: milliseconds."""
 MAX_OUTPUT = 20_000_000
 """Characters after which a cell has written too much."""
 MAX_SHOWN = 8
 """Pictures of a cell that are kept, and formulas."""
 
 
-def png_size(text: object) -> tuple[int, int] | None:
-    """Width and height of a PNG in base64; None if it is none. A cell can send what it likes."""
+def read_png(text: object) -> tuple[str, int, int] | None:
+    """A PNG in base64, and nothing else, with its width and height; None if it is none.
+
+    A cell can send what it likes, and pages are made of it.
+    """
     if not isinstance(text, str):
         return None
     try:
-        start = base64.b64decode(text, validate=False)[:24]
+        data = base64.b64decode(text)
     except ValueError:
         return None
-    if len(start) < 24 or start[:8] != b"\x89PNG\r\n\x1a\n":
+    if len(data) < 24 or not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return None
-    width, height = struct.unpack(">II", start[16:24])
-    return width, height
+    width, height = struct.unpack(">II", data[16:24])
+    return base64.b64encode(data).decode(), width, height
 
 
 class Cell:
@@ -80,10 +81,12 @@ class Cell:
             case "execute_reply":
                 self._replied = True
                 self.failed = content["status"] != "ok"
-                self._ended(IDLE_GRACE)
+                self._ended()
             case "status" if content["execution_state"] == "idle":
                 self._idle = True
-                self._ended(REPLY_GRACE)
+                self._ended()
+        if self._timer:  # something still comes: the end may be behind it
+            self._ended()
         if self.output.seen > MAX_OUTPUT and not self.flooded.done():
             self.flooded.set_result(None)
 
@@ -92,27 +95,32 @@ class Cell:
         self.output.add_block(data.get("text/plain", ""))
         latex = data.get("text/latex")
         if isinstance(latex, str) and len(self.latex) < MAX_SHOWN:
-            self.latex.append(latex)
+            self.latex.append(clean(latex))
         if "image/png" not in data:
             return
-        size = png_size(data["image/png"])
-        if not size:
+        picture = read_png(data["image/png"])
+        if not picture:
             self.output.add_block("[a picture was too large, or none, and was left out]")
         elif len(self.pictures) == MAX_SHOWN:
             self.output.add_block(f"[a picture was left out: {MAX_SHOWN} are kept]")
         else:
-            self.pictures.append(data["image/png"])
-            self.output.add_block(f"[picture {len(self.pictures)}: {size[0]} x {size[1]} pixels]")
+            text, width, height = picture
+            self.pictures.append(text)
+            self.output.add_block(f"[picture {len(self.pictures)}: {width} x {height} pixels]")
 
-    def _ended(self, grace: float) -> None:
+    def cut_off(self) -> None:
+        """Nothing more can come in. If the kernel's death is why, that is known in a moment."""
+        self._ended()
+
+    def _ended(self) -> None:
         """The reply and the idle message end a cell. One alone does so, too, after a while."""
+        if self._timer:
+            self._timer.cancel()
         if self._idle and self._replied:
             self._finish()
         else:
-            self._timer = self._loop.call_later(grace, self._finish)
+            self._timer = self._loop.call_later(GRACE, self._finish)
 
     def _finish(self) -> None:
-        if self._timer:
-            self._timer.cancel()
         if not self.done.done():
             self.done.set_result(None)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from start_sdk.errors import ConfigError, InterpreterError
 from start_sdk.protocols import CellResult, ToolHost
 from start_sdk.trace import Status
+from start_tools.python import files
 from start_tools.python.cell import MAX_OUTPUT, Cell
 from start_tools.python.output import Output
 from start_tools.python.process import KILL_LIMIT, Process, first
@@ -105,7 +104,7 @@ class PythonKernel:
         Raises:
             InterpreterError: it cannot be written, or the kernel has no room for it.
         """
-        await self._with_file(path, True, partial(_write, data=data))
+        await self._with_file(path, True, partial(files.write, data=data))
 
     async def get_file(self, path: str, *, max_bytes: int = 16 << 20) -> bytes:
         """Reads a file of the kernel's working directory. What is in it is the cell's word.
@@ -113,7 +112,7 @@ class PythonKernel:
         Raises:
             InterpreterError: it cannot be read, or is larger than `max_bytes`.
         """
-        return await self._with_file(path, False, partial(_read, most=max_bytes))
+        return await self._with_file(path, False, partial(files.read, most=max_bytes))
 
     async def aclose(self) -> None:
         """Ends the kernel and all that it started. A cell that still runs raises."""
@@ -124,6 +123,8 @@ class PythonKernel:
             await self._process.close()
 
     async def _with_file(self, path: str, new: bool, work: Callable[[int], T]) -> T:
+        if not _is_name(path):
+            raise InterpreterError(f"file {path[:80]!r} of the kernel: that is no name of a file")
         async with self._lock:
             process = await self._ready()
             try:
@@ -271,22 +272,9 @@ class PythonKernel:
         return "died", f"The kernel died (exit code {code})"
 
 
-def _write(fd: int, data: bytes) -> None:
-    with _regular(fd, "wb") as file:
-        file.write(data)
-
-
-def _read(fd: int, most: int) -> bytes:
-    with _regular(fd, "rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise ValueError(f"it is larger than {most:,} bytes")
-    return data
-
-
-def _regular(fd: int, mode: str) -> IO[bytes]:
-    file = open(fd, mode)  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe, say, of which there is no end
-        file.close()
-        raise ValueError("it is not a file")
-    return file
+def _is_name(path: str) -> bool:
+    """Whether Linux can have a file of that name."""
+    try:
+        return 0 < len(path.encode()) < 4096 and "\0" not in path
+    except UnicodeEncodeError:
+        return False

@@ -16,8 +16,6 @@ import signal
 import subprocess
 from pathlib import Path
 
-import zmq
-
 from start_sdk.errors import InterpreterError
 from start_tools.inside.linux import open_beneath
 from start_tools.python.output import Output
@@ -48,7 +46,7 @@ class PlainProcess(Process):
             await process.close()
             if isinstance(error, TimeoutError):
                 raise InterpreterError(f"the kernel was not ready in {START_LIMIT:g} s") from None
-            if isinstance(error, OSError | zmq.ZMQError):
+            if isinstance(error, OSError):
                 raise InterpreterError(f"the kernel did not start: {error}") from error
             raise
         return process
@@ -82,7 +80,7 @@ class PlainProcess(Process):
         address, key = str(folder / "s"), secrets.token_hex()
         connection: dict[str, object] = {"transport": "ipc", "ip": address, "key": key}
         connection |= {f"{name}_port": number for name, number in PORTS.items()}
-        self.wire = Wire(address, key)
+        self.wire = Wire(address, key, max_chars)
         self._exit.push_async_callback(self.wire.close)
         options = {"connection": connection, "preload": preload, "limit": max_chars}
         # The pipe stays open: when the host is gone, it closes, and that ends the kernel.

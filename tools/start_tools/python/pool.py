@@ -22,6 +22,7 @@ from concurrent.futures import Future, InvalidStateError
 
 from start_sdk.errors import InterpreterError
 from start_tools.python.parent import MAX_FORKS, Forked, Parent, Settings
+from start_tools.python.process import START_LIMIT
 
 CLOSE_AFTER = 300.0
 """Seconds without an open kernel after which a pool lets go of what it keeps."""
@@ -37,7 +38,11 @@ class Waiter:
     def __init__(self, seconds: float) -> None:
         self.future: Future[Forked] = Future()
         self.seconds = seconds
-        self.until = time.monotonic() + seconds
+        self.asked = time.monotonic()
+
+    def until(self, full: bool) -> float:
+        """When it has waited long enough; a kernel that is being made takes its time."""
+        return self.asked + (self.seconds if full else max(self.seconds, START_LIMIT))
 
 
 class Pool:
@@ -119,7 +124,9 @@ class Pool:
                 if self._closed or time.monotonic() - used > CLOSE_AFTER:
                     self._thread = None
                     break
-                next_limit = min((w.until for w in self._waiting), default=used + CLOSE_AFTER)
+                full = self._open >= self._most
+                limits = [waiter.until(full) for waiter in self._waiting]
+                next_limit = min(limits, default=used + CLOSE_AFTER)
                 if time.monotonic() < self._calm_until:
                     next_limit = min(next_limit, self._calm_until)
             for key, _ in self._selector.select(max(next_limit - time.monotonic(), 0.01)):
@@ -208,7 +215,8 @@ class Pool:
     def _give_up(self) -> None:
         """Tells those who have waited long enough."""
         with self._lock:
-            late = [w for w in self._waiting if w.until <= time.monotonic()]
+            full = self._open >= self._most
+            late = [w for w in self._waiting if w.until(full) <= time.monotonic()]
             self._waiting = deque(w for w in self._waiting if w not in late)
         for waiter in late:
             error = InterpreterError(
