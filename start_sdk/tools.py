@@ -70,7 +70,7 @@ class FunctionTool(Generic[P, R]):
     async def call(self, arguments: dict[str, JsonValue]) -> object:
         """See `Tool.call`. A plain function runs in a thread, an `async` one in the event loop."""
         values = self._checked(arguments)
-        work: Callable[[], Any] = partial(self.function, **values)
+        work: Any = partial(self.function, **values)
         try:
             if inspect.iscoroutinefunction(self.function):
                 return await work()

@@ -7,7 +7,7 @@ import json
 import threading
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
@@ -419,9 +419,11 @@ async def test_the_check_passes_what_is_right_and_fails_what_is_wrong() -> None:
 
     class Lax:
         name, signature, description = "lax", "(city: str) -> str", "Takes all."
-        parameters: ClassVar[dict[str, Any]] = {"type": "object", "required": ["city"]}
         timeout, max_calls, max_chars = 1.0, 10, 1000
         hints: tuple[Hint, ...] = ()
+
+        def __init__(self) -> None:
+            self.parameters: dict[str, Any] = {"type": "object", "required": ["city"]}
 
         async def call(self, arguments: dict[str, Any]) -> object:
             return "yes"
