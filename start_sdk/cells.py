@@ -48,13 +48,18 @@ class KernelSlot:
 
         Cells before the last loss of state left nothing behind, so they are passed over.
         """
-        lost = [i for i, s in enumerate(segments) if s.call and not s.call.state_kept]
+        begin = 0
+        for i, segment in enumerate(segments):
+            if segment.call and not segment.call.state_kept:
+                # A cell whose own end is told found a fresh kernel: what it did is still there.
+                begin = i + (segment.call.status in ("killed", "oom", "died"))
         replayed = list(segments)
         for i, segment in enumerate(segments):
-            if segment.call is None or (lost and i <= lost[-1]):
+            if segment.call is None or i < begin:
                 continue
             old, new = segment.call, await self.run(segment.call.code)
-            same = (old.status, old.output) == (new.status, new.output)
+            said = ("status", "output", "pictures", "latex")
+            same = all(getattr(old, name) == getattr(new, name) for name in said)
             call = old.model_copy(update={"replay": "same" if same else "differs"})
             replayed[i] = segment.model_copy(update={"call": call})
         return replayed
