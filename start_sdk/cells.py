@@ -66,17 +66,21 @@ class KernelSlot:
         record; one that is not in it fails in the cell, and the cell is noted. Cells before the
         last loss of state left nothing behind, so they are passed over.
         """
-        lost = [i for i, s in enumerate(segments) if s.call and not s.call.state_kept]
+        begin = 0
+        for i, segment in enumerate(segments):
+            if segment.call and not segment.call.state_kept:
+                # A cell whose own end is told found a fresh kernel: what it did is still there.
+                begin = i + (segment.call.status in ("killed", "oom", "died"))
         replayed = list(segments)
         for i, segment in enumerate(segments):
-            if segment.call is None or (lost and i <= lost[-1]):
+            if segment.call is None or i < begin:
                 continue
             old = segment.call
             self._toolbox.begin_replay(old.tool_calls)
             new = await self.run(old.code)
-            same = self._toolbox.end_replay() and (old.status, old.output) == (
-                new.status,
-                new.output,
+            said = ("status", "output", "pictures", "latex")
+            same = self._toolbox.end_replay() and all(
+                getattr(old, name) == getattr(new, name) for name in said
             )
             call = old.model_copy(update={"replay": "same" if same else "differs"})
             replayed[i] = segment.model_copy(update={"call": call})

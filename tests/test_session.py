@@ -366,6 +366,19 @@ async def test_a_trace_is_resumed_in_the_middle_and_its_state_rebuilt() -> None:
     assert first.token_ids[:at] == second.token_ids[:at]
 
 
+async def test_a_cell_that_was_told_of_an_earlier_loss_is_run_again() -> None:
+    told = CellResult("ok", "The kernel died between cells.", 0.0, state_kept=False)
+    script = [f"```python\n{i}\n```\n" for i in range(3)]
+    first = await think([*script, "ok</think>4"], {"0": "", "1": told, "2": ""})
+    ids = first.token_ids
+    at = next(i for i in range(len(ids)) if CharTokenizer().decode(ids[:i]).endswith("ok"))
+    interpreter = FakeInterpreter({"1": "", "2": ""})
+    session = ReasoningSession(ScriptedBackend(["</think>4"]), interpreter=interpreter)
+    second = await session.resume(first, at)
+    assert interpreter.ran == ["1\n", "2\n"]
+    assert [c.replay for c in second.calls] == [None, "differs", "same"]
+
+
 @pytest.mark.parametrize("where", ["tool", "behind", "eos"])
 async def test_a_trace_cannot_be_cut_where_it_makes_no_sense(where: str) -> None:
     trace = await think(["```python\n1\n```\n", "ok</think>4"], {"1": "1"})

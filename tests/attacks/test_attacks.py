@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
@@ -135,6 +136,28 @@ async def test_links_and_pipes_do_not_deceive_the_host(tool: PythonTool) -> None
         assert await kernel.get_file("fine") == b"x"
 
 
+async def test_nothing_outlives_its_kernel(tool: PythonTool) -> None:
+    seconds = f"98765{secrets.randbelow(10**9):09}"  # by which it is known outside
+
+    def sleeps() -> bool:
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it has just gone
+                if seconds in command.read_text("utf-8", "replace"):
+                    return True
+        return False
+
+    async with tool.open() as kernel:
+        code = (
+            f"import subprocess\nsubprocess.Popen(['sleep', '{seconds}'], start_new_session=True);"
+        )
+        await kernel.run(code)
+        assert sleeps()
+    began = time.monotonic()
+    while sleeps():
+        assert time.monotonic() - began < 20
+        await asyncio.sleep(0.02)
+
+
 async def test_an_ordinary_user_is_protected_as_well(request: pytest.FixtureRequest) -> None:
     if os.getuid() != 0:
         pytest.skip("this is one")
@@ -144,7 +167,7 @@ async def test_an_ordinary_user_is_protected_as_well(request: pytest.FixtureRequ
     command = ["unshare", "--mount", "sh", str(script), sys.base_prefix]
     # Not its cache, and no plugin that would write where nobody may.
     command += [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    command += ["-k", request.config.getoption("keyword") or "contained or deceive"]
+    command += ["-k", request.config.getoption("keyword") or "contained or deceive or outlives"]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
     if done.returncode == 77:
         pytest.skip(f"no ordinary user can be tried here: {done.stderr.strip()}")

@@ -228,6 +228,25 @@ async def test_an_endless_flood_is_interrupted(kernel: Kernel) -> None:
     assert (await kernel.run("1")).text == "1"
 
 
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("for i in range(10_000): display(i)", 10_000),
+        ("for i in range(100_000): print(i)", 100_000),
+    ],
+)
+async def test_of_much_output_nothing_is_lost_and_what_is_cut_is_counted(
+    kernel: Kernel, code: str, count: int
+) -> None:
+    result = await kernel.run(code, timeout=120)
+
+    whole = "".join(f"{i}\n" for i in range(count))
+    head, _, tail = result.text.partition(f"\n[... {result.cut:,} characters left out ...]\n")
+    assert (result.status, result.cut) == ("ok", len(whole) - 4000)
+    assert whole.startswith(head) and whole.rstrip().endswith(tail)
+    assert len(head) + len(tail) > 3990
+
+
 async def test_a_host_that_reads_slowly_loses_nothing(kernel: Kernel) -> None:
     code = "for i in range(4000): print(i, flush=True)"  # a message each; queues hold 1000
     running = asyncio.create_task(kernel.run(code, timeout=60))

@@ -122,7 +122,7 @@ def make_app(connection: Any, limit: int, parent: int = 0) -> App:
         default_extensions=[],
         parent_handle=parent,
     )
-    app.session = Session(parent=app, pack=packer(limit))
+    app.session = Session(parent=app, pack=packer(limit), digest_history_size=64)
     app.load_connection_info(connection)
     # In a sandbox there is no folder for it, but a network namespace, which has names of its own.
     PrivateIOPub.address = "ipc://@start-forks" if App.sockets else f"ipc://{app.ip}-forks"

@@ -68,6 +68,9 @@ def short_traceback(error: BaseException, tb: TracebackType | None) -> list[str]
 class Display(ZMQShellDisplayHook):
     """Shows no value of a cell that ends in a semicolon, though no history is kept."""
 
+    def log_output(self, format_dict: object) -> None:
+        """IPython would keep the text of every value."""
+
     def quiet(self) -> bool:
         cell = "".join(linecache.getlines(CellCompiler.current))
         return bool(self.semicolon_at_end_of_expression(cell))

@@ -14,7 +14,7 @@ from typing import Any
 from start_sdk.errors import InterpreterError
 from start_tools.python.parent import Forked
 from start_tools.python.pool import Pool
-from start_tools.python.process import START_LIMIT, Process, Used, first
+from start_tools.python.process import METER_INTERVAL, START_LIMIT, Process, Used, first
 from start_tools.python.wire import Wire
 
 ANSWER_LIMIT = 2.0
@@ -37,6 +37,8 @@ class BoxedProcess(Process):
         self._exit.callback(self._loop.remove_reader, forked.host)
         self.wire = Wire(forked.address, forked.key, forked.parent.settings.max_chars)
         self._exit.push_async_callback(self.wire.close)
+        if not forked.group.folders:
+            self._exit.callback(asyncio.create_task(self._hold_memory()).cancel)
 
     @classmethod
     async def start(cls, pool: Pool, wait: float) -> BoxedProcess:
@@ -63,12 +65,14 @@ class BoxedProcess(Process):
         answer, _ = await self._ask({"usage": True})
         return Used(**answer["usage"]) if "usage" in answer else None
 
-    def over_memory(self, used: Used) -> bool:
-        if self._forked.group.folders or used.memory <= self._forked.memory:
-            return False
-        self.ran_out_of_memory = True
-        self.kill()
-        return True
+    async def _hold_memory(self) -> None:
+        """Kills a kernel that holds too much, where no cgroup does so; also between cells."""
+        while not self.exited.done():
+            await asyncio.sleep(METER_INTERVAL)
+            used = await self.used()
+            if used and used.memory > self._forked.memory:
+                self.ran_out_of_memory = True
+                self.kill()
 
     async def open_file(self, path: str, *, new: bool) -> int:
         answer, fds = await self._ask({"open": path, "new": new})

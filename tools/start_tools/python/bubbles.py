@@ -42,7 +42,16 @@ def arguments(disk: int) -> list[str]:
     program = shutil.which("bwrap")
     if not program:
         raise InterpreterError("the program bwrap is not installed")
-    said = [program, "--unshare-all", "--unshare-user", "--new-session", "--hostname", "sandbox"]
+    # What watches over the kernel is process 1: when it ends, so does all that a cell has started.
+    said = [
+        program,
+        "--as-pid-1",
+        "--unshare-all",
+        "--unshare-user",
+        "--new-session",
+        "--hostname",
+        "sandbox",
+    ]
     said += ["--uid", "1500", "--gid", "1500", "--cap-drop", "ALL"]
     for path in _MOUNTED:
         if os.path.islink(path):

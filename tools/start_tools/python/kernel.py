@@ -15,14 +15,14 @@ from start_sdk.trace import Status
 from start_tools.python import files
 from start_tools.python.cell import MAX_OUTPUT, Cell
 from start_tools.python.output import Output
-from start_tools.python.process import KILL_LIMIT, Process, first
+from start_tools.python.process import KILL_LIMIT, METER_INTERVAL, Process, first
 
 T = TypeVar("T")
 
+OOM = "The kernel was killed when memory ran out"
+
 INTERRUPT_GRACE = 2.0
 """Seconds between an interrupt and the kill of a cell that goes on."""
-METER_INTERVAL = 0.5
-"""Seconds between two looks at what a cell has used."""
 LAST_WORDS = 0.05
 """Seconds in which output that a dead kernel had sent comes in."""
 
@@ -141,7 +141,8 @@ class PythonKernel:
         if self._closed:
             raise InterpreterError("the kernel is closed")
         if self._process and (code := await self._process.ended()) is not None:
-            await self._lose(self._process, f"The kernel died between cells (exit code {code})")
+            how = f"The kernel died between cells (exit code {code})"
+            await self._lose(self._process, OOM if self._process.ran_out_of_memory else how)
         if not self._process:
             self._process = await self._launch()
             if self._closed:
@@ -236,9 +237,6 @@ class PythonKernel:
             used = await process.used()
             if not used:
                 continue
-            if process.over_memory(used):
-                await first(process.exited, timeout=KILL_LIMIT)
-                return "MemoryError"
             # A cell shorter than this is over: so the first look may come this late.
             began = used.cpu - METER_INTERVAL if began is None else began
             if used.cpu - began > self._cpu_time:
@@ -263,7 +261,7 @@ class PythonKernel:
     def _loss(self, process: Process, over: str) -> tuple[Status, str]:
         """How a kernel was lost."""
         if process.ran_out_of_memory:
-            return "oom", "The kernel was killed when memory ran out"
+            return "oom", OOM
         if process.killed:
             return "killed", f"{over}; the kernel was killed"
         if not process.exited.done():

@@ -18,6 +18,8 @@ from start_tools.python.wire import Wire
 
 START_LIMIT = 60.0
 """Seconds until a kernel must be ready; it takes about one."""
+METER_INTERVAL = 0.5
+"""Seconds between two looks at what a kernel has used."""
 KILL_LIMIT = 10.0
 """Seconds until a killed process is gone; it takes milliseconds, unless Linux itself is stuck."""
 
@@ -85,10 +87,6 @@ class Process:
     async def used(self) -> Used | None:
         """What it has used so far; None where nobody counts."""
         return None
-
-    def over_memory(self, used: Used) -> bool:
-        """Whether it holds more memory than it may; if so, it is killed."""
-        return False
 
     @abstractmethod
     async def open_file(self, path: str, *, new: bool) -> int:

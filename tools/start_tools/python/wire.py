@@ -35,7 +35,7 @@ class Wire:
 
     def __init__(self, address: str, key: str, max_chars: int) -> None:
         # Its name goes along with each message: not that of the host's user.
-        self._session = Session(key=key.encode(), username="host")
+        self._session = Session(key=key.encode(), username="host", digest_history_size=64)
         self._cell: Cell | None = None
         self._stdin: Socket | None = None
         self.welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
