@@ -46,19 +46,19 @@ class Cold:
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.execute("1")
-        await self.client.get_shell_msg(timeout=60)
+        await self.client.get_shell_msg(timeout=600)
         # It comes with the reply; from here on nothing that the kernel says is lost.
-        while (await self.client.get_iopub_msg(timeout=60))["msg_type"] != "iopub_welcome":
+        while (await self.client.get_iopub_msg(timeout=600))["msg_type"] != "iopub_welcome":
             pass
 
     async def run(self, code: str) -> None:
         sent = self.client.execute(code, store_history=False)
         state = ""
         while state != "idle":
-            message: Any = await self.client.get_iopub_msg(timeout=60)
+            message: Any = await self.client.get_iopub_msg(timeout=600)
             if message["parent_header"].get("msg_id") == sent:
                 state = message["content"].get("execution_state", "")
-        await self.client.get_shell_msg(timeout=60)
+        await self.client.get_shell_msg(timeout=600)
 
     async def stop(self) -> None:
         self.client.stop_channels()

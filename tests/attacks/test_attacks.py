@@ -106,7 +106,7 @@ async def test_contained(tool: PythonTool, host: Host, attack: Attack) -> None:
     if after.text != "2":
         assert not after.state_kept, after
     assert "LATE" not in after.text
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 10  # 3 s, where nobody else uses the machine
     assert host.untouched()
     assert peak() - before < 100_000  # KiB
 

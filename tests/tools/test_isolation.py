@@ -19,6 +19,7 @@ def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.filterwarnings("error")
 async def test_auto_warns_once_where_there_is_no_sandbox(no_namespaces: None) -> None:
     tool = PythonTool(preload=())
     with pytest.warns(
@@ -32,6 +33,7 @@ async def test_auto_warns_once_where_there_is_no_sandbox(no_namespaces: None) ->
         pass
 
 
+@pytest.mark.filterwarnings("error")
 async def test_asking_for_no_isolation_does_not_warn(no_namespaces: None) -> None:
     tool = PythonTool(preload=(), isolation="plain")
     async with tool.open():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from start_tools.python import PythonTool
 from start_tools.python import pool as pools
 from start_tools.python.isolation import trouble
 
+from benchmarks import soak
 from start_sdk.errors import InterpreterError
 
 pytestmark = pytest.mark.skipif(bool(trouble("namespaces")), reason="no namespaces here")
@@ -70,35 +70,16 @@ async def test_random_numbers_differ_between_kernels() -> None:
     assert len(texts) == 3
 
 
-async def test_many_opens_leave_nothing_behind(until: Until) -> None:
-    tool = make(warm=1)
+@pytest.mark.parametrize("part", [soak.cells, soak.opens])
+async def test_a_long_life_leaves_nothing_behind(
+    part: Callable[[int], Awaitable[tuple[soak.Row, soak.Row]]],
+) -> None:
+    first, last = await part(40)
 
-    async def open_once() -> None:
-        async with tool.open() as kernel:
-            assert (await kernel.run("1")).text == "1"
-
-    def held() -> tuple[int, int, int]:
-        gc.collect()
-        return (
-            len(os.listdir("/proc/self/fd")),
-            len(asyncio.all_tasks()),
-            len(descendants(os.getpid())),
-        )
-
-    async def settled() -> tuple[int, int, int]:
-        last = held()
-        for _ in range(100):
-            await asyncio.sleep(0.1)
-            if last == (last := held()):
-                break
-        return last
-
-    await asyncio.gather(*[open_once() for _ in range(4)])
-    before = await settled()
-    for _ in range(10):
-        await asyncio.gather(*[open_once() for _ in range(3)])
-
-    await until(lambda: held() <= before)
+    # Time and memory say nothing in so short a life: `python -m benchmarks.soak`.
+    found = soak.verdicts("", first, last)
+    counts = [row for row in found if "MB" not in row[0] and "time" not in row[0]]
+    assert all(value <= most for _, value, most in counts), found
 
 
 async def test_who_waits_longest_gets_the_next_kernel() -> None:

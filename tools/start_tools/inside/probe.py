@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+from typing import Any
 
 from start_tools.inside import box, linux, root, seccomp
 
@@ -33,8 +34,8 @@ def main() -> None:
             user = box.FIRST_USER if privileged else box.USER
             make(theirs, privileged, user, limits, program, lambda: os._exit(0))
         theirs.close()
-        answer = json.loads(ours.recv(1 << 13) or b'{"failed": "its process died"}')
+        answer: dict[str, Any] = json.loads(ours.recv(1 << 13) or b'{"failed": "its process died"}')
     except OSError as error:
         answer = {"failed": str(error)}
     if answer != {"exit": 0}:
-        print(answer.get("failed", answer).strip().splitlines()[-1])  # noqa: T201
+        print(str(answer.get("failed", answer)).strip().splitlines()[-1])  # noqa: T201

@@ -73,7 +73,12 @@ _SPECIAL = {
 
 
 def _table(column: int) -> dict[str, int]:
-    lines = files(__package__).joinpath("syscalls.txt").read_text(encoding="ascii").splitlines()
+    lines = (
+        files("start_tools.inside")
+        .joinpath("syscalls.txt")
+        .read_text(encoding="ascii")
+        .splitlines()
+    )
     rows = [line.split() for line in lines if line and not line.startswith("#")]
     return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
 

@@ -92,6 +92,8 @@ class Streams:
         stream._original_stdstream_copy = 1  # what `sys.stdout.fileno()` says
         self._flush_and_wait, self._flush_buffers = stream.flush, stream._flush
         self._ours = {"flush": self.flush, "_flush": self._send}
+        # Not by the thread that sends: woken by a cell's first word, it gets in the cell's way.
+        self._ours["_schedule_flush"] = lambda: None
         self._ours["close"] = self.flush  # closed, it would be so for all cells to come
         vars(stream).update(self._ours)
         threading.Thread(target=self._read_on, daemon=True).start()
@@ -134,7 +136,10 @@ class Streams:
     def _read_on(self) -> None:
         """What is written between flushes, and by children of earlier cells."""
         while True:
-            for read_end, _ in self._epoll.poll():
+            ready = self._epoll.poll(self._stream.flush_interval)
+            if not ready and self._stream._buffers:
+                self._send()
+            for read_end, _ in ready:
                 with self._lock:
                     if pipe := self._pipes.get(read_end):
                         self._read(pipe, 1)

@@ -83,9 +83,12 @@ def make(memory: int, processes: int) -> Group:
 @functools.cache
 def parents() -> list[tuple[Path, dict[str, str]]]:
     """Folders in which this process may make groups, with the files that hold the limits."""
-    mounts = _mounts()
+    try:
+        mounts, groups = _mounts(), Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    except OSError:  # a Linux without them
+        return []
     found = []
-    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+    for line in groups.splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers:
             wanted = {n: f for n, f in _FILES_V1.items() if n in controllers.split(",")}

@@ -9,17 +9,23 @@ import tempfile
 from typing import Literal, NamedTuple
 
 from start_sdk.errors import InterpreterError
+from start_tools.python import cgroups
 from start_tools.python.starting import command
 
 Level = Literal["namespaces", "bubblewrap", "plain"]
 LEVELS: tuple[Level, ...] = ("namespaces", "bubblewrap", "plain")
 """The strongest first."""
+_SANDBOXED = (
+    "cells see no file, process or network of this machine; not protected from: holes in the Linux"
+    " kernel, and use of CPU up to the limits"
+)
 PROTECTS = {
-    "namespaces": "cells see no file, process or network of this machine; not protected from: holes"
-    " in the Linux kernel, and use of CPU up to the limits",
-    "bubblewrap": "as namespaces, by the program bwrap; a kernel takes a second to start",
+    "namespaces": _SANDBOXED,
+    "bubblewrap": f"{_SANDBOXED}; made by the program bwrap, so that a kernel takes a second to"
+    " start, and the number of its files is not limited",
     "plain": "cells run as you, with your files and your network",
 }
+_NO_CGROUPS = "; there are no cgroups here for you: the memory of a kernel is measured, not capped"
 
 
 class Isolation(NamedTuple):
@@ -43,7 +49,8 @@ def choose(wanted: Level | Literal["auto"]) -> Isolation:
         problem = trouble(level)
         if not problem:
             because = f"no {', no '.join(missing)}: " if missing else ""
-            return Isolation(level, because + PROTECTS[level])
+            measured = level != "plain" and not cgroups.parents()
+            return Isolation(level, because + PROTECTS[level] + measured * _NO_CGROUPS)
         missing.append(f"{level} ({problem})")
     raise InterpreterError(
         f"isolation={wanted!r} cannot be had here: {problem};"
