@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from start_tools.python import PythonTool
 from start_tools.python.isolation import trouble
 
@@ -90,10 +91,27 @@ def peak(anew: bool = False) -> int:
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-async def test_contained(tool: PythonTool, host: Host, attack: Attack) -> None:
-    before = peak(anew=True)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def boxed(tool: PythonTool) -> PythonTool:
+    """A tool whose kernels are contained, as far as can be told without harm.
+
+    Some attacks would harm this machine if they were not.
+    """
     async with tool.open() as kernel:
+        told = await kernel.run(
+            "import os\n{n: os.readlink(f'/proc/self/ns/{n}') for n in ('pid', 'mnt', 'net', 'ipc')}"
+        )
+        spaces = dict(re.findall(r"'(\w+)': '([^']+)'", told.text))
+        assert len(spaces) == 4, told.text
+        assert all(os.readlink(f"/proc/self/ns/{n}") != space for n, space in spaces.items())
+        assert (await kernel.run("open('/usr/x', 'w')")).status == "error"
+    return tool
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+async def test_contained(boxed: PythonTool, host: Host, attack: Attack) -> None:
+    before = peak(anew=True)
+    async with boxed.open() as kernel:
         result = await kernel.run(host.fill(attack.code), timeout=attack.timeout)
         began = time.monotonic()
         after = await kernel.run("print(1 + 1)", timeout=3)
