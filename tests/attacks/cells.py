@@ -15,7 +15,7 @@ class Attack(NamedTuple):
     says: str = ""
     ends: str = "ok error"
     never: str = "{secret}"
-    timeout: float = 5.0
+    timeout: float = 30.0  # a cell that is to run into it says how soon
 
 
 SYSCALL = (
