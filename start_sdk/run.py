@@ -58,7 +58,9 @@ class Run:
         self._context.load(segments)
         self._hinter = Hinter(self._context, setup.dialect, setup.hints, pending)
         self._ledger.check_prompt()
-        self._slot = setup.kept or (KernelSlot(setup.interpreter) if setup.interpreter else None)
+        self._slot = setup.kept or (
+            KernelSlot(setup.interpreter, setup.tools) if setup.interpreter else None
+        )
         self._key = uuid.uuid4().hex
         self._finish: Finish | None = None
         self._late = self._circles = self._over = False
@@ -110,7 +112,7 @@ class Run:
     async def _drive(self) -> AsyncGenerator[Event, None]:
         kept = self._setup.kept
         try:
-            async with kept.turn if kept else nullcontext(), aclosing(self._loop()) as events:
+            async with kept.turn() if kept else nullcontext(), aclosing(self._loop()) as events:
                 async for event in events:
                     yield event
         except Exception as error:

@@ -21,12 +21,12 @@ from start_sdk.protocols import (
     Interpreter,
     Message,
     Sampling,
-    Spot,
     Tokenizer,
+    Tool,
 )
 from start_sdk.run import Run
 from start_sdk.setup import Setup
-from start_sdk.trace import Parent, Segment, Trace
+from start_sdk.trace import Parent, Segment, Spot, Trace
 
 
 class ReasoningSession:
@@ -39,11 +39,17 @@ class ReasoningSession:
     Args:
         backend: continues token ids.
         interpreter: runs the blocks of Python in a thought; without one they stay text.
+        tools: functions of this process that code in a cell can call (`start_sdk.tool`). The model
+            is told of them in the prompt.
         hints: a policy that may put hints into the thought.
         dialect: how the model writes; detected from its tokenizer by default.
         limits: what one run may spend.
         sampling: how tokens are drawn; its seed is the default seed of a run.
         keep_state: keep one kernel across runs.
+
+    Raises:
+        ConfigError: tools that cannot be called: without an interpreter, or with one that knows
+            none, or two of one name.
     """
 
     def __init__(
@@ -51,19 +57,24 @@ class ReasoningSession:
         backend: Backend,
         *,
         interpreter: Interpreter | None = None,
+        tools: Sequence[Tool] = (),
         hints: HintPolicy | None = None,
         dialect: Dialect | None = None,
         limits: Limits | None = None,
         sampling: Sampling | None = None,
         keep_state: bool = False,
     ) -> None:
+        if tools and not interpreter:
+            raise ConfigError("tools are called by code in cells: give the session an interpreter")
+        slot = KernelSlot(interpreter, tools) if interpreter else None  # checks the tools
         self._setup = Setup(
             backend=backend,
             interpreter=interpreter,
+            tools=tuple(tools),
             hints=hints,
             dialect=dialect or Dialect.detect(backend.tokenizer),
             limits=limits or Limits(),
-            kept=KernelSlot(interpreter) if interpreter and keep_state else None,
+            kept=slot if keep_state else None,
         )
         self._sampling = sampling or Sampling()
         self._runs: WeakSet[Run] = WeakSet()
@@ -98,7 +109,8 @@ class ReasoningSession:
         if not any(m["content"].strip() for m in messages):
             raise PromptError("the prompt is empty")
         tokenizer = self._setup.backend.tokenizer
-        ids = tuple(tokenizer.render(messages))
+        told = self._setup.dialect.tell_tools(messages, self._setup.tools)
+        ids = tuple(tokenizer.render(told))
         text = tokenizer.decode(ids)
         start = Segment(source="prompt", text=text, token_ids=ids, phase="prompt")
         return self._start(self._seeded(seed), [start])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from start_sdk.cells import KernelSlot
 from start_sdk.dialect import Dialect
 from start_sdk.limits import Limits
-from start_sdk.protocols import Backend, HintPolicy, Interpreter, Sampling
+from start_sdk.protocols import Backend, HintPolicy, Interpreter, Sampling, Tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,7 @@ class Setup:
 
     backend: Backend
     interpreter: Interpreter | None
+    tools: tuple[Tool, ...]
     hints: HintPolicy | None
     dialect: Dialect
     limits: Limits
@@ -35,6 +36,8 @@ class Setup:
             "hints": re.sub(r" at 0x\w+", "", repr(self.hints)),
             "interpreter": re.sub(r" at 0x\w+", "", repr(self.interpreter)),
         }
+        if self.tools:  # not for all: hashes of older runs stay what they are
+            config["tools"] = re.sub(r" at 0x\w+", "", repr(self.tools))
         return hashlib.blake2b(
             json.dumps(config, sort_keys=True).encode(), digest_size=8
         ).hexdigest()

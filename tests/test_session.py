@@ -185,7 +185,7 @@ async def test_policies_compose() -> None:
 async def test_rounds_take_the_papers_texts_in_order() -> None:
     script = ["a</think>"] + ["\n1\n```\nb</think>"[:9], "b</think>"] * 4
     trace = await think(script, {"1": "1"}, hints=BeforeEnd(rounds=4))
-    assert [h.id for h in trace.hints] == ["round-1", "round-2", "round-3", "round-3"]
+    assert [h.id for h in trace.hints] == ["round-1", "round-2", "round-3", "round-4"]
     assert trace.text.count("Wait, Wait") == 0
 
 
@@ -364,6 +364,19 @@ async def test_a_trace_is_resumed_in_the_middle_and_its_state_rebuilt() -> None:
     )
     assert [c.replay for c in second.calls] == ["differs"] and interpreter.ran == ["1\n"]
     assert first.token_ids[:at] == second.token_ids[:at]
+
+
+async def test_a_cell_that_was_told_of_an_earlier_loss_is_run_again() -> None:
+    told = CellResult("ok", "The kernel died between cells.", 0.0, state_kept=False)
+    script = [f"```python\n{i}\n```\n" for i in range(3)]
+    first = await think([*script, "ok</think>4"], {"0": "", "1": told, "2": ""})
+    ids = first.token_ids
+    at = next(i for i in range(len(ids)) if CharTokenizer().decode(ids[:i]).endswith("ok"))
+    interpreter = FakeInterpreter({"1": "", "2": ""})
+    session = ReasoningSession(ScriptedBackend(["</think>4"]), interpreter=interpreter)
+    second = await session.resume(first, at)
+    assert interpreter.ran == ["1\n", "2\n"]
+    assert [c.replay for c in second.calls] == [None, "differs", "same"]
 
 
 @pytest.mark.parametrize("where", ["tool", "behind", "eos"])

@@ -57,7 +57,8 @@ async def test_spots_are_behind_connectives_and_at_the_end() -> None:
 
 async def test_a_thought_that_ends_the_text_has_its_end_before_eos() -> None:
     trace = await thought("It is 5.")
-    assert find_spots(trace, TOKENIZER) == [Spot(len(trace.token_ids) - 1, "end", "")]
+    end = Spot(at=len(trace.token_ids) - 1, place="end", trigger="")
+    assert find_spots(trace, TOKENIZER) == [end]
 
 
 async def test_a_thought_without_tags_ends_where_the_answer_opens() -> None:

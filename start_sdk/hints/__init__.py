@@ -3,7 +3,8 @@
 from start_sdk.hints.library import HintLibrary
 from start_sdk.hints.policies import AfterConnective, BeforeEnd, FirstOf, NoHints
 from start_sdk.hints.spots import draw_spot, find_spots, last_spot
-from start_sdk.protocols import Hint, Spot
+from start_sdk.protocols import Hint
+from start_sdk.trace import Spot
 
 __all__ = [
     "AfterConnective",

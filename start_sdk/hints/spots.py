@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from start_sdk.dialect import Dialect
 from start_sdk.errors import ConfigError
 from start_sdk.hints.library import HintLibrary
-from start_sdk.protocols import Spot, Tokenizer
-from start_sdk.trace import Segment, Trace
+from start_sdk.protocols import Tokenizer
+from start_sdk.trace import Segment, Spot, Trace
 
 
 def find_spots(
@@ -48,13 +48,13 @@ def find_spots(
             if segment.source == "model":
                 found = [stop for stop in dialect.end_stops if stop in segment.text]
                 trigger = min(found, key=segment.text.find, default="")
-                spots.append(Spot(position, "end", trigger))
+                spots.append(Spot(at=position, place="end", trigger=trigger))
             break
         if segment.source == "model":
             for at, before, word in _connectives(trace, segment, position, tokenizer, words):
                 so_far = thought + before
                 if not dialect.open_block(so_far) and not dialect.in_latex(so_far):
-                    spots.append(Spot(at, "connective", word))
+                    spots.append(Spot(at=at, place="connective", trigger=word))
         position += len(segment.token_ids)
         if segment.source == "tool" or segment.notice == "calls":
             thought = ""
