@@ -11,9 +11,10 @@ import torch
 
 from start_sdk.backends.matcher import StopMatcher
 from start_sdk.backends.tokenizer import HFTokenizer
-from start_sdk.backends.transformers.engine import MIB, Engine
+from start_sdk.backends.transformers.engine import Engine
 from start_sdk.backends.transformers.generation import Generation
 from start_sdk.backends.transformers.loading import load
+from start_sdk.backends.transformers.memory import MIB
 from start_sdk.errors import BackendError, ConfigError
 from start_sdk.protocols import Capabilities, Chunk, Sampling
 

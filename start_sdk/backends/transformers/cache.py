@@ -67,9 +67,10 @@ class _Layer(DynamicLayer):
         self.values[slot, :, here] = source.values[other, :, there]
 
     def _blank(self, like: torch.Tensor) -> torch.Tensor:
-        # Zeros: what is masked has weight 0, and 0 times garbage may be no number.
-        heads, dim = like.shape[1], like.shape[3]
-        return like.new_zeros((self._frame.slots, heads, self._frame.columns, dim))
+        shape = (self._frame.slots, like.shape[1], self._frame.columns, like.shape[3])
+        # Zeros where rows are padded: what is masked has weight 0, and 0 times garbage may be no
+        # number. A row alone has no padding.
+        return like.new_empty(shape) if self._frame.slots == 1 else like.new_zeros(shape)
 
 
 class KVCache(Cache):
@@ -179,12 +180,15 @@ def batchable_layers(config: PreTrainedConfig) -> int | None:
     return len(kinds) if kinds and plain.issuperset(kinds) else None
 
 
-def nbytes(cache: Any) -> int:
+def nbytes(cache: OneRow) -> int:
     """Memory of a cache's tensors."""
-    return sum(t.nbytes for layer in cache.layers for t in _tensors(vars(layer)))
+    if isinstance(cache, KVCache):
+        return sum(x.keys.nbytes + x.values.nbytes for x in cache.layers if x.is_initialized)
+    return sum(tensor.nbytes for layer in cache.layers for tensor in _tensors(vars(layer)))
 
 
 def _tensors(values: dict[Any, Any]) -> Iterator[torch.Tensor]:
+    """All tensors of a layer, some of them in dictionaries by state."""
     for value in values.values():
         if isinstance(value, torch.Tensor):
             yield value

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
 
 from start_sdk.backends.tokenizer import HFTokenizer
 from start_sdk.backends.transformers.batch import Batch
-from start_sdk.backends.transformers.cache import (
-    KVCache,
-    LibraryCache,
-    OneRow,
-    batchable_layers,
-    nbytes,
-    roomy,
-)
+from start_sdk.backends.transformers.cache import OneRow
 from start_sdk.backends.transformers.generation import Delivery, Generation, deliver
-from start_sdk.backends.transformers.idle import IdleRows, shared
+from start_sdk.backends.transformers.memory import CacheMemory, Source
 from start_sdk.backends.transformers.sampler import draw
 
 PREFILL = 512
 """Tokens of prefixes read between two steps of the running batch, so that it never waits long."""
 
-WORTH_COPYING = 32
-"""Tokens that another session's cache has to share, or they are read again: a chat template's
-first words are in every prompt."""
+DELIVER_EVERY = 0.05
+"""Seconds between two deliveries of what is being sampled. Faster than anyone reads; handing over
+each token by itself would cost the event loop as much as a small model costs the engine."""
 
 SMALL = 30_000_000
 """Parameters below which a forward pass on CPU is too short to be shared between cores: on a busy
 machine the threads would mostly wait for each other."""
-
-MIB = 2**20
 
 
 class Engine:
@@ -64,18 +57,16 @@ class Engine:
         deterministic: bool,
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
-        self._max_batch, self._memory, self._deterministic = max_batch, memory, deterministic
+        self._max_batch = max_batch
+        self._memory = CacheMemory(model.config, limit=memory, deterministic=deterministic)
         takes = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         self._takes_positions = "position_ids" in takes
-        self._layers = batchable_layers(model.config)
-        self._together = self._layers is not None and not deterministic
-        self._token_bytes = 0
         self._waiting: deque[Generation] = deque()
         self._running: list[Generation] = []
         self._batch = Batch()
-        self._idle = IdleRows()
         self._turning = False
+        self._due, self._delivered = False, 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="start-engine")
         if model.device.type == "cpu" and model.num_parameters() < SMALL:
             # torch keeps one number for all threads, which each takes over at its first use of it:
@@ -108,16 +99,20 @@ class Engine:
             self._turn()
 
     def release(self, key: str) -> None:
-        self._idle.pop(key, None)
+        self._memory.forget(key)
         for generation in (*self._waiting, *self._running):
             if generation.key == key:
                 generation.key = None
 
     def reset_cache(self) -> None:
-        self._idle.clear()
+        self._memory.clear()
 
     @torch.inference_mode()
     def _turn(self) -> None:
+        now = time.monotonic()
+        self._due = now - self._delivered >= DELIVER_EVERY
+        if self._due:
+            self._delivered = now
         try:
             self._sweep()
             self._admit()
@@ -141,53 +136,19 @@ class Engine:
         while budget > 0 and self._waiting and len(self._running) < self._max_batch:
             generation = self._waiting[0]
             try:
-                if not self._fits([*self._running, generation]):
-                    return
+                if not self._memory.fits([len(g.ids) for g in (*self._running, generation)]):
+                    break
                 if generation.cache is None:
-                    self._begin(generation)
+                    generation.begin(self._memory, self._sources())
                 budget -= self._read(generation)
             except Exception as error:  # crosses threads: raised again in the caller's task
                 self._fail([generation], error)
         self._trim()
 
-    def _begin(self, generation: Generation) -> None:
-        """Gives a generation the cache that holds most of its prefix: its session's own, a copy of
-        another's, or an empty one. At least one token is left to read: its logits are wanted."""
-        ids, limit = generation.ids, len(generation.ids) - 1
-        own = self._idle.pop(generation.key, None) if generation.key else None
-        cache: OneRow | None = own.cache if own else None
-        length = shared(own.ids, ids, limit) if own else 0
-        try:
-            other, longest = self._most_shared(ids, limit)
-            if longest >= max(length + 1, WORTH_COPYING):
-                cache, length = other(longest), longest
-            elif own and cache and length < len(own.ids):
-                cache.crop(length - len(own.ids))
-        except (RuntimeError, NotImplementedError, AttributeError):
-            length = 0  # sliding windows and state-space layers cannot always go back
-        if not length or cache is None:
-            cache = KVCache(self._layers) if self._layers else LibraryCache(config=self._model.config)
-        generation.cache, generation.read = cache, length
-        if generation.cached is None:
-            generation.cached = length
-
-    def _most_shared(self, ids: list[int], limit: int) -> tuple[Callable[[int], OneRow], int]:
-        """How to copy the cache that shares the longest prefix, and how long that is."""
-        best: tuple[Callable[[int], OneRow], int] = (KVCache, 0)
-        for copied, theirs, read in () if self._deterministic else self._sources():
-            length = shared(theirs, ids, min(limit, read))
-            if length > best[1]:
-                best = (copied, length)
-        return best
-
-    def _sources(self) -> Iterator[tuple[Callable[[int], OneRow], list[int], int]]:
-        for row in self._idle.values():
-            yield row.cache.copied, row.ids, len(row.ids)
-        for g in self._running:
-            if g.cache is not None:
-                yield g.cache.copied, g.ids, g.read
-            else:
-                yield lambda length, g=g: self._batch.copied(g, length), g.ids, g.read
+    def _sources(self) -> Iterator[Source]:
+        for row in self._running:
+            copied = row.cache.copied if row.cache is not None else partial(self._batch.copied, row)
+            yield Source(row.ids, row.read, copied)
 
     def _read(self, generation: Generation) -> int:
         """Reads a part of a prefix; behind the last one the generation is running. Returns how
@@ -198,8 +159,7 @@ class Engine:
             cache.reserve(left)
             part = generation.ids[generation.read :][:PREFILL]
             logits = self._forward(cache, [generation], len(part), input_ids=self._tensor([part]))
-            if isinstance(cache, KVCache):
-                self._token_bytes = nbytes(cache) // cache.columns
+            self._memory.learn(cache)
             if len(part) < left:
                 return len(part)
             self._waiting.popleft()
@@ -228,8 +188,8 @@ class Engine:
                 self._fail(rows, error)
 
     def _groups(self) -> list[list[Generation]]:
-        """Which rows share a forward pass. A row alone stays in its own cache: nothing is copied."""
-        if not self._together or len(self._running) < 2:
+        """Which rows share a forward pass. One alone stays in its own cache: nothing is copied."""
+        if not self._memory.together or len(self._running) < 2:
             for row in [r for r in self._running if r.cache is None]:
                 self._batch.leave(row, keep=True)
             return [[row] for row in self._running]
@@ -255,10 +215,12 @@ class Engine:
         drawn = draw(logits, [r.sampling for r in rows], [len(r.ids) for r in rows])
         deliveries: list[Delivery] = []
         for row, token, logprob in zip(rows, *drawn, strict=True):
-            chunks = row.take(token, logprob, self._tokenizer)
-            deliveries += [(row, chunk) for chunk in chunks]
-            if chunks and chunks[-1].reason:
+            row.pending += row.take(token, logprob, self._tokenizer)
+            ended = bool(row.pending and row.pending[-1].reason)
+            if ended:
                 self._park(row)
+            if ended or (self._due and row.pending):
+                deliveries.append((row, row.collect()))
         deliver(deliveries)
 
     def _park(self, row: Generation) -> None:
@@ -267,10 +229,10 @@ class Engine:
             self._running.remove(row)
             if row.cache is None:
                 self._batch.leave(row, keep=row.key is not None)
-        else:
+        elif row in self._waiting:
             self._waiting.remove(row)
         if row.key is not None and row.cache is not None and row.read:
-            self._idle.keep(row.key, row.ids[: row.read], row.cache)
+            self._memory.keep(row.key, row.ids[: row.read], row.cache)
             self._trim()
         row.cache = None
 
@@ -279,36 +241,18 @@ class Engine:
         for row in rows:
             row.key = None
             self._park(row)
-        deliver((row, error) for row in rows)
+        deliver([(row, error) for row in rows])
 
     def _fail_all(self, error: Exception) -> None:
         self._fail([*self._waiting, *self._running], error)
-        self._idle.clear()
-
-    def _fits(self, rows: Sequence[Generation]) -> bool:
-        """Whether the caches of these rows may run at a time.
-
-        Raises:
-            MemoryError: the first one does not even fit alone.
-        """
-        lengths = [len(row.ids) for row in rows]
-        columns = len(lengths) * max(lengths) if self._together else sum(lengths)
-        need = self._token_bytes * roomy(columns)
-        if self._deterministic:
-            need += self._idle.nbytes  # reading again would not give the same bits
-        if need > self._memory and (len(rows) == 1 or self._deterministic):
-            raise MemoryError(
-                f"{columns} tokens need {need // MIB + 1} MiB of cache, and memory_mib is "
-                f"{self._memory // MIB}: give it more, or run shorter or fewer sessions"
-            )
-        return need <= self._memory
+        self._memory.clear()
 
     def _preempt(self) -> None:
         """Sends the youngest rows back to wait until the others fit; they are read again then."""
         while self._running:
             youngest = self._running[-1]
             try:
-                if self._fits(self._running):
+                if self._memory.fits([len(row.ids) for row in self._running]):
                     return
             except MemoryError as error:
                 self._fail([youngest], error)
@@ -320,13 +264,8 @@ class Engine:
             self._waiting.appendleft(youngest)
 
     def _trim(self) -> None:
-        """Forgets idle rows, the least recently used first, until all fits."""
-        own = [row.cache for row in (*self._running, *self._waiting) if row.cache is not None]
-        if self._batch.cache is not None:
-            own.append(self._batch.cache)
-        used = sum(map(nbytes, own))
-        while self._idle and not self._deterministic and used + self._idle.nbytes > self._memory:
-            self._idle.popitem(last=False)
+        caches = [self._batch.cache, *(row.cache for row in (*self._running, *self._waiting))]
+        self._memory.trim(cache for cache in caches if cache is not None)
 
     def _tensor(self, ids: list[list[int]]) -> torch.Tensor:
         return torch.tensor(ids, device=self._model.device)

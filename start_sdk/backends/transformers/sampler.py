@@ -19,7 +19,7 @@ def uniform(seed: int, position: int) -> float:
 def draw(
     logits: torch.Tensor, sampling: Sequence[Sampling], positions: Sequence[int]
 ) -> tuple[list[int], list[float]]:
-    """A token for each row, and the natural log of its probability (at temperature 1, before top-p).
+    """A token for each row, and the natural log of its probability (temperature 1, no top-p).
 
     The log probability of a row that did not ask for it is 0.
 
