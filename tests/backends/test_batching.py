@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -143,16 +145,16 @@ async def test_an_engine_that_fails_tells_everyone_and_works_on(
     model: Any = random_backend._engine._model
     start = prompt(random_backend)
     wanted, _ = await take(random_backend, start, 10, key="a")
-    forward, calls = model.forward, iter(range(1000))
+    forward = model.forward
 
     def failing(*args: Any, **kwargs: Any) -> Any:
-        if next(calls) == 12:
+        if len(kwargs["input_ids"]) == 5:  # all of them run
             raise ValueError("the matrix is upside down")
         return forward(*args, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr(model, "forward", failing)
-        rows = [take(random_backend, [*start, i], 50, key=f"k{i}") for i in range(5)]
+        rows = [take(random_backend, [*start, i], 900, key=f"k{i}") for i in range(5)]
         results = await asyncio.gather(*rows, return_exceptions=True)
     assert [str(r) for r in results if isinstance(r, BackendError)] == [
         f"{random_backend.capabilities.model}: the matrix is upside down"
@@ -160,35 +162,44 @@ async def test_an_engine_that_fails_tells_everyone_and_works_on(
     assert (await take(random_backend, start, 10, key="a"))[0] == wanted
 
 
-async def test_closing_the_backend_ends_what_runs_with_an_error(random_model: Path) -> None:
+async def test_closing_the_backend_ends_what_runs_with_an_error(
+    random_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backend = TransformersBackend(str(random_model))
+    model: Any = backend._engine._model
+    forward, steps = model.forward, threading.Semaphore(8)
+
+    def paced(*args: Any, **kwargs: Any) -> Any:
+        steps.acquire()
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(model, "forward", paced)
     start = prompt(backend)
     rows = [asyncio.create_task(take(backend, start, 900)) for _ in range(3)]
-    async for _ in (first := backend.generate(start, GREEDY, max_tokens=900)):
-        break
-    await backend.aclose()
+    closing = asyncio.create_task(backend.aclose())
+    while not closing.done():  # a step at a time, so that nobody comes to an end by itself
+        steps.release()
+        await asyncio.wait([closing], timeout=0.05)
     for row in rows:
         with pytest.raises(BackendError, match="closed"):
             await row
-    await first.aclose()
 
 
-async def test_a_loop_that_ended_does_not_hold_the_engine(
+async def test_a_loop_that_ended_does_not_stop_the_engine(
     random_backend: TransformersBackend,
 ) -> None:
     start = prompt(random_backend)
+    wanted, _ = await take(random_backend, start, 60)
+    abandoned: list[Any] = []
 
     def elsewhere() -> None:
         loop = asyncio.new_event_loop()
-        generation = random_backend.generate(start, GREEDY, max_tokens=900)
-        loop.run_until_complete(anext(generation))
+        abandoned.append(random_backend.generate(start, GREEDY, max_tokens=900))
+        loop.run_until_complete(anext(abandoned[0]))
         loop.close()  # and nobody closes the generation
-        abandoned.append(generation)
 
-    abandoned: list[Any] = []
     await asyncio.to_thread(elsewhere)
-    whole, _ = await take(random_backend, start, 400)
-    assert len(whole) > 300
+    assert (await take(random_backend, start, 60))[0] == wanted
 
 
 async def test_deterministic_rows_are_equal_bit_for_bit_whatever_runs_beside(
@@ -217,8 +228,6 @@ async def test_deterministic_rows_are_equal_bit_for_bit_whatever_runs_beside(
 
 async def test_memory_stays_flat_over_many_sessions(random_backend: TransformersBackend) -> None:
     def held() -> int:
-        import gc
-
         gc.collect()
         return sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
 
@@ -260,7 +269,7 @@ def small(kind: str) -> Any:
         "mistral": lambda: t.MistralConfig(**size, sliding_window=16),
         "gemma3": lambda: t.Gemma3TextConfig(**size, sliding_window=16, layer_types=mixed),
         "lfm2": lambda: t.Lfm2Config(
-            **{**size, "head_dim": None}, layer_types=["conv", "full_attention"] * 2
+            **size, layer_types=["conv", "full_attention"] * 2
         ),
         "gpt2": lambda: t.GPT2Config(
             vocab_size=size["vocab_size"], n_embd=32, n_layer=2, n_head=2, n_positions=512,
@@ -274,7 +283,7 @@ def small(kind: str) -> Any:
 async def test_other_kinds_of_layers_give_the_tokens_of_the_librarys_generate(
     kind: str, tmp_path: Path
 ) -> None:
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
     torch.manual_seed(0)
     auto: Any = AutoModelForCausalLM
@@ -285,9 +294,12 @@ async def test_other_kinds_of_layers_give_the_tokens_of_the_librarys_generate(
         model: Any = backend._engine._model
         wanted = []
         for start in starts:
-            whole = model.generate(
-                torch.tensor([start]), max_new_tokens=40, do_sample=False, pad_token_id=0
-            )
+            # On the engine's thread, which computes on one core: on a busy machine more are slower.
+            whole = backend._engine.submit(
+                model.generate,
+                torch.tensor([start]),
+                GenerationConfig(max_new_tokens=40, pad_token_id=0),
+            ).result()
             wanted.append(whole[0, len(start) :].tolist())
         keys = [f"{i}" for i in range(4)]
         found = await asyncio.gather(
