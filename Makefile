@@ -25,6 +25,8 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.splice
+	$(BIN)/python -m benchmarks.fork
+	$(BIN)/python -m benchmarks.batch
 	$(BIN)/python -m benchmarks.pretrain
 
 # In an environment of its own: what builds the site is no part of the development environment.

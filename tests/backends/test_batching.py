@@ -6,13 +6,14 @@ import asyncio
 import gc
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from families import raw
-from test_transformers import GREEDY, prompt, take
+from generating import GREEDY, prompt, take
 
 from start_sdk import BackendError, ConfigError, Sampling, models
 from start_sdk.backends.transformers import TransformersBackend
@@ -283,7 +284,7 @@ def small(kind: str) -> Any:
 async def test_other_kinds_of_layers_give_the_tokens_of_the_librarys_generate(
     kind: str, tmp_path: Path
 ) -> None:
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
     auto: Any = AutoModelForCausalLM
@@ -295,11 +296,9 @@ async def test_other_kinds_of_layers_give_the_tokens_of_the_librarys_generate(
         wanted = []
         for start in starts:
             # On the engine's thread, which computes on one core: on a busy machine more are slower.
-            whole = backend._engine.submit(
-                model.generate,
-                torch.tensor([start]),
-                GenerationConfig(max_new_tokens=40, pad_token_id=0),
-            ).result()
+            wishes = {"max_new_tokens": 40, "do_sample": False, "pad_token_id": 0}
+            work = partial(model.generate, torch.tensor([start]), **wishes)
+            whole = backend._engine.submit(work).result()
             wanted.append(whole[0, len(start) :].tolist())
         keys = [f"{i}" for i in range(4)]
         found = await asyncio.gather(

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from generating import GREEDY, prompt, take
 
 from start_sdk import (
     AfterConnective,
     BackendError,
-    Chunk,
     ModelError,
     PluginError,
     ReasoningSession,
@@ -27,27 +26,6 @@ from start_sdk import (
 from start_sdk.backends.transformers import TransformersBackend
 from start_sdk.backends.transformers.sampler import draw, uniform
 from start_sdk.testing import FakeInterpreter, check_backend
-
-GREEDY = Sampling(temperature=0)
-
-
-async def take(
-    backend: TransformersBackend,
-    prefix: Sequence[int],
-    n: int,
-    stop: Sequence[str] = (),
-    sampling: Sampling = GREEDY,
-    key: str | None = None,
-) -> tuple[list[int], Chunk]:
-    ids: list[int] = []
-    last = Chunk()
-    async for last in backend.generate(prefix, sampling, stop, max_tokens=n, key=key):
-        ids += last.token_ids
-    return ids, last
-
-
-def prompt(backend: TransformersBackend) -> list[int]:
-    return backend.tokenizer.render([{"role": "user", "content": "What is 12 * 7?"}])
 
 
 async def test_it_keeps_the_contract(random_backend: TransformersBackend) -> None:

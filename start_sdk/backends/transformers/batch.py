@@ -86,4 +86,4 @@ class Batch:
     def _changed(self, cache: KVCache) -> None:
         """Brings what follows from the rows up to date."""
         cache.start = min(self._begins)
-        self._starts = torch.tensor(self._begins, device=cache.layers[0].device).unsqueeze(1)
+        self._starts = torch.tensor(self._begins, device=cache.device).unsqueeze(1)

@@ -33,6 +33,9 @@ class _Layer(DynamicLayer):
     The library's own layer copies all that it holds for each new token.
     """
 
+    keys: Any
+    values: Any
+
     def __init__(self, frame: _Frame) -> None:
         super().__init__()
         self._frame = frame
@@ -82,7 +85,18 @@ class KVCache(Cache):
 
     def __init__(self, layers: int, *, slots: int = 1, columns: int = 0, end: int = 0) -> None:
         self._frame = _Frame(slots, columns, end, end)
-        super().__init__(layers=[_Layer(self._frame) for _ in range(layers)])
+        self._own = [_Layer(self._frame) for _ in range(layers)]
+        super().__init__(layers=[*self._own])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its tensors."""
+        return sum(x.keys.nbytes + x.values.nbytes for x in self._own if x.is_initialized)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is, once something is in it."""
+        return self._own[0].device
 
     @property
     def slots(self) -> int:
@@ -123,7 +137,7 @@ class KVCache(Cache):
         shift, frame = end - old.end, self._frame
         frame.slots, frame.columns, frame.start, frame.end = slots, columns, old.start + shift, end
         kept, here = slice(0, min(slots, old.slots)), slice(old.start, old.end)
-        for layer in self.layers:
+        for layer in self._own:
             if layer.is_initialized:
                 keys, values = layer.keys, layer.values
                 layer.lazy_initialization(keys, values)
@@ -132,7 +146,7 @@ class KVCache(Cache):
 
     def put(self, slot: int, source: KVCache, other: int, begin: int, length: int) -> None:
         """Copies `length` columns of another cache's slot, so that they end where this ends."""
-        for mine, theirs in zip(self.layers, source.layers, strict=True):
+        for mine, theirs in zip(self._own, source._own, strict=True):
             mine.put(slot, theirs, other, begin, length)
 
     def row(self, slot: int, begin: int, length: int) -> KVCache:
@@ -150,6 +164,11 @@ class KVCache(Cache):
 class LibraryCache(DynamicCache):
     """The library's cache of one row, for layers that keep more than keys and values (state-space
     and linear attention, compressed caches). It cannot join a batch, nor always go back."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its tensors."""
+        return sum(tensor.nbytes for layer in self.layers for tensor in _tensors(vars(layer)))
 
     def reserve(self, tokens: int) -> None:
         """It grows by itself."""
@@ -178,13 +197,6 @@ def batchable_layers(config: PreTrainedConfig) -> int | None:
     kinds = [type(layer) for layer in DynamicCache(config=config).layers]
     plain = {DynamicLayer, DynamicSlidingWindowLayer}
     return len(kinds) if kinds and plain.issuperset(kinds) else None
-
-
-def nbytes(cache: OneRow) -> int:
-    """Memory of a cache's tensors."""
-    if isinstance(cache, KVCache):
-        return sum(x.keys.nbytes + x.values.nbytes for x in cache.layers if x.is_initialized)
-    return sum(tensor.nbytes for layer in cache.layers for tensor in _tensors(vars(layer)))
 
 
 def _tensors(values: dict[Any, Any]) -> Iterator[torch.Tensor]:

@@ -12,7 +12,6 @@ from start_sdk.backends.transformers.cache import (
     LibraryCache,
     OneRow,
     batchable_layers,
-    nbytes,
     roomy,
 )
 
@@ -83,7 +82,7 @@ class CacheMemory:
     def keep(self, key: str, ids: list[int], cache: OneRow) -> None:
         """Keeps the cache of a session that pauses; `ids` are in it."""
         self._idle.pop(key, None)
-        self._idle[key] = _Idle(ids, cache, nbytes(cache))
+        self._idle[key] = _Idle(ids, cache, cache.nbytes)
 
     def forget(self, key: str) -> None:
         self._idle.pop(key, None)
@@ -94,7 +93,7 @@ class CacheMemory:
     def learn(self, cache: OneRow) -> None:
         """Notes how much a token takes, from a cache that has been written."""
         if isinstance(cache, KVCache):
-            self._token_bytes = nbytes(cache) // cache.columns
+            self._token_bytes = cache.nbytes // cache.columns
 
     def fits(self, lengths: Sequence[int]) -> bool:
         """Whether rows of these lengths may run at a time.
@@ -117,7 +116,7 @@ class CacheMemory:
         """Forgets sessions that pause, the least recently used first, until all fits."""
         if self._deterministic:
             return
-        left = self._limit - sum(map(nbytes, running))
+        left = self._limit - sum(cache.nbytes for cache in running)
         while self._idle and self._idle_bytes() > left:
             self._idle.popitem(last=False)
 
