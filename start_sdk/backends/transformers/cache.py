@@ -27,7 +27,7 @@ class _Frame:
     end: int = 0
 
 
-class _Layer(DynamicLayer):
+class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of one layer, shape (slots, heads, columns, head_dim), written in place.
 
     The library's own layer copies all that it holds for each new token.
@@ -37,7 +37,7 @@ class _Layer(DynamicLayer):
     values: Any
 
     def __init__(self, frame: _Frame) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._frame = frame
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
