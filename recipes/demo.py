@@ -32,8 +32,7 @@ async def solve() -> tuple[Trace, Trace]:
     backend = open_backend(models.DEFAULT)
     try:
         greedy = Sampling(temperature=0)
-        # "plain" acknowledges that cells run as you; here they are a few lines of arithmetic.
-        python = PythonTool(isolation="plain")
+        python = PythonTool()
         sessions = [
             ReasoningSession(backend, interpreter=python, hints=hints, sampling=greedy)
             for hints in (NoHints(), BeforeEnd())

@@ -40,7 +40,7 @@ async def main(model: str, n: int, seed: int) -> None:
     backend = open_backend(model)
     # Both places of the paper: behind connectives, at random, and before the end of the thought.
     hints = FirstOf((AfterConnective(probability=0.3, seed=seed), BeforeEnd()))
-    session = ReasoningSession(backend, interpreter=PythonTool(isolation="plain"), hints=hints)
+    session = ReasoningSession(backend, interpreter=PythonTool(), hints=hints)
     began = time.monotonic()
     traces: list[Trace] = []
     try:

@@ -11,6 +11,7 @@ from start_sdk.errors import (
     PluginError,
     PromptError,
     StartError,
+    ToolError,
     TraceDrift,
 )
 from start_sdk.hints import AfterConnective, BeforeEnd, FirstOf, Hint, HintLibrary, NoHints
@@ -27,11 +28,16 @@ from start_sdk.protocols import (
     Moment,
     Sampling,
     Tokenizer,
+    Tool,
+    ToolHost,
 )
 from start_sdk.run import Delta, Run
 from start_sdk.session import ReasoningSession
 from start_sdk.sync import SyncSession
-from start_sdk.trace import CallRecord, HintRecord, Segment, Trace, Usage, verify_trace
+from start_sdk.toolbox import Toolbox
+from start_sdk.tools import tool
+from start_sdk.trace import CallRecord, HintRecord, Segment, ToolCall, Trace, Usage
+from start_sdk.verify import verify_trace
 
 __version__ = "0.1.0"
 
@@ -70,9 +76,15 @@ __all__ = [
     "StartError",
     "SyncSession",
     "Tokenizer",
+    "Tool",
+    "ToolCall",
+    "ToolError",
+    "ToolHost",
+    "Toolbox",
     "Trace",
     "TraceDrift",
     "Usage",
     "open_backend",
+    "tool",
     "verify_trace",
 ]

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import wraps
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from start_sdk import models, plugins
 from start_sdk.backends import open_backend
 from start_sdk.errors import ConfigError, PluginError, PromptError, StartError
 from start_sdk.limits import Limits
-from start_sdk.protocols import HintPolicy, Sampling
+from start_sdk.protocols import Hint, HintPolicy, Sampling, Tool
 from start_sdk.run import Run
 from start_sdk.session import ReasoningSession
 from start_sdk.solve import SolveConfig, solve_file
@@ -93,6 +93,10 @@ def ask(
     model: Model = models.DEFAULT,
     backend: BackendName = "transformers",
     hints: Hints = "end",
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(help="A tool for code to call: NAME or NAME=VALUE, as search=FOLDER."),
+    ] = None,
     rounds: Annotated[int, typer.Option(help="With --hints end: how often to hint.")] = 1,
     max_calls: Annotated[int, typer.Option(help="Cells that may be run.")] = 6,
     temperature: Temperature = 0.0,
@@ -107,7 +111,8 @@ def ask(
         raise PromptError("the question is empty")
     if trace:
         check_writable(trace)
-    policy = load_policy(hints, rounds, seed)
+    tools = [load_tool(named) for named in tool or ()]
+    policy = load_policy(hints, rounds, seed, [hint for t in tools for hint in t.hints])
     sampling = Sampling(temperature=temperature, seed=seed)
     limits = Limits(max_calls=max_calls)
     if why := models.outside(model, question):
@@ -116,7 +121,12 @@ def ask(
     quiet_libraries(model)
     opened = open_backend(model, backend)
     session = ReasoningSession(
-        opened, interpreter=interpreter, hints=policy, limits=limits, sampling=sampling
+        opened,
+        interpreter=interpreter,
+        tools=tools,
+        hints=policy,
+        limits=limits,
+        sampling=sampling,
     )
     errors = Console(stderr=True)
     errors.print(Text(f"{model} on {opened.capabilities.note or backend}", "dim"), soft_wrap=True)
@@ -160,16 +170,28 @@ def check_writable(path: Path) -> None:
         path.unlink()
 
 
-def load_policy(name: str, rounds: int, seed: int) -> HintPolicy:
-    """A hint policy by its plugin's name."""
+def load_tool(named: str) -> Tool:
+    """A tool by its plugin's name and, behind a "=", the one value that it is made from."""
+    name, _, value = named.partition("=")
+    make = plugins.load("tools", name)
+    try:
+        made: Tool = make(value) if value else make()
+    except TypeError as error:
+        wanted = f"{name!r} takes no value" if value else f"write {name}=VALUE"
+        raise PluginError(f"tool {name!r} cannot be made: {wanted} ({error})") from error
+    return made
+
+
+def load_policy(name: str, rounds: int, seed: int, own: Sequence[Hint] = ()) -> HintPolicy:
+    """A hint policy by its plugin's name; those that come with tools speak before the library's."""
     if rounds != 1 and name != "end":
         raise ConfigError("--rounds goes with --hints end")
-    options: dict[str, Any] = {"end": {"rounds": rounds}, "connective": {"seed": seed}}.get(
-        name, {}
-    )
+    options: dict[str, dict[str, Any]] = {"end": {"rounds": rounds}, "connective": {"seed": seed}}
+    if own and name in options:
+        options[name]["hints"] = tuple(own)
     make = plugins.load("hints", name)
     try:
-        policy: HintPolicy = make(**options)
+        policy: HintPolicy = make(**options.get(name, {}))
     except TypeError as error:
         raise PluginError(f"hint {name!r} cannot be made without arguments: {error}") from error
     return policy

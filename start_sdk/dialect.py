@@ -7,16 +7,26 @@ what it looks like.
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import model_validator
 
-from start_sdk.protocols import Tokenizer
+from start_sdk.protocols import Message, Tokenizer, Tool
 from start_sdk.trace import Settings
 
 FENCE_END = "```\n"
 """The stop text at which a session looks whether a block of code was closed."""
+
+TOOLS = """\
+Python code in your thoughts can call these functions. They are there already, without an import:
+
+```python
+{}
+```"""
+"""What a model is told of the host's tools."""
 
 Join = Literal["connective", "paragraph", "line"]
 
@@ -103,6 +113,19 @@ class Dialect(Settings):
         return inline.count("$") % 2 == 1 and not re.search(r"\$\d[\d.,]*(?=[^$]*$)", inline)
 
     @staticmethod
+    def tell_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Message]:
+        """The conversation, with what code in a cell can call: behind the system's message, if it
+        begins with one, else before the user's first one. (Not every family has a system.)"""
+        told = [Message(**message) for message in messages]
+        if not tools:
+            return told
+        text = TOOLS.format("\n\n".join(map(_stub, tools)))
+        first = next((m for m in told if m["role"] in ("system", "user")), told[0])
+        parts = (first["content"], text) if first["role"] == "system" else (text, first["content"])
+        first["content"] = "\n\n".join(parts)
+        return told
+
+    @staticmethod
     def joiner(tail: str, join: Join) -> str:
         """What has to stand between `tail` and a text that is spliced behind it."""
         if join == "line":
@@ -136,6 +159,12 @@ _BOXES = (
 )
 PLAIN = Dialect(name="plain", think=None, answer_markers=("**Final Answer**", *_BOXES))
 """No tags: QwQ-32B-Preview, whose answer opens with a heading or a box; any other chat model."""
+
+
+def _stub(tool: Tool) -> str:
+    """A function as a model is told of it: its head, and the first paragraph of its docstring."""
+    about = textwrap.indent(tool.description.partition("\n\n")[0].strip(), "    ")
+    return f'def {tool.name}{tool.signature}:\n    """{about.strip()}"""'
 
 
 def _last_block(text: str) -> Block | None:

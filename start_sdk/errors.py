@@ -8,6 +8,7 @@
     ├── MissingExtra                an optional dependency is not installed (also an ImportError)
     ├── BackendError                the engine failed while it generated (also a RuntimeError)
     ├── InterpreterError            a kernel could not be started or reached (also a RuntimeError)
+    ├── ToolError                   raised by a tool: what the code that called it reads (likewise)
     └── TraceDrift                  ids, text and mask of a trace disagree (also a ValueError)
 
 Code that raises inside a cell is not an error here: it is a result that the model reads. A kernel
@@ -64,6 +65,13 @@ class BackendError(StartError, RuntimeError):
 
 class InterpreterError(StartError, RuntimeError):
     """A kernel could not be started or reached."""
+
+
+class ToolError(StartError, RuntimeError):
+    """Raised by a tool of the host: its text is what the code that called it shall read.
+
+    In a cell, what fails on the host is an exception of this name.
+    """
 
 
 class TraceDrift(StartError, ValueError):

@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol, TypedDict
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from start_sdk.errors import ConfigError
-from start_sdk.trace import Place, Settings, Status, Trace
+from start_sdk.trace import Place, Settings, Status, ToolCall, Trace
 
 
 class Message(TypedDict):
@@ -148,6 +148,10 @@ class CellResult:
     """False if the kernel's variables are gone."""
     cut: int = 0
     """Characters left out of `text` between its head and its tail."""
+    pictures: tuple[str, ...] = ()
+    """What it drew: PNG, in base64. `text` has a line for each."""
+    latex: tuple[str, ...] = ()
+    """Values that have a form in LaTeX, say of sympy, in that form."""
 
 
 class Kernel(Protocol):
@@ -165,8 +169,10 @@ class Kernel(Protocol):
 class Interpreter(Protocol):
     """Hands out kernels. Two runs never share one."""
 
-    def open(self) -> AbstractAsyncContextManager[Kernel]:
+    def open(self, *, tools: ToolHost | None = None) -> AbstractAsyncContextManager[Kernel]:
         """A fresh kernel, ready: it has run a cell. Closed with the context.
+
+        In its cells `tools` are functions. Without that parameter it serves sessions without tools.
 
         Raises:
             InterpreterError: no kernel can be started.
@@ -209,6 +215,64 @@ class Hint(Settings):
         pattern = "|".join(map(re.escape, marks)) or "(?!)"
         text = re.sub(pattern, lambda m: marks[m[0]], self.text)
         return self.model_copy(update={"text": text})
+
+
+class Tool(Protocol):
+    """A function of the host that code in a cell can call. `start_sdk.tool` makes one.
+
+    Attributes:
+        signature: as behind the name in a `def`: "(city: str, days: int = 3) -> list[float]".
+        description: its docstring in a cell. The model is told the first paragraph.
+        parameters: JSON schema of the arguments: an object.
+        timeout: seconds that a call may take.
+        max_calls: per run.
+        max_chars: characters of JSON that the arguments of a call may have, and its answer.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def signature(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def parameters(self) -> dict[str, JsonValue]: ...
+
+    @property
+    def timeout(self) -> float: ...
+
+    @property
+    def max_calls(self) -> int: ...
+
+    @property
+    def max_chars(self) -> int: ...
+
+    @property
+    def hints(self) -> tuple[Hint, ...]: ...
+
+    async def call(self, arguments: dict[str, JsonValue]) -> object:
+        """Runs it, here on the host, and returns values that JSON knows.
+
+        Raises:
+            TypeError, ValueError: of an argument, which the message names.
+            ToolError: with what the cell shall read. Other errors are told with their type.
+        """
+        ...
+
+
+class ToolHost(Protocol):
+    """The tools of a run, as an interpreter is given them: it carries calls, and checks nothing."""
+
+    @property
+    def tools(self) -> tuple[Tool, ...]: ...
+
+    async def call(self, name: str, arguments: str) -> ToolCall:
+        """Does what a cell asked for, if it may; never raises. Both are as they came from the cell:
+        `arguments` should be the text of a JSON object."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

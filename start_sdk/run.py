@@ -18,14 +18,7 @@ from start_sdk.context import Context
 from start_sdk.dialect import FENCE_END, Dialect
 from start_sdk.errors import BackendError, StartError
 from start_sdk.limits import Ledger, Limits
-from start_sdk.protocols import (
-    Backend,
-    Chunk,
-    HintPolicy,
-    Interpreter,
-    Moment,
-    Sampling,
-)
+from start_sdk.protocols import Backend, Chunk, HintPolicy, Interpreter, Moment, Sampling, Tool
 from start_sdk.trace import Finish, HintRecord, Parent, Phase, Place, Segment, Trace
 
 NO_CALLS = "No more code can be run: the limit of {n} calls is reached. Go on without code."
@@ -50,6 +43,7 @@ class Setup:
 
     backend: Backend
     interpreter: Interpreter | None
+    tools: tuple[Tool, ...]
     hints: HintPolicy | None
     dialect: Dialect
     limits: Limits
@@ -66,6 +60,8 @@ class Setup:
             "hints": re.sub(r" at 0x\w+", "", repr(self.hints)),
             "interpreter": re.sub(r" at 0x\w+", "", repr(self.interpreter)),
         }
+        if self.tools:  # not for all: hashes of older runs stay what they are
+            config["tools"] = re.sub(r" at 0x\w+", "", repr(self.tools))
         return hashlib.blake2b(
             json.dumps(config, sort_keys=True).encode(), digest_size=8
         ).hexdigest()
@@ -88,7 +84,9 @@ class Run:
         self._context = Context(setup.backend.tokenizer, setup.dialect, self._ledger)
         self._context.load(segments)
         self._ledger.check_prompt()
-        self._slot = setup.kept or (KernelSlot(setup.interpreter) if setup.interpreter else None)
+        self._slot = setup.kept or (
+            KernelSlot(setup.interpreter, setup.tools) if setup.interpreter else None
+        )
         self._key = uuid.uuid4().hex
         self._finish: Finish | None = None
         self._late = False
@@ -121,7 +119,7 @@ class Run:
     async def _drive(self) -> AsyncGenerator[Event, None]:
         kept = self._setup.kept
         try:
-            async with kept.turn if kept else nullcontext(), aclosing(self._loop()) as events:
+            async with kept.turn() if kept else nullcontext(), aclosing(self._loop()) as events:
                 async for event in events:
                     yield event
         except Exception as error:

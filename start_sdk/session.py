@@ -10,9 +10,9 @@ from typing import Self
 from start_sdk.cells import KernelSlot
 from start_sdk.context import cut_segments
 from start_sdk.dialect import Dialect
-from start_sdk.errors import PromptError
+from start_sdk.errors import ConfigError, PromptError
 from start_sdk.limits import Limits
-from start_sdk.protocols import Backend, HintPolicy, Interpreter, Message, Sampling
+from start_sdk.protocols import Backend, HintPolicy, Interpreter, Message, Sampling, Tool
 from start_sdk.run import Run, Setup
 from start_sdk.trace import Parent, Segment, Trace
 
@@ -27,11 +27,17 @@ class ReasoningSession:
     Args:
         backend: continues token ids.
         interpreter: runs the blocks of Python in a thought; without one they stay text.
+        tools: functions of this process that code in a cell can call (`start_sdk.tool`). The model
+            is told of them in the prompt.
         hints: a policy that may put hints into the thought.
         dialect: how the model writes; detected from its tokenizer by default.
         limits: what one run may spend.
         sampling: how tokens are drawn; its seed is the default seed of a run.
         keep_state: keep one kernel across runs.
+
+    Raises:
+        ConfigError: tools that cannot be called: without an interpreter, or with one that knows
+            none, or two of one name.
     """
 
     def __init__(
@@ -39,19 +45,24 @@ class ReasoningSession:
         backend: Backend,
         *,
         interpreter: Interpreter | None = None,
+        tools: Sequence[Tool] = (),
         hints: HintPolicy | None = None,
         dialect: Dialect | None = None,
         limits: Limits | None = None,
         sampling: Sampling | None = None,
         keep_state: bool = False,
     ) -> None:
+        if tools and not interpreter:
+            raise ConfigError("tools are called by code in cells: give the session an interpreter")
+        slot = KernelSlot(interpreter, tools) if interpreter else None  # checks the tools
         self._setup = Setup(
             backend=backend,
             interpreter=interpreter,
+            tools=tuple(tools),
             hints=hints,
             dialect=dialect or Dialect.detect(backend.tokenizer),
             limits=limits or Limits(),
-            kept=KernelSlot(interpreter) if interpreter and keep_state else None,
+            kept=slot if keep_state else None,
         )
         self._sampling = sampling or Sampling()
 
@@ -75,7 +86,8 @@ class ReasoningSession:
         if not any(m["content"].strip() for m in messages):
             raise PromptError("the prompt is empty")
         tokenizer = self._setup.backend.tokenizer
-        ids = tuple(tokenizer.render(messages))
+        told = self._setup.dialect.tell_tools(messages, self._setup.tools)
+        ids = tuple(tokenizer.render(told))
         text = tokenizer.decode(ids)
         start = Segment(source="prompt", text=text, token_ids=ids, phase="prompt")
         return Run(self._setup, self._seeded(seed), [start])

@@ -13,12 +13,16 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    computed_field,
+)
 
-from start_sdk.errors import ConfigError, TraceDrift
-
-if TYPE_CHECKING:
-    from start_sdk.protocols import Tokenizer
+from start_sdk.errors import ConfigError
 
 Source = Literal["prompt", "model", "hint", "tool", "notice"]
 """Who wrote a segment: a hint comes from a policy, a notice from the session (limits)."""
@@ -34,6 +38,9 @@ Finish = Literal["eos", "length", "time", "cancelled", "error"]
 
 Status = Literal["ok", "error", "timeout", "killed", "oom", "died"]
 """How a cell ended: "timeout" kept the kernel's state; "killed", "oom" and "died" lost it."""
+
+ToolFailure = Literal["ToolError", "TypeError", "ValueError", "TimeoutError"]
+"""What a call to a tool of the host can raise in a cell."""
 
 Count = Annotated[int, Field(ge=0)]
 TRAIN_ON: tuple[Source, ...] = ("model", "hint")
@@ -75,6 +82,20 @@ class HintRecord(Frozen):
     """1 for the first hint of a trace, 2 for the second, and so on."""
 
 
+class ToolCall(Frozen):
+    """A call that a cell made to a tool of the host, and what came of it."""
+
+    name: str
+    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    result: JsonValue = None
+    error: ToolFailure | None = None
+    """The exception that was raised in the cell: wrong arguments are a TypeError or a ValueError, a
+    tool that took too long is a TimeoutError, anything else a ToolError."""
+    message: str = ""
+    """The text of that exception."""
+    seconds: float = 0.0
+
+
 class CallRecord(Frozen):
     """The cell behind a tool segment."""
 
@@ -86,8 +107,15 @@ class CallRecord(Frozen):
     state_kept: bool
     cut: Count = 0
     """Characters of the output that were left out between its head and its tail."""
+    pictures: tuple[str, ...] = ()
+    """What the cell drew: PNG, in base64."""
+    latex: tuple[str, ...] = ()
+    """Values of the cell in LaTeX, where they have such a form."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Calls that it made to tools of the host, in order."""
     replay: Literal["same", "differs"] | None = None
-    """Set when a resumed trace ran this cell again to rebuild the kernel's state."""
+    """Set when a resumed trace ran this cell again to rebuild the kernel's state. Tools are not
+    called again: their answers are those of `tool_calls`."""
 
 
 class Segment(Frozen):
@@ -114,7 +142,7 @@ class Parent(Frozen):
 
 
 class Usage(Frozen):
-    """Tokens by source, and what was sampled but dropped again in favour of a hint."""
+    """Tokens by source, what was sampled but dropped again in favour of a hint, and calls."""
 
     prompt: Count = 0
     model: Count = 0
@@ -122,6 +150,8 @@ class Usage(Frozen):
     tool: Count = 0
     notice: Count = 0
     dropped: Count = 0
+    tool_calls: Count = 0
+    """Calls of cells to tools of the host."""
 
 
 class Trace(Frozen):
@@ -204,7 +234,8 @@ class Trace(Frozen):
         counts: dict[str, int] = {}
         for s in self.segments:
             counts[s.source] = counts.get(s.source, 0) + len(s.token_ids)
-        return Usage(**counts, dropped=self.dropped)
+        tool_calls = sum(len(call.tool_calls) for call in self.calls)
+        return Usage(**counts, dropped=self.dropped, tool_calls=tool_calls)
 
     def loss_mask(self, train_on: Sequence[Source] = TRAIN_ON) -> list[int]:
         """1 for each token that a model should learn to write, 0 for the others; one per token.
@@ -232,64 +263,3 @@ def last_boxed(text: str) -> str | None:
             if at > start and text.startswith("\\boxed", at):
                 found, start = text[at + 7 : brace.start()], at
     return None if found is None else found.strip()
-
-
-def verify_trace(trace: Trace, tokenizer: Tokenizer, *, mask: Sequence[int] | None = None) -> None:
-    """Replays a trace against its tokenizer and names the first thing that does not fit.
-
-    Text is decoded anew from the ids, what was spliced in is encoded anew, every call's code is
-    looked for in what was written before its output, and the end-of-sequence token may stand at
-    the end alone.
-
-    Args:
-        trace: what a session returned, or a row read back from a file.
-        tokenizer: the one that it was made with.
-        mask: a loss mask that was stored with the trace, compared with the one derived from it.
-
-    Raises:
-        TraceDrift: with the segment, and what was expected there.
-    """
-    if not trace.segments or [s.source for s in trace.segments].count("prompt") != 1:
-        raise TraceDrift("a trace has one prompt")
-    ids: list[int] = []
-    text = written = ""
-    for i, s in enumerate(trace.segments):
-        where = f"segment {i} ({s.source})"
-        if (s.source == "prompt") != (i == 0):
-            raise TraceDrift(f"{where}: the prompt comes first, and nothing else does")
-        ids += s.token_ids
-        text += s.text
-        decoded = tokenizer.decode(ids)
-        if decoded != text:
-            at = next(
-                (k for k, (a, b) in enumerate(zip(decoded, text, strict=False)) if a != b), -1
-            )
-            raise TraceDrift(
-                f"{where}: its ids spell {decoded[at:][:40]!r}, its text {text[at:][:40]!r}"
-            )
-        _verify_segment(s, where, tokenizer, last=i == len(trace.segments) - 1)
-        if s.call and s.call.code not in written + "\n":
-            raise TraceDrift(f"{where}: its code was not written before it")
-        written = "" if s.source == "tool" else written + s.text
-    if (trace.finish == "eos") != (ids[-1] in tokenizer.eos_ids):
-        raise TraceDrift(f"finish is {trace.finish!r}, but the last token is {ids[-1]}")
-    expected = trace.loss_mask()
-    if mask is not None and list(mask) != expected:
-        at = next((k for k, (a, b) in enumerate(zip(mask, expected, strict=False)) if a != b), -1)
-        raise TraceDrift(
-            f"the loss mask has {len(mask)} tokens of {len(expected)}, and differs at {at}"
-        )
-
-
-def _verify_segment(s: Segment, where: str, tokenizer: Tokenizer, *, last: bool) -> None:
-    if s.source in ("hint", "tool", "notice"):
-        again = tokenizer.encode(s.text, control=s.phase == "close")
-        if again != list(s.token_ids):
-            raise TraceDrift(
-                f"{where}: its text is encoded as {again[:8]}, not {list(s.token_ids[:8])}"
-            )
-    ends = [i for i in s.token_ids if i in tokenizer.eos_ids]
-    if s.source != "prompt" and ends and not (last and s.token_ids == tuple(ends[:1])):
-        raise TraceDrift(f"{where}: an end-of-sequence token stands before the end")
-    if s.logprobs is not None and len(s.logprobs) != len(s.token_ids):
-        raise TraceDrift(f"{where}: {len(s.logprobs)} logprobs for {len(s.token_ids)} tokens")

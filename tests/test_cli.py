@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from start_tools.search import Search
 from typer.testing import CliRunner
 
 import start_sdk as start_sdk_package
-from start_sdk import Trace
-from start_sdk.cli import app
+from start_sdk import AfterConnective, BeforeEnd, NoHints, Trace
+from start_sdk.cli import app, load_policy
 
 COMMAND = [sys.executable, "-c", "from start_sdk.cli import main; main()"]
 
@@ -37,6 +38,9 @@ def start_sdk(*args: str) -> subprocess.CompletedProcess[str]:
         (["ask", "What is 2 times 3?", "--trace", "/no/such/folder/t.json"], "cannot write '/no/such/folder/t.json'"),
         (["ask", "What is 2 times 3?", "--trace", "/"], "cannot write '/'"),
         (["ask", "What is 2 times 3?", "--model", "no/such-model"], "no model 'no/such-model'"),
+        (["ask", "What is 2 times 3?", "--tool", "telephone"], "no tool is named 'telephone'; installed: search"),
+        (["ask", "What is 2 times 3?", "--tool", "search=/no/such/folder"], "there is no folder or file '/no/such/folder'"),
+        (["ask", "What is 2 times 3?", "--tool", "search"], "tool 'search' cannot be made: write search=VALUE"),
         (["ask", "Who wrote Faust?"], "Name a larger model with --model"),
     ],
 )  # fmt: skip
@@ -68,6 +72,24 @@ def test_a_question_is_streamed_and_its_trace_written(random_model: Path, tmp_pa
     trace = Trace.model_validate_json(path.read_text(encoding="utf-8"))
     assert trace.finish in ("eos", "length") and trace.usage.model > 0
     assert "answer" in done.stdout and "cpu, float32" in done.stderr
+
+
+def test_a_tool_is_told_to_the_model(random_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    (tmp_path / "notes.txt").write_text("Strelsau is the capital.", encoding="utf-8")
+    args = ["ask", "Hi", "--model", str(random_model), "--tool", f"search={tmp_path}"]
+    done = CliRunner().invoke(app, [*args, "--trace", str(path)])
+    assert done.exit_code == 0, done.stderr
+    trace = Trace.model_validate_json(path.read_text(encoding="utf-8"))
+    assert "def search(query: str, limit: int = 5)" in trace.segments[0].text
+
+
+def test_hints_of_tools_come_before_those_of_the_library() -> None:
+    with Search({"a": "b"}) as search:
+        assert load_policy("end", 2, 0, search.hints) == BeforeEnd(rounds=2, hints=search.hints)
+        policy = load_policy("connective", 1, 3, search.hints)
+        assert policy == AfterConnective(seed=3, hints=search.hints)
+        assert load_policy("none", 1, 0, search.hints) == NoHints()
 
 
 def test_json_is_all_there_is_on_stdout(random_model: Path) -> None:
@@ -131,5 +153,13 @@ def test_the_version_is_told() -> None:
 def test_doctor_tells_versions_extras_isolation_devices_and_plugins() -> None:
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0, done.stderr
-    for word in ("start-sdk", "ipykernel", "isolation", "plain", "cpu", "transformers", "hints"):
+    for word in (
+        "start-sdk",
+        "ipykernel",
+        "isolation",
+        "protected",
+        "cpu",
+        "transformers",
+        "hints",
+    ):
         assert word in done.stdout

@@ -299,6 +299,7 @@ def transformers_options() -> dict[str, str]:
         ("hints.md", "### BeforeEnd", lambda: fields_of(BeforeEnd)),
         ("hints.md", "### AfterConnective", lambda: fields_of(AfterConnective)),
         ("python-tool.md", "## Settings", lambda: fields_of(PythonTool)),
+        ("tools.md", "## Options", lambda: keywords_of(start_sdk.tool)),
         ("backends.md", "## transformers", transformers_options),
     ],
 )

@@ -28,7 +28,7 @@ COINS = (
     "Give the sum of its digits."
 )
 GREEDY = Sampling(temperature=0)
-PYTHON = PythonTool(isolation="plain")
+PYTHON = PythonTool()
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ HEAVY = {"torch", "transformers", "vllm", "jupyter_client", "zmq", "trl", "datas
 
 # A module may import from its own layer and from those below it.
 LAYERS = [
-    {"errors", "trace", "protocols"},
-    {"dialect", "plugins", "hints", "limits"},
-    {"context", "cells", "run", "session"},
+    {"errors", "trace", "protocols", "verify"},
+    {"dialect", "plugins", "hints", "limits", "threads", "tools"},
+    {"context", "toolbox", "cells", "run", "session"},
     {"backends", "models", "sync", "terminal", "testing", "start_tools"},
     {"grading", "rows", "store", "batch", "progress", "solve"},
     {"cli", "doctor"},
@@ -92,6 +92,7 @@ def test_the_public_names_are_these() -> None:
         "HintPolicy", "HintRecord", "Interpreter", "InterpreterError", "Kernel", "Limits", "Message",
         "MissingExtra", "ModelError", "Moment", "NoHints", "PluginError", "PromptError",
         "ReasoningSession", "Run", "Sampling", "Segment", "StartError", "SyncSession", "Tokenizer",
-        "Trace", "TraceDrift", "Usage", "open_backend", "verify_trace",
+        "Trace", "Tool", "ToolCall", "ToolError", "ToolHost", "Toolbox", "TraceDrift", "Usage", "open_backend",
+        "tool", "verify_trace",
     }  # fmt: skip
     assert all(hasattr(start_sdk, name) for name in start_sdk.__all__)

@@ -252,7 +252,7 @@ async def test_time_is_a_limit() -> None:
             async for chunk in super().generate(prefix_ids, *args, **kw):
                 yield chunk
 
-    session = ReasoningSession(Slow(["It is 4."]), limits=Limits(max_seconds=0.2))
+    session = ReasoningSession(Slow(["It is 4."]), limits=Limits(max_seconds=2))
     trace = await session.run("?")
     assert trace.answer == "It is 4." and trace.finish == "eos"
     assert {s.notice for s in trace.segments if s.source == "notice"} == {"time"}
@@ -266,7 +266,7 @@ async def test_a_cell_is_stopped_when_the_time_of_the_run_is_over() -> None:
 
     backend = ScriptedBackend(["```python\n1\n```\n", "4"])
     trace = await ReasoningSession(
-        backend, interpreter=Hanging(), limits=Limits(max_seconds=0.2)
+        backend, interpreter=Hanging(), limits=Limits(max_seconds=1)
     ).run("?")
     assert [c.status for c in trace.calls] == ["timeout"]
 
@@ -364,6 +364,19 @@ async def test_a_trace_is_resumed_in_the_middle_and_its_state_rebuilt() -> None:
     )
     assert [c.replay for c in second.calls] == ["differs"] and interpreter.ran == ["1\n"]
     assert first.token_ids[:at] == second.token_ids[:at]
+
+
+async def test_a_cell_that_was_told_of_an_earlier_loss_is_run_again() -> None:
+    told = CellResult("ok", "The kernel died between cells.", 0.0, state_kept=False)
+    script = [f"```python\n{i}\n```\n" for i in range(3)]
+    first = await think([*script, "ok</think>4"], {"0": "", "1": told, "2": ""})
+    ids = first.token_ids
+    at = next(i for i in range(len(ids)) if CharTokenizer().decode(ids[:i]).endswith("ok"))
+    interpreter = FakeInterpreter({"1": "", "2": ""})
+    session = ReasoningSession(ScriptedBackend(["</think>4"]), interpreter=interpreter)
+    second = await session.resume(first, at)
+    assert interpreter.ran == ["1\n", "2\n"]
+    assert [c.replay for c in second.calls] == [None, "differs", "same"]
 
 
 @pytest.mark.parametrize("where", ["tool", "behind", "eos"])

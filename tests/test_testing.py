@@ -15,7 +15,7 @@ from start_sdk.testing import FakeInterpreter, check_backend, check_interpreter
 
 
 async def test_our_interpreter_keeps_the_contract() -> None:
-    failed = [c for c in await check_interpreter(PythonTool(isolation="plain")) if not c.ok]
+    failed = [c for c in await check_interpreter(PythonTool()) if not c.ok]
     assert failed == []
 
 

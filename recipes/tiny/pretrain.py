@@ -1,6 +1,7 @@
 """Pre-trains a miniature from scratch: `python -m recipes.tiny.pretrain --config FILE --minutes M`.
 
-One plain loop for CPU and CUDA; `benchmarks/pretrain.py` times it beside transformers.Trainer.
+One plain loop for CPU and CUDA, as fast as transformers.Trainer (`python -m benchmarks.pretrain`),
+which would need accelerate as well.
 The run folder holds a checkpoint, written every minute and at Ctrl-C. The same command, started
 again, goes on from it, and with more --minutes it lengthens the run. The model folder is ready to
 load at every checkpoint. Needs torch 2.9 or newer, which brings Muon.

@@ -34,7 +34,8 @@ class BeforeEnd:
 
     Args:
         rounds: how often to speak; at least 1.
-        hints: ids, the one of round i at position i, instead of the ones above.
+        hints: ids, or hints as a tool has them, the one of round i at position i, instead of the
+            ones above.
         library: where ids are looked up.
 
     Raises:
@@ -42,7 +43,7 @@ class BeforeEnd:
     """
 
     rounds: int = 1
-    hints: tuple[str, ...] | None = None
+    hints: tuple[str | Hint, ...] | None = None
     library: HintLibrary | None = None
 
     def __post_init__(self) -> None:
@@ -80,7 +81,7 @@ class AfterConnective:
         words: the connectives; the library's for `lang` by default.
         probability: that an occurrence is taken, 0 to 1.
         max_hints: hints of this policy per run.
-        hints: ids to draw from; the math hints of `lang` by default.
+        hints: ids, or hints, to draw from; the math hints of `lang` by default.
 
     Raises:
         ConfigError: a probability outside [0, 1], max_hints < 1, no words, or a bad hint id.
@@ -90,7 +91,7 @@ class AfterConnective:
     probability: float = 1.0
     max_hints: int = 1
     seed: int = 0
-    hints: tuple[str, ...] | None = None
+    hints: tuple[str | Hint, ...] | None = None
     lang: str = "en"
     library: HintLibrary | None = None
 
@@ -143,9 +144,9 @@ class FirstOf:
         return next((hint for p in self.policies if (hint := p.decide(moment))), None)
 
 
-def _look_up(ids: Sequence[str], place: Place, library: HintLibrary | None) -> list[Hint]:
+def _look_up(hints: Sequence[str | Hint], place: Place, library: HintLibrary | None) -> list[Hint]:
     library = library or HintLibrary.load()
-    found = [library.get(i) for i in ids]
+    found = [hint if isinstance(hint, Hint) else library.get(hint) for hint in hints]
     if not found:
         raise ConfigError("no hints are given")
     for hint in found:

@@ -24,7 +24,7 @@ def run(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.fixture(autouse=True)
-def two_families(monkeypatch: pytest.MonkeyPatch, plain_python: None) -> None:
+def two_families(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small world, to be quick."""
     monkeypatch.setitem(evaluate.GROUPS, "all", (MATH[4], CODE[0]))
 

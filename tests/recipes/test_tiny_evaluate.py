@@ -21,7 +21,7 @@ from start_sdk.grading import Grader
 from start_sdk.rows import Job
 from start_sdk.testing import ScriptedBackend
 
-PYTHON = PythonTool(isolation="plain")
+PYTHON = PythonTool()
 
 
 async def graded(answer: str, family: int = 0) -> bool:
@@ -59,7 +59,7 @@ def test_prompts_ask_for_python_and_show_it() -> None:
 
 
 def test_rows_hold_everything_and_repeat_by_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_python: None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(evaluate.GROUPS, "math", (coins.FAMILY,))
     found = []

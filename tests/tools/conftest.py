@@ -10,13 +10,22 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from start_tools.python import PythonTool
+from start_tools.python.isolation import trouble
 
 from start_sdk.protocols import Kernel
 
 
+@pytest.fixture(scope="session", params=["plain", "namespaces"])
+def tool(request: pytest.FixtureRequest) -> PythonTool:
+    """One that starts fast and warns of nothing, at each level that this machine can have."""
+    if problem := trouble(request.param):
+        pytest.skip(f"no {request.param} here: {problem}")
+    return PythonTool(isolation=request.param, preload=(), warm=1)
+
+
 @pytest.fixture(scope="session")
-def tool() -> PythonTool:
-    """One that starts fast and warns of nothing."""
+def plain() -> PythonTool:
+    """For what only kernels without a sandbox do, or only there can be seen from outside."""
     return PythonTool(isolation="plain", preload=())
 
 
@@ -31,6 +40,13 @@ async def kernel(tool: PythonTool) -> AsyncIterator[Kernel]:
 async def fresh(tool: PythonTool) -> AsyncIterator[Kernel]:
     """A kernel for one test."""
     async with tool.open() as kernel:
+        yield kernel
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def fresh_plain(plain: PythonTool) -> AsyncIterator[Kernel]:
+    """The same without a sandbox: what its cells do can be seen from outside."""
+    async with plain.open() as kernel:
         yield kernel
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import start_tools.python.cell
 import start_tools.python.kernel
+import start_tools.python.plain
 from start_tools.python import PythonTool
 
 from start_sdk.errors import InterpreterError
@@ -126,12 +127,12 @@ async def test_a_kernel_that_dies_is_noticed_at_once_and_told(
 
 
 async def test_a_kernel_that_linux_kills_for_memory_is_told(
-    fresh: Kernel, monkeypatch: pytest.MonkeyPatch
+    fresh_plain: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = itertools.count(1)
-    monkeypatch.setattr(start_tools.python.kernel, "oom_kills", lambda: next(counter) * 100)
+    monkeypatch.setattr(start_tools.python.plain, "oom_kills", lambda: next(counter) * 100)
 
-    result = await fresh.run("import os\nos.kill(os.getpid(), 9)")
+    result = await fresh_plain.run("import os\nos.kill(os.getpid(), 9)")
 
     assert (result.status, result.state_kept) == ("oom", False)
     assert result.text == "The kernel was killed when memory ran out; its variables are gone."
@@ -141,61 +142,63 @@ async def test_memory_goes_to_the_host_first(kernel: Kernel) -> None:
     assert (await kernel.run("print(open('/proc/self/oom_score_adj').read())")).text == "1000"
 
 
-async def test_a_death_between_cells_is_told_by_the_next(fresh: Kernel, until: Until) -> None:
-    number = int((await fresh.run("import os; os.getpid()")).text)
-    await fresh.run("lost = 1\nimport os, threading\nthreading.Timer(0.1, os._exit, (7,)).start()")
+async def test_a_death_between_cells_is_told_by_the_next(fresh_plain: Kernel, until: Until) -> None:
+    number = int((await fresh_plain.run("import os; os.getpid()")).text)
+    await fresh_plain.run(
+        "lost = 1\nimport os, threading\nthreading.Timer(0.1, os._exit, (7,)).start()"
+    )
     await until(lambda: not os.path.exists(f"/proc/{number}"))  # reaped, not just dead
 
-    result = await fresh.run("'lost' in globals()")
+    result = await fresh_plain.run("'lost' in globals()")
 
     assert (result.status, result.state_kept) == ("ok", False)
     assert result.text == (
         "The kernel died between cells (exit code 7); variables of earlier cells are gone.\nFalse"
     )
-    assert (await fresh.run("1")).state_kept
+    assert (await fresh_plain.run("1")).state_kept
 
 
 async def test_if_no_new_kernel_can_be_had_the_next_run_raises(
-    fresh: Kernel, monkeypatch: pytest.MonkeyPatch
+    fresh_plain: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await fresh.run("import os\nos._exit(1)")
+    await fresh_plain.run("import os\nos._exit(1)")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "no-such-python")
         with pytest.raises(InterpreterError, match="did not start"):
-            await fresh.run("1")
+            await fresh_plain.run("1")
 
-    assert (await fresh.run("1")).text == "1"
+    assert (await fresh_plain.run("1")).text == "1"
 
 
 async def test_a_cancelled_cell_is_interrupted_and_the_kernel_goes_on(
-    kernel: Kernel, until: Until
+    fresh_plain: Kernel, until: Until
 ) -> None:
-    here = await folder(kernel)
+    here = await folder(fresh_plain)
     code = "kept = 3\nopen('begun', 'w').close()\nimport time\ntime.sleep(60)"
-    task = asyncio.create_task(kernel.run(code, timeout=100))
+    task = asyncio.create_task(fresh_plain.run(code, timeout=100))
     await until((here / "begun").exists)
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    result = await kernel.run("kept")
+    result = await fresh_plain.run("kept")
     assert (result.text, result.state_kept) == ("3", True)
 
 
 async def test_a_cancelled_cell_that_goes_on_is_killed_and_told(
-    fresh: Kernel, until: Until, monkeypatch: pytest.MonkeyPatch
+    fresh_plain: Kernel, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start_tools.python.kernel, "INTERRUPT_GRACE", 0.5)
-    here = await folder(fresh)
-    task = asyncio.create_task(fresh.run(f"open('begun', 'w').close()\n{STUBBORN}"))
+    here = await folder(fresh_plain)
+    task = asyncio.create_task(fresh_plain.run(f"open('begun', 'w').close()\n{STUBBORN}"))
     await until((here / "begun").exists)
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    result = await fresh.run("1 + 1")
+    result = await fresh_plain.run("1 + 1")
     assert (result.status, result.state_kept) == ("ok", False)
     assert result.text == (
         "The kernel was killed, as a cancelled cell did not stop;"
@@ -225,6 +228,25 @@ async def test_an_endless_flood_is_interrupted(kernel: Kernel) -> None:
     assert (await kernel.run("1")).text == "1"
 
 
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("for i in range(10_000): display(i)", 10_000),
+        ("for i in range(100_000): print(i)", 100_000),
+    ],
+)
+async def test_of_much_output_nothing_is_lost_and_what_is_cut_is_counted(
+    kernel: Kernel, code: str, count: int
+) -> None:
+    result = await kernel.run(code, timeout=120)
+
+    whole = "".join(f"{i}\n" for i in range(count))
+    head, _, tail = result.text.partition(f"\n[... {result.cut:,} characters left out ...]\n")
+    assert (result.status, result.cut) == ("ok", len(whole) - 4000)
+    assert whole.startswith(head) and whole.rstrip().endswith(tail)
+    assert len(head) + len(tail) > 3990
+
+
 async def test_a_host_that_reads_slowly_loses_nothing(kernel: Kernel) -> None:
     code = "for i in range(4000): print(i, flush=True)"  # a message each; queues hold 1000
     running = asyncio.create_task(kernel.run(code, timeout=60))
@@ -242,7 +264,7 @@ async def test_a_host_that_reads_slowly_loses_nothing(kernel: Kernel) -> None:
 async def test_a_cell_that_forges_messages_fools_nobody_for_long(
     fresh: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start_tools.python.cell, "IDLE_GRACE", 1.0)
+    monkeypatch.setattr(start_tools.python.cell, "GRACE", 1.0)
     send = (
         "from jupyter_client.session import Session\n"
         "kernel = get_ipython().kernel\n"

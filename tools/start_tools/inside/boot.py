@@ -23,9 +23,10 @@ import os
 import resource
 import select
 import signal
+import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import zmq
 from ipykernel import kernelapp
@@ -35,7 +36,7 @@ from traitlets.config import Config
 from zmq.eventloop.zmqstream import ZMQStream
 
 from start_tools.inside.shell import Kernel, tell_without_paths
-from start_tools.inside.streams import Descriptors, keep_parents, packer
+from start_tools.inside.streams import Streams, keep_parents, packer
 
 
 def end_with_host(stdin: int) -> None:
@@ -83,7 +84,12 @@ class App(kernelapp.IPKernelApp):
     def write_connection_file(self, **kwargs: object) -> None: ...
     def init_heartbeat(self) -> None: ...
 
+    sockets: ClassVar[dict[int, int]] = {}
+    """Descriptors of sockets that listen already, by the number that stands for a port here."""
+
     def _try_bind_socket(self, s: zmq.Socket[Any], port: int) -> int:
+        if port in self.sockets:
+            s.setsockopt(zmq.USE_FD, self.sockets[port])
         if s.type == zmq.XPUB:
             # Wait for a slow host rather than drop its messages in silence.
             s.setsockopt(zmq.XPUB_NODROP, 1)
@@ -95,8 +101,14 @@ class App(kernelapp.IPKernelApp):
         sys.stderr = sys.stdout
 
 
-def make_app(connection: Any, limit: int) -> App:
-    """An application that listens where `connection` says, a dict as in a connection file."""
+def make_app(connection: Any, limit: int, parent: int = 0) -> App:
+    """An ipykernel, put together.
+
+    Args:
+        connection: where it listens, as in a connection file.
+        limit: characters that a message keeps from either end of a text.
+        parent: the process to end with; 0 for none.
+    """
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
@@ -108,12 +120,12 @@ def make_app(connection: Any, limit: int) -> App:
         capture_fd_output=False,
         kernel_class=Kernel,
         default_extensions=[],
-        # A second net under `end_with_host`, should a fork of the host hold the pipe open.
-        parent_handle=os.getppid(),
+        parent_handle=parent,
     )
-    app.session = Session(parent=app, pack=packer(limit))
+    app.session = Session(parent=app, pack=packer(limit), digest_history_size=64)
     app.load_connection_info(connection)
-    PrivateIOPub.address = f"ipc://{app.ip}-forks"
+    # In a sandbox there is no folder for it, but a network namespace, which has names of its own.
+    PrivateIOPub.address = "ipc://@start-forks" if App.sockets else f"ipc://{app.ip}-forks"
     kernelapp.IOPubThread = PrivateIOPub  # type: ignore[attr-defined]
     return app
 
@@ -130,14 +142,41 @@ def main() -> None:
     for name in options["preload"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    app = make_app(options["connection"], options["limit"])
+    # The parent: a second net under `end_with_host`, should a fork of the host hold the pipe open.
+    app = make_app(options["connection"], options["limit"], os.getppid())
+    prepare(app)
+    app.start()
+
+
+def prepare(app: App) -> None:
+    """Everything before the first message."""
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     app.initialize([])  # 50 ms quicker without a debugger
     del sys.modules["debugpy"]
     sys.path.insert(0, "")  # a cell can import what another one wrote
-    Descriptors(sys.stdout)  # before threads are given parents: this one works for every cell
     shell: Any = app.shell
+    shell.kernel.streams = Streams(sys.stdout)
     keep_parents(shell)
     tell_without_paths()
     sys.setswitchinterval(1e-4)  # output passes through three threads; shortens a round trip
+
+
+def run_forked(connection: Any, limit: int, sockets: dict[int, int], host: socket.socket) -> None:
+    """The same in a fork of the zygote, inside its sandbox (box.py). Never returns.
+
+    Args:
+        connection: as in `make_app`.
+        limit: as in `make_app`.
+        sockets: see `App.sockets`.
+        host: is told when the kernel is ready, and closed.
+    """
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()  # or all kernels would draw the same numbers
+    App.sockets = sockets
+    app = make_app(connection, limit)
+    prepare(app)
+    shell: Any = app.shell
+    shell.run_cell("None", silent=True)  # what only a first cell does is done
+    host.send(b'{"ready": true}')
+    host.close()
     app.start()

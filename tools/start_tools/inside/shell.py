@@ -11,6 +11,8 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +21,9 @@ from ipykernel.displayhook import ZMQShellDisplayHook
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
 from traitlets import Type
+
+from start_tools.inside.host import HostTools
+from start_tools.inside.streams import Streams
 
 CELL = "<cell "
 """Start of the file name that a cell's code is compiled under."""
@@ -63,6 +68,9 @@ def short_traceback(error: BaseException, tb: TracebackType | None) -> list[str]
 class Display(ZMQShellDisplayHook):
     """Shows no value of a cell that ends in a semicolon, though no history is kept."""
 
+    def log_output(self, format_dict: object) -> None:
+        """IPython would keep the text of every value."""
+
     def quiet(self) -> bool:
         cell = "".join(linecache.getlines(CellCompiler.current))
         return bool(self.semicolon_at_end_of_expression(cell))
@@ -75,6 +83,11 @@ class Shell(ZMQInteractiveShell):
 
     def init_environment(self) -> None:
         """The host has set the environment; IPython would force colours."""
+
+    @contextmanager
+    def _tee(self, channel: str) -> Iterator[None]:
+        """IPython would keep all that is ever printed, and that costs more than printing it."""
+        yield
 
     def init_user_ns(self) -> None:
         super().init_user_ns()
@@ -94,6 +107,12 @@ class Shell(ZMQInteractiveShell):
 class Kernel(IPythonKernel):
     shell_class = Type(Shell)
     compiler_class = Type(CellCompiler)
+    shell: Any
+    streams: Streams
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.host_tools = HostTools(self)
 
     def pre_handler_hook(self) -> None:
         """SIGINT counts while a cell runs, not, as in ipykernel, while any message is handled:
@@ -102,14 +121,20 @@ class Kernel(IPythonKernel):
     def post_handler_hook(self) -> None: ...
 
     async def do_execute(self, *args: Any, **kwargs: Any) -> Any:
+        self.streams.begin(self.shell.get_parent())
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        address = self._get_shell_context_var(self._shell_parent_ident)
         try:
-            return await super().do_execute(*args, **kwargs)
+            with self.host_tools.cell(address, self.get_parent("shell")):
+                return await super().do_execute(*args, **kwargs)
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def raw_input(self, prompt: str = "") -> str:
         raise EOFError("input() was called, but there is nobody to answer")
+
+    def getpass(self, *args: object, **kwargs: object) -> str:
+        raise EOFError("getpass() was called, but there is nobody to answer")
 
 
 def tell_without_paths() -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from typing import Any, TypeVar
 
 from start_sdk.errors import ConfigError, InterpreterError
-from start_sdk.protocols import CellResult
+from start_sdk.protocols import CellResult, ToolHost
 from start_sdk.trace import Status
+from start_tools.python import files
 from start_tools.python.cell import MAX_OUTPUT, Cell
 from start_tools.python.output import Output
-from start_tools.python.process import KILL_LIMIT, Process, first
+from start_tools.python.process import KILL_LIMIT, METER_INTERVAL, Process, first
+
+T = TypeVar("T")
+
+OOM = "The kernel was killed when memory ran out"
 
 INTERRUPT_GRACE = 2.0
 """Seconds between an interrupt and the kill of a cell that goes on."""
@@ -21,18 +27,35 @@ LAST_WORDS = 0.05
 """Seconds in which output that a dead kernel had sent comes in."""
 
 
-class PlainKernel:
+class PythonKernel:
     """A kernel as `PythonTool.open` hands it out.
 
     A cell that runs too long, or writes without end, gets SIGINT; if it has not ended 2 s later,
     its kernel is killed. After a kill or a death the next cell gets a fresh kernel, and the
     result says so: what the lost one knew is never missing in silence.
+
+    Args:
+        launch: makes a process, ready to run cells.
+        cpu_time: seconds for a cell.
+        tools: of the host; what is launched has them already.
+        tool_time: seconds that these may take of a cell, besides `timeout`.
     """
 
-    def __init__(self, timeout: float, max_chars: int, preload: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        launch: Callable[[], Awaitable[Process]],
+        timeout: float,
+        max_chars: int,
+        cpu_time: float,
+        tools: ToolHost | None,
+        tool_time: float,
+    ) -> None:
+        self._launch = launch
         self._timeout = timeout
         self._max_chars = max_chars
-        self._preload = preload
+        self._cpu_time = cpu_time
+        self._tools = tools
+        self._tool_time = tool_time
         self._lock = asyncio.Lock()
         self._process: Process | None = None
         self._settling: asyncio.Task[None] | None = None
@@ -71,6 +94,26 @@ class PlainKernel:
         text = f"{note}\n{result.text}".rstrip("\n")
         return replace(result, text=text, state_kept=False)
 
+    async def put_file(self, path: str, data: bytes) -> None:
+        """Writes a file into the kernel's working directory, where cells can read it.
+
+        Args:
+            path: relative; its folder must exist.
+            data: the whole content.
+
+        Raises:
+            InterpreterError: it cannot be written, or the kernel has no room for it.
+        """
+        await self._with_file(path, True, partial(files.write, data=data))
+
+    async def get_file(self, path: str, *, max_bytes: int = 16 << 20) -> bytes:
+        """Reads a file of the kernel's working directory. What is in it is the cell's word.
+
+        Raises:
+            InterpreterError: it cannot be read, or is larger than `max_bytes`.
+        """
+        return await self._with_file(path, False, partial(files.read, most=max_bytes))
+
     async def aclose(self) -> None:
         """Ends the kernel and all that it started. A cell that still runs raises."""
         self._closed = True
@@ -79,6 +122,18 @@ class PlainKernel:
         if self._process:
             await self._process.close()
 
+    async def _with_file(self, path: str, new: bool, work: Callable[[int], T]) -> T:
+        if not _is_name(path):
+            raise InterpreterError(f"file {path[:80]!r} of the kernel: that is no name of a file")
+        async with self._lock:
+            process = await self._ready()
+            try:
+                fd = await process.open_file(path, new=new)
+                return await asyncio.to_thread(work, fd)
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+                raise InterpreterError(f"file {path!r} of the kernel: {reason}") from error
+
     async def _ready(self) -> Process:
         """The kernel for the next cell, a fresh one if need be."""
         if self._settling:
@@ -86,10 +141,10 @@ class PlainKernel:
         if self._closed:
             raise InterpreterError("the kernel is closed")
         if self._process and (code := await self._process.ended()) is not None:
-            await self._lose(self._process, f"The kernel died between cells (exit code {code})")
+            how = f"The kernel died between cells (exit code {code})"
+            await self._lose(self._process, OOM if self._process.ran_out_of_memory else how)
         if not self._process:
-            self._process = await Process.start(self._preload, self._max_chars)
-            self._oom_kills = oom_kills()
+            self._process = await self._launch()
             if self._closed:
                 await self._process.close()
                 raise InterpreterError("the kernel is closed")
@@ -102,7 +157,7 @@ class PlainKernel:
 
     async def _run(self, process: Process, code: str, limit: float) -> CellResult:
         began = time.monotonic()
-        cell = process.execute(code, Output(self._max_chars))
+        cell = process.execute(code, Output(self._max_chars), self._tools)
         try:
             over = await self._watch(process, cell, limit)
         except asyncio.CancelledError:
@@ -115,7 +170,7 @@ class PlainKernel:
             cell.output.add_block(cell.error)
         status: Status = "error" if cell.failed or cell.error else "ok"
         ending = ""
-        kept = cell.idle and not process.killed
+        kept = cell.complete and not process.killed
         if not kept:
             status, how = self._loss(process, over)
             ending = f"{how}{' and' if status == 'killed' else ';'} its variables are gone."
@@ -124,21 +179,38 @@ class PlainKernel:
             status = "error" if cell.flooded.done() else "timeout"
             ending = f"{over}; variables are kept."
         text = "\n".join(filter(None, [cell.output.text(), ending]))
-        return CellResult(status, text, seconds, state_kept=kept, cut=cell.output.cut)
+        return CellResult(
+            status,
+            text,
+            seconds,
+            state_kept=kept,
+            cut=cell.output.cut,
+            pictures=tuple(cell.pictures),
+            latex=tuple(cell.latex),
+        )
 
     async def _watch(self, process: Process, cell: Cell, limit: float) -> str:
         """Waits for the end of a cell and, if it goes too far, brings it about.
 
         Returns what it did too much of and how that ended, or "".
         """
-        await first(cell.done, cell.flooded, process.exited, timeout=limit)
+        used_up = asyncio.create_task(self._meter(process))
+        try:
+            await self._until(cell, limit, cell.done, cell.flooded, process.exited, used_up)
+        finally:
+            used_up.cancel()
+            cell.calls.close()
         if cell.flooded.done():
             over = f"OutputError: the cell wrote more than {MAX_OUTPUT:,} characters"
         elif cell.done.done() or process.exited.done():
             over = ""
+        elif used_up.done():
+            over = used_up.result()
+        elif cell.calls.seconds >= self._tool_time:
+            over = f"TimeoutError: the cell waited for tools longer than {self._tool_time:g} s"
         else:
             over = f"TimeoutError: the cell ran longer than {limit:g} s"
-        if over and not cell.done.done():
+        if over and not process.ran_out_of_memory and not cell.done.done():
             if not await self._stop(process, cell):
                 over += " and did not stop"
             elif cell.interrupted or not cell.flooded.done():  # a flood may end by itself
@@ -146,6 +218,29 @@ class PlainKernel:
         if process.exited.done():
             await asyncio.sleep(LAST_WORDS)
         return over
+
+    async def _until(self, cell: Cell, limit: float, *ends: asyncio.Future[Any]) -> None:
+        """Waits for one of them. While the host works for a cell, the cell's clock stands still."""
+        began = time.monotonic()
+        while not any(end.done() for end in ends):
+            waited = cell.calls.seconds
+            left = min(limit - (time.monotonic() - began - waited), self._tool_time - waited)
+            if left <= 0:
+                return
+            await first(*ends, timeout=max(left, 0.01))  # during a call it may not get less
+
+    async def _meter(self, process: Process) -> str:
+        """Returns when a cell has used too much, and of what."""
+        began: float | None = None
+        while True:
+            await asyncio.sleep(METER_INTERVAL)
+            used = await process.used()
+            if not used:
+                continue
+            # A cell shorter than this is over: so the first look may come this late.
+            began = used.cpu - METER_INTERVAL if began is None else began
+            if used.cpu - began > self._cpu_time:
+                return f"TimeoutError: the cell used more than {self._cpu_time:g} s of CPU time"
 
     async def _stop(self, process: Process, cell: Cell) -> bool:
         """Interrupts a cell; False if it took no notice and its kernel was killed."""
@@ -165,20 +260,19 @@ class PlainKernel:
 
     def _loss(self, process: Process, over: str) -> tuple[Status, str]:
         """How a kernel was lost."""
+        if process.ran_out_of_memory:
+            return "oom", OOM
         if process.killed:
             return "killed", f"{over}; the kernel was killed"
         if not process.exited.done():
             return "killed", "The cell's end got lost; the kernel was killed"
         code = process.exited.result()
-        if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
-            return "oom", "The kernel was killed when memory ran out"
         return "died", f"The kernel died (exit code {code})"
 
 
-def oom_kills() -> int:
-    """How many processes Linux has killed since boot because memory ran out; 0 if unknown."""
+def _is_name(path: str) -> bool:
+    """Whether Linux can have a file of that name."""
     try:
-        counters = Path("/proc/vmstat").read_text(encoding="utf-8")
-    except OSError:
-        return 0
-    return int(counters.partition("\noom_kill ")[2].partition("\n")[0] or 0)
+        return 0 < len(path.encode()) < 4096 and "\0" not in path
+    except UnicodeEncodeError:
+        return False

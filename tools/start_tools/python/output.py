@@ -7,6 +7,8 @@ import re
 # Terminal control: CSI (colours, cursor), OSC (titles, links), and the sequences of two characters.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+MOST_LEFT_OUT = 1 << 40
+"""Characters. Who says that it has left out more lies; a number could be too long to print."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -48,7 +50,7 @@ class Output:
         match piece:
             case str():
                 self._add(piece)
-            case [str(head), int(left_out), str(tail)]:
+            case [str(head), int(left_out), str(tail)] if 0 <= left_out < MOST_LEFT_OUT:
                 self._add(head)
                 self._commit()
                 # What follows does not touch what came before, even if there is room left.

@@ -1,27 +1,26 @@
-r"""Fakes and checks, for users' tests and for ours: no weights, no kernels, no network.
-
-backend = ScriptedBackend(["It is 4.\n</think>", "\nprint(2 + 2)\n```\n", "</think>\n\n4"])
-session = ReasoningSession(backend, interpreter=FakeInterpreter({"print(2 + 2)": "4"}))
-"""
+"""What stands in for a model and for an interpreter."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from pydantic import JsonValue
+
 from start_sdk.backends.matcher import StopMatcher
 from start_sdk.protocols import (
-    Backend,
     Capabilities,
     CellResult,
     Chunk,
-    Interpreter,
     Message,
     Sampling,
     Tokenizer,
+    ToolHost,
 )
+from start_sdk.trace import ToolCall
 
 EOS = "<|im_end|>"
 _CONTROL = ("<|im_start|>", EOS, "<think>", "</think>")
@@ -163,13 +162,22 @@ class FakeInterpreter:
 
     Args:
         cells: code, stripped -> output or a whole `CellResult`; a function may raise.
+        calls: code, stripped -> calls that the cell makes to tools: names and arguments.
+
+    Attributes:
+        answers: of these calls, in order.
     """
 
     def __init__(
         self,
         cells: Mapping[str, str | CellResult] | Callable[[str], str | CellResult] | None = None,
+        *,
+        calls: Mapping[str, Sequence[tuple[str, dict[str, JsonValue]]]] | None = None,
     ) -> None:
         self._cells = cells if cells is not None else {}
+        self._calls = calls or {}
+        self._tools: ToolHost | None = None
+        self.answers: list[ToolCall] = []
         self.opened = 0
         self.open_now = 0
         self.ran: list[str] = []
@@ -178,7 +186,8 @@ class FakeInterpreter:
         return "FakeInterpreter()"
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[FakeInterpreter]:
+    async def open(self, *, tools: ToolHost | None = None) -> AsyncIterator[FakeInterpreter]:
+        self._tools = tools
         self.opened += 1
         self.open_now += 1
         try:
@@ -189,85 +198,10 @@ class FakeInterpreter:
     async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
         self.ran.append(code)
         name = code.strip()
+        for tool, arguments in self._calls.get(name, ()):
+            assert self._tools, "a cell calls a tool, but the session has none"
+            self.answers.append(await self._tools.call(tool, json.dumps(arguments)))
         found = self._cells(name) if callable(self._cells) else self._cells.get(name)
         if found is None:
             found = CellResult("error", f"KeyError: FakeInterpreter knows no cell {name!r}", 0.0)
         return found if isinstance(found, CellResult) else CellResult("ok", found, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of a conformance report."""
-
-    name: str
-    ok: bool
-    detail: str = ""
-
-
-async def check_backend(backend: Backend) -> list[Check]:
-    """Whether a backend keeps the contract of `Backend`, on a few tokens of its own making."""
-    tokenizer = backend.tokenizer
-    prompt = tokenizer.render([{"role": "user", "content": "What is 2 + 2?"}])
-    greedy = Sampling(temperature=0)
-
-    async def take(
-        prefix: Sequence[int], stop: Sequence[str] = (), n: int = 24, sampling: Sampling = greedy
-    ) -> tuple[list[int], str, Chunk]:
-        ids: list[int] = []
-        text = ""
-        last = Chunk()
-        async for last in backend.generate(prefix, sampling, stop, max_tokens=n):
-            ids += last.token_ids
-            text += last.text
-        return ids, text, last
-
-    ids, text, last = await take(prompt)
-    checks = [
-        Check("ends with a reason", last.reason in ("eos", "length"), f"{last.reason}"),
-        Check("returns at most max_tokens", len(ids) + len(last.matched_ids) <= 24, f"{len(ids)}"),
-        Check("text is what the ids spell", tokenizer.decode(ids) == text, repr(text[:40])),
-    ]
-    again, _, _ = await take([*prompt, *ids[:8]], n=max(1, len(ids) - 8))
-    checks.append(Check("continues a prefix exactly", ids[:8] + again == ids))
-    letters = [c for c in text if c.strip()]
-    if letters:
-        stop = letters[len(letters) // 2]
-        head, before, at = await take(prompt, [stop])
-        whole = [*head, *at.matched_ids]
-        checks += [
-            Check("stops inside thinking", at.reason == "stop" and at.stop == stop, repr(stop)),
-            Check("withholds the match", stop not in before and stop in at.matched_text),
-            Check("matched ids continue the rest", whole == ids[: len(whole)]),
-        ]
-    seeded = Sampling(temperature=1.0, top_p=1.0, seed=7)
-    one, two = (await take(prompt, sampling=seeded))[0], (await take(prompt, sampling=seeded))[0]
-    checks.append(Check("the same seed gives the same tokens", one == two))
-    async for _ in (stream := backend.generate(prompt, greedy, max_tokens=1_000)):
-        break
-    await stream.aclose()
-    after, _, _ = await take(prompt)
-    checks.append(Check("works on after a generation was abandoned", after == ids))
-    return checks
-
-
-async def check_interpreter(interpreter: Interpreter) -> list[Check]:
-    """Whether an interpreter keeps the contract of `Interpreter`, for Python."""
-    async with interpreter.open() as kernel, interpreter.open() as other:
-        first = await kernel.run("x = 41")
-        second = await kernel.run("print(x + 1)")
-        foreign = await other.run("x")
-        late = await kernel.run("while True:\n    pass", timeout=1.0)
-        after = await kernel.run("print('on')")
-    return [
-        Check(
-            "a silent cell is ok and empty", (first.status, first.text) == ("ok", ""), first.text
-        ),
-        Check("state is kept between cells", second.text.strip() == "42", second.text),
-        Check("kernels share nothing", foreign.status == "error", foreign.text),
-        Check(
-            "an error is told in its last line",
-            "NameError" in foreign.text.rstrip().rpartition("\n")[2],
-        ),
-        Check("a cell that runs too long ends", late.status in ("timeout", "killed"), late.status),
-        Check("the kernel works on afterwards", after.text.strip() == "on", after.text),
-    ]

@@ -1,0 +1,193 @@
+"""Every hostile cell is contained, and the session goes on or is told that its state is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from start_tools.python import PythonTool
+from start_tools.python.isolation import trouble
+
+from attacks.cells import ATTACKS, Attack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass
+class Host:
+    """What lies outside and must not be touched."""
+
+    secret: str
+    file: Path
+    server: socket.socket
+    abstract: socket.socket
+    bystander: subprocess.Popen[bytes]
+
+    def fill(self, text: str) -> str:
+        return text.format(
+            secret=self.secret,
+            half=self.secret[:20],
+            rest=self.secret[20:],
+            file=self.file,
+            port=self.server.getsockname()[1],
+            abstract=self.abstract.getsockname()[1:].decode(),
+            host=os.getpid(),
+            bystander=self.bystander.pid,
+        )
+
+    def untouched(self) -> bool:
+        for listener in (self.server, self.abstract):
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+        return self.file.read_text(encoding="utf-8") == self.secret and not self.bystander.poll()
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    secret = secrets.token_hex(20)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as abstract,
+        subprocess.Popen(["sleep", "1000"]) as bystander,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        abstract.bind(f"\0{secrets.token_hex()}")
+        abstract.listen()
+        server.setblocking(False)
+        abstract.setblocking(False)
+        file = Path(folder, "secret")
+        file.write_text(secret, encoding="utf-8")
+        patch.setenv("API_TOKEN", secret)
+        yield Host(secret, file, server, abstract, bystander)
+        bystander.kill()
+
+
+@pytest.fixture(scope="module", params=["namespaces", "bubblewrap"])
+def tool(request: pytest.FixtureRequest, host: Host) -> PythonTool:
+    if problem := trouble(request.param):
+        pytest.skip(f"no {request.param} here: {problem}")
+    return PythonTool(isolation=request.param, memory_mb=512, warm=1)
+
+
+def peak(anew: bool = False) -> int:
+    """KiB of memory that this process has held at most, or since it was asked `anew`."""
+    if anew:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def boxed(tool: PythonTool) -> PythonTool:
+    """A tool whose kernels are contained, as far as can be told without harm.
+
+    Some attacks would harm this machine if they were not.
+    """
+    async with tool.open() as kernel:
+        told = await kernel.run(
+            "import os\n{n: os.readlink(f'/proc/self/ns/{n}') for n in ('pid', 'mnt', 'net', 'ipc')}"
+        )
+        spaces = dict(re.findall(r"'(\w+)': '([^']+)'", told.text))
+        assert len(spaces) == 4, told.text
+        assert all(os.readlink(f"/proc/self/ns/{n}") != space for n, space in spaces.items())
+        assert (await kernel.run("open('/usr/x', 'w')")).status == "error"
+    return tool
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+async def test_contained(boxed: PythonTool, host: Host, attack: Attack) -> None:
+    before = peak(anew=True)
+    async with boxed.open() as kernel:
+        result = await kernel.run(host.fill(attack.code), timeout=attack.timeout)
+        began = time.monotonic()
+        after = await kernel.run("print(1 + 1)", timeout=3)
+
+    told = f"{result.status}: {result.text}"
+    assert result.status in attack.ends.split(), told
+    assert re.search(attack.says, result.text), told
+    assert not re.search(host.fill(attack.never), result.text), told
+    # Usable, or told that it has to begin again.
+    if after.text != "2":
+        assert not after.state_kept, after
+    assert "LATE" not in after.text
+    assert time.monotonic() - began < 10  # 3 s, where nobody else uses the machine
+    assert host.untouched()
+    assert peak() - before < 100_000  # KiB
+
+
+async def test_links_and_pipes_do_not_deceive_the_host(tool: PythonTool) -> None:
+    from start_sdk.errors import InterpreterError
+
+    async with tool.open() as kernel:
+        await kernel.run(
+            "import os\nos.mkfifo('pipe')\nos.symlink('/proc/self', 'self')\nos.symlink('/etc', 'e')\n"
+            "open('fine', 'w').write('x')"
+        )
+        for path in (
+            "pipe",
+            "self/environ",
+            "self/mem",
+            "e/passwd",
+            "../tmp/x",
+            "/etc/passwd",
+            "no",
+        ):
+            with pytest.raises(InterpreterError, match="of the kernel"):
+                await asyncio.wait_for(kernel.get_file(path), 5)
+        for path in ("self/mem", "e/passwd", "../tmp/x", "/tmp/x"):
+            with pytest.raises(InterpreterError, match="of the kernel"):
+                await kernel.put_file(path, b"x")
+        assert await kernel.get_file("fine") == b"x"
+
+
+async def test_nothing_outlives_its_kernel(tool: PythonTool) -> None:
+    seconds = f"98765{secrets.randbelow(10**9):09}"  # by which it is known outside
+
+    def sleeps() -> bool:
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it has just gone
+                if seconds in command.read_text("utf-8", "replace"):
+                    return True
+        return False
+
+    async with tool.open() as kernel:
+        code = (
+            f"import subprocess\nsubprocess.Popen(['sleep', '{seconds}'], start_new_session=True);"
+        )
+        await kernel.run(code)
+        assert sleeps()
+    began = time.monotonic()
+    while sleeps():
+        assert time.monotonic() - began < 20
+        await asyncio.sleep(0.02)
+
+
+async def test_an_ordinary_user_is_protected_as_well(request: pytest.FixtureRequest) -> None:
+    if os.getuid() != 0:
+        pytest.skip("this is one")
+    if not sys.executable.startswith(str(Path(__file__).parents[2])):
+        pytest.skip("the environment is not beside the tests")
+    script = Path(__file__).with_name("as_nobody.sh")
+    command = ["unshare", "--mount", "sh", str(script), sys.base_prefix]
+    # Not its cache, and no plugin that would write where nobody may.
+    command += [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    command += ["-k", request.config.getoption("keyword") or "contained or deceive or outlives"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip(f"no ordinary user can be tried here: {done.stderr.strip()}")
+
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]

@@ -1,0 +1,137 @@
+"""A kernel in a sandbox, as the host holds it: a process that watches over it, and its sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+from typing import Any
+
+from start_sdk.errors import InterpreterError
+from start_tools.python.parent import Forked
+from start_tools.python.pool import Pool
+from start_tools.python.process import METER_INTERVAL, START_LIMIT, Process, Used, first
+from start_tools.python.wire import Wire
+
+ATTEMPTS = 5
+"""Kernels that are tried: those that were ready die with the process they were forked from."""
+ANSWER_LIMIT = 2.0
+"""Seconds in which the watching process answers; it takes a millisecond, unless it is gone."""
+
+
+class BoxedProcess(Process):
+    def __init__(self, pool: Pool, forked: Forked) -> None:
+        super().__init__()
+        self._forked = forked
+        self._answers: asyncio.Queue[tuple[dict[str, Any], list[int]]] = asyncio.Queue()
+        self._asking = asyncio.Lock()
+        self._numbers = itertools.count()
+        self._code = -signal.SIGKILL.value
+        forked.host.setblocking(False)
+        self._exit.push_async_callback(asyncio.to_thread, forked.group.remove)
+        self._exit.callback(pool.give_back, forked)
+        self._watch(os.dup(forked.pidfd))
+        self._loop.add_reader(forked.host, self._on_message)
+        self._exit.callback(self._loop.remove_reader, forked.host)
+        self.wire = Wire(forked.address, forked.key, forked.parent.settings.max_chars)
+        self._exit.push_async_callback(self.wire.close)
+        if not forked.group.folders:
+            self._exit.callback(asyncio.create_task(self._hold_memory()).cancel)
+
+    @classmethod
+    async def start(cls, pool: Pool, wait: float) -> BoxedProcess:
+        """A kernel from the pool, ready to run cells.
+
+        Args:
+            pool: where it comes from.
+            wait: seconds to wait for a kernel where there is room for no more.
+
+        Raises:
+            InterpreterError: the reason why there is none, in one line.
+        """
+        for _ in range(ATTEMPTS):
+            process = cls(pool, await pool.take(wait))
+            try:
+                await first(process.wire.welcome, process.exited, timeout=START_LIMIT)
+                if process.wire.welcome.done():
+                    return process
+                ended = process.exited.done()
+            except BaseException:
+                await process.close()
+                raise
+            await process.close()
+            if not ended:
+                raise InterpreterError(f"a kernel did not answer in {START_LIMIT:g} s")
+        raise InterpreterError(f"{ATTEMPTS} kernels ended before they were used")
+
+    async def used(self) -> Used | None:
+        answer, _ = await self._ask({"usage": True})
+        return Used(**answer["usage"]) if "usage" in answer else None
+
+    async def _hold_memory(self) -> None:
+        """Kills a kernel that holds too much, where no cgroup does so; also between cells."""
+        while not self.exited.done():
+            await asyncio.sleep(METER_INTERVAL)
+            used = await self.used()
+            if used and used.memory > self._forked.memory:
+                self.ran_out_of_memory = True
+                self.kill()
+
+    async def open_file(self, path: str, *, new: bool) -> int:
+        answer, fds = await self._ask({"open": path, "new": new})
+        if not fds:
+            raise OSError(answer.get("error", "the kernel has ended"))
+        return fds[0]
+
+    async def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        """An answer of the process that watches, and what descriptors came with it."""
+        async with self._asking:
+            request["number"] = number = next(self._numbers)
+            with contextlib.suppress(OSError, TimeoutError):
+                self._forked.host.send(json.dumps(request).encode())
+                async with asyncio.timeout(ANSWER_LIMIT):
+                    while True:
+                        answer, fds = await self._answers.get()
+                        if answer["number"] == number:
+                            return answer, fds
+                        for fd in fds:  # to one who has been cancelled
+                            os.close(fd)
+            return {}, []
+
+    def _on_message(self) -> None:
+        try:
+            message, fds, _, _ = socket.recv_fds(self._forked.host, 1 << 13, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            message, fds = b"", []
+        if not message:
+            self._loop.remove_reader(self._forked.host)
+            return
+        answer = json.loads(message)
+        if "exit" in answer:
+            self._code = answer["exit"]
+        else:
+            self._answers.put_nowait((answer, fds))
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The watching process passes an interrupt on; killed, it takes everything with it.
+        self._forked.signal(number)
+
+    def _exit_code(self) -> int:
+        while not self._loop_is_read():
+            self._on_message()
+        if self._code == -signal.SIGKILL and self._forked.group.oom_kills():
+            self.ran_out_of_memory = True
+        return self._code
+
+    def _loop_is_read(self) -> bool:
+        """Whether nothing is left that the process had said before it went."""
+        try:
+            return not self._forked.host.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True

@@ -1,0 +1,28 @@
+"""Files of a kernel, by descriptors that come from it: they may be anything."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import IO
+
+
+def write(fd: int, data: bytes) -> None:
+    with _regular(fd, "wb") as file:
+        file.write(data)
+
+
+def read(fd: int, most: int) -> bytes:
+    with _regular(fd, "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"it is larger than {most:,} bytes")
+    return data
+
+
+def _regular(fd: int, mode: str) -> IO[bytes]:
+    file = open(fd, mode)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe, say, of which there is no end
+        file.close()
+        raise ValueError("it is not a file")
+    return file

@@ -1,0 +1,66 @@
+"""From settings to a kernel. Imports Jupyter."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from start_sdk.errors import InterpreterError
+from start_sdk.protocols import ToolHost
+from start_tools.python.boxed import BoxedProcess
+from start_tools.python.bubbles import Bubbles
+from start_tools.python.calls import definitions
+from start_tools.python.isolation import Level
+from start_tools.python.kernel import PythonKernel
+from start_tools.python.output import Output
+from start_tools.python.parent import Settings
+from start_tools.python.plain import PlainProcess
+from start_tools.python.pool import pool
+from start_tools.python.process import START_LIMIT, Process, first
+from start_tools.python.zygote import Zygote
+
+if TYPE_CHECKING:
+    from start_tools.python import PythonTool
+
+
+def kernel(tool: PythonTool, level: Level, tools: ToolHost | None) -> PythonKernel:
+    """A kernel that has not started yet."""
+    launch = launcher(tool, level)
+    if tools:
+        launch = partial(with_tools, launch, tools)
+    return PythonKernel(launch, tool.timeout, tool.max_chars, tool.cpu_time, tools, tool.tool_time)
+
+
+def launcher(tool: PythonTool, level: Level) -> Callable[[], Awaitable[Process]]:
+    """What makes a process, ready to run cells."""
+    if level == "plain":
+        return partial(PlainProcess.start, tool.preload, tool.max_chars)
+    settings = Settings(
+        preload=tool.preload,
+        max_chars=tool.max_chars,
+        memory=tool.memory_mb << 20,
+        disk=tool.disk_mb << 20,
+        processes=tool.processes,
+    )
+    kind = Zygote if level == "namespaces" else Bubbles
+    kernels = pool(kind, settings, tool.warm, tool.max_kernels)
+    return partial(BoxedProcess.start, kernels, tool.wait)
+
+
+async def with_tools(launch: Callable[[], Awaitable[Process]], tools: ToolHost) -> Process:
+    """A process whose cells find the tools. A fresh one each time, also after a loss.
+
+    Raises:
+        InterpreterError: they could not be put in place.
+    """
+    process = await launch()
+    try:
+        cell = process.execute(definitions(tools.tools), Output(1000), tools)
+        await first(cell.done, process.exited, timeout=START_LIMIT)
+        if not cell.complete or cell.failed:
+            raise InterpreterError(f"the tools could not be put in place: {cell.error or 'no end'}")
+    except BaseException:
+        await process.close()
+        raise
+    return process

@@ -1,0 +1,110 @@
+"""A kernel without a sandbox: a process of this user, with a private folder.
+
+The process is started and watched here, not by jupyter_client's KernelManager, which polls every
+100 ms and does not notice a death. Linux only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from start_sdk.errors import InterpreterError
+from start_tools.inside.linux import open_beneath
+from start_tools.python.output import Output
+from start_tools.python.process import START_LIMIT, Process, first
+from start_tools.python.starting import command, environment, last_words, private_folder
+from start_tools.python.wire import PORTS, Wire
+
+
+class PlainProcess(Process):
+    @classmethod
+    async def start(cls, preload: tuple[str, ...], max_chars: int) -> PlainProcess:
+        """A kernel that has run a cell.
+
+        Raises:
+            InterpreterError: the reason why there is none, in one line.
+        """
+        process = cls()
+        try:
+            process._launch(preload, max_chars)
+            async with asyncio.timeout(START_LIMIT):
+                await first(process.wire.welcome, process.exited)
+                ready = process.execute("None", Output(0))
+                await first(ready.done, process.exited)
+            if process.exited.done():
+                said = last_words(process._folder / "log", process.exited.result())
+                raise InterpreterError(f"the kernel did not start: {said}")
+        except BaseException as error:
+            await process.close()
+            if isinstance(error, TimeoutError):
+                raise InterpreterError(f"the kernel was not ready in {START_LIMIT:g} s") from None
+            if isinstance(error, OSError):
+                raise InterpreterError(f"the kernel did not start: {error}") from error
+            raise
+        return process
+
+    async def open_file(self, path: str, *, new: bool) -> int:
+        return open_beneath(str(self._folder / "work"), path, new)
+
+    def _launch(self, preload: tuple[str, ...], max_chars: int) -> None:
+        """Starts the process and connects to it. Each step says how it is undone."""
+        if not hasattr(os, "pidfd_open"):
+            raise InterpreterError("PythonTool needs Linux")
+        folder = self._folder = private_folder()
+        self._exit.push_async_callback(asyncio.to_thread, shutil.rmtree, folder, True)
+        for name in ("work", "home", "tmp"):
+            (folder / name).mkdir()
+        with open(folder / "log", "wb") as log:
+            self._popen = subprocess.Popen(
+                command("boot"),
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=folder / "work",
+                env=environment(folder, os.environ.get("PATH", os.defpath)),
+                start_new_session=True,
+            )
+        self._oom_kills = oom_kills()
+        assert self._popen.stdin
+        self._exit.callback(self._popen.stdin.close)
+        self._watch(os.pidfd_open(self._popen.pid))
+        address, key = str(folder / "s"), secrets.token_hex()
+        connection: dict[str, object] = {"transport": "ipc", "ip": address, "key": key}
+        connection |= {f"{name}_port": number for name, number in PORTS.items()}
+        self.wire = Wire(address, key, max_chars)
+        self._exit.push_async_callback(self.wire.close)
+        options = {"connection": connection, "preload": preload, "limit": max_chars}
+        # The pipe stays open: when the host is gone, it closes, and that ends the kernel.
+        with contextlib.suppress(BrokenPipeError):
+            self._popen.stdin.write(json.dumps(options).encode() + b"\n")
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The process is not reaped before `exited` is done: its number is not used again. (Unless
+        # the host ignores SIGCHLD: then Linux reaps it, and there may be nobody to signal.)
+        if not self.exited.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, number)
+
+    def _exit_code(self) -> int:
+        self._signal(signal.SIGKILL)  # to what it has started and left behind
+        code = self._popen.wait()
+        self.ran_out_of_memory = code == -signal.SIGKILL and oom_kills() > self._oom_kills
+        return code
+
+
+def oom_kills() -> int:
+    """How many processes Linux has killed since boot because memory ran out; 0 if unknown."""
+    try:
+        counters = Path("/proc/vmstat").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return int(counters.partition("\noom_kill ")[2].partition("\n")[0] or 0)

@@ -1,0 +1,265 @@
+"""Kernels that are ready before they are asked for. One pool per process and kind of kernel.
+
+A thread of its own forks them, so that event loops, which come and go, only wait. What it holds are
+descriptors (`Forked`); who takes one makes the client, in its own loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import json
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+
+from start_sdk.errors import InterpreterError
+from start_tools.python.parent import MAX_FORKS, Forked, Parent, Settings
+from start_tools.python.process import START_LIMIT
+
+CLOSE_AFTER = 300.0
+"""Seconds without an open kernel after which a pool lets go of what it keeps."""
+CALM = 0.1
+"""Seconds after a kernel was taken in which none is made to be kept ready."""
+BOOTING = 2 * (os.cpu_count() or 1)
+"""Kernels that are being made at the same time; more would only wait for each other."""
+
+
+class Waiter:
+    """Somebody in the queue."""
+
+    def __init__(self, seconds: float) -> None:
+        self.future: Future[Forked] = Future()
+        self.seconds = seconds
+        self.asked = time.monotonic()
+
+    def until(self, full: bool) -> float:
+        """When it has waited long enough; a kernel that is being made takes its time."""
+        return self.asked + (self.seconds if full else max(self.seconds, START_LIMIT))
+
+
+class Pool:
+    """
+    Args:
+        make: starts what kernels come from; blocks.
+        warm: how many are kept ready.
+        most: how many there may be at once, those in use included.
+    """
+
+    def __init__(self, make: Callable[[], Parent], warm: int, most: int) -> None:
+        self._make = make
+        self._warm = warm
+        self._most = most
+        self._lock = threading.Lock()
+        self._waiting: deque[Waiter] = deque()
+        self._idle: deque[Forked] = deque()
+        self._booting: set[Forked] = set()
+        self._open = 0
+        self._closed = self._failed = False
+        self._calm_until = 0.0
+        self._parent: Parent | None = None
+        self._retired: list[Parent] = []
+        """Parents that fork no more but have kernels left."""
+        self._selector = selectors.DefaultSelector()
+        self._wake_up, self._woken = socket.socketpair()
+        self._woken.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._thread: threading.Thread | None = None
+
+    async def take(self, seconds: float) -> Forked:
+        """The next kernel that is ready; who asked first gets it first.
+
+        Raises:
+            InterpreterError: none can be made, or none was free for so many seconds.
+        """
+        waiter = Waiter(seconds)
+        with self._lock:
+            self._waiting.append(waiter)
+            self._hand_out()
+            self._calm_until = time.monotonic() + CALM
+            if not self._thread:
+                self._thread = threading.Thread(target=self._run, name="kernels", daemon=True)
+                self._thread.start()
+        self._wake()
+        try:
+            return await asyncio.wrap_future(waiter.future)
+        except asyncio.CancelledError:
+            if not waiter.future.cancel() and not waiter.future.exception():
+                self.give_back(waiter.future.result())  # it came as the caller went
+            raise
+
+    def give_back(self, forked: Forked) -> None:
+        """Ends a kernel that was taken. It is never handed out again: another one is made."""
+        forked.close()
+        with self._lock:
+            self._open -= 1
+        self._wake()
+
+    def close(self) -> None:
+        """Ends all kernels, in use or not."""
+        with self._lock:
+            self._closed = True
+        self._wake()
+        if self._thread:
+            self._thread.join(10)
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            self._wake_up.send(b"\0")
+
+    def _run(self) -> None:
+        used = time.monotonic()
+        while True:
+            self._refill()
+            with self._lock:
+                if self._open or self._waiting:
+                    used = time.monotonic()
+                if self._closed or time.monotonic() - used > CLOSE_AFTER:
+                    self._thread = None
+                    break
+                full = self._open >= self._most
+                limits = [waiter.until(full) for waiter in self._waiting]
+                next_limit = min(limits, default=used + CLOSE_AFTER)
+                if time.monotonic() < self._calm_until:
+                    next_limit = min(next_limit, self._calm_until)
+            for key, _ in self._selector.select(max(next_limit - time.monotonic(), 0.01)):
+                if key.data:
+                    self._heard(key.data)
+                else:
+                    with contextlib.suppress(BlockingIOError):
+                        self._woken.recv(1 << 12)
+            self._give_up()
+            for parent in [p for p in self._retired if not p.alive]:
+                self._retired.remove(parent)
+                parent.close()
+        self._stop()
+
+    def _refill(self) -> None:
+        """Forks as many as are wanted and there is room for."""
+        while True:
+            with self._lock:
+                coming = len(self._idle) + len(self._booting)
+                # After a failure only for who asks, or it would be tried again without end. And who
+                # has just got a kernel is not slowed down by the making of the next.
+                calm = self._failed or time.monotonic() < self._calm_until
+                wanted = len(self._waiting) + (0 if calm else self._warm) - coming
+                room = min(self._most - self._open - coming, BOOTING - len(self._booting))
+            if wanted <= 0 or room <= 0:
+                return
+            try:
+                forked = self._fork()
+            except InterpreterError as error:
+                self._fail(error)
+                return
+            except OSError as error:
+                # Out of processes, descriptors or memory: wait for others, if there are any.
+                if not self._open and not self._booting:
+                    self._fail(InterpreterError(f"no kernel can be made: {error}"))
+                return
+            self._booting.add(forked)
+            self._selector.register(forked.host, selectors.EVENT_READ, forked)
+
+    def _fork(self) -> Forked:
+        if self._parent and self._parent.forks >= MAX_FORKS:
+            self._retired.append(self._parent)
+            self._parent = None
+        if self._parent:
+            with contextlib.suppress(ConnectionError):
+                return self._parent.fork()
+            self._parent.close()
+            self._parent = None
+        self._parent = self._make()
+        return self._parent.fork()
+
+    def _heard(self, forked: Forked) -> None:
+        """A kernel nobody uses yet is ready, or gone."""
+        text, fds, _, _ = socket.recv_fds(forked.host, 1 << 13, 1)
+        message = json.loads(text or b"{}")
+        if fds:  # of the process to end it by, which was not there before
+            os.close(forked.pidfd)
+            forked.pidfd = fds[0]
+            return
+        self._selector.unregister(forked.host)
+        self._booting.discard(forked)
+        if "ready" in message:
+            with self._lock:
+                self._failed = False
+                self._idle.append(forked)
+                self._hand_out()
+        else:
+            forked.close()
+            forked.group.remove()
+            said = message.get("failed", "it died").strip().splitlines()[-1]
+            self._fail(InterpreterError(f"the kernel did not start: {said}"))
+
+    def _hand_out(self) -> None:
+        """Gives kernels that are ready to those who wait. Needs the lock."""
+        while self._idle and self._waiting:
+            forked = self._idle.popleft()
+            if not forked.alive():
+                forked.close()
+                continue
+            with contextlib.suppress(InvalidStateError):  # cancelled: its caller has gone
+                self._waiting.popleft().future.set_result(forked)
+                self._open += 1
+                continue
+            self._idle.appendleft(forked)
+
+    def _give_up(self) -> None:
+        """Tells those who have waited long enough."""
+        with self._lock:
+            full = self._open >= self._most
+            late = [w for w in self._waiting if w.until(full) <= time.monotonic()]
+            self._waiting = deque(w for w in self._waiting if w not in late)
+        for waiter in late:
+            error = InterpreterError(
+                f"no kernel was free for {waiter.seconds:g} s:"
+                f" {self._open} are open, max_kernels is {self._most}"
+            )
+            with contextlib.suppress(InvalidStateError):
+                waiter.future.set_exception(error)
+
+    def _fail(self, error: InterpreterError) -> None:
+        with self._lock:
+            self._failed = True
+            waiting, self._waiting = self._waiting, deque()
+        for waiter in waiting:
+            with contextlib.suppress(InvalidStateError):
+                waiter.future.set_exception(error)
+
+    def _stop(self) -> None:
+        with self._lock:
+            unused = [*self._idle, *self._booting]
+            self._idle.clear()
+            self._booting.clear()
+        for forked in unused:
+            if forked.host in self._selector.get_map():
+                self._selector.unregister(forked.host)
+            forked.close()
+            forked.group.remove()
+        for parent in filter(None, [self._parent, *self._retired]):
+            parent.close()
+        self._parent, self._retired = None, []
+
+
+@functools.cache
+def pool(kind: Callable[[Settings], Parent], settings: Settings, warm: int, most: int) -> Pool:
+    """The pool of this process for such kernels. It ends with the process."""
+    made = Pool(functools.partial(kind, settings), warm, most)
+    atexit.register(_close, os.getpid(), made)
+    return made
+
+
+def _close(owner: int, made: Pool) -> None:
+    if os.getpid() == owner:  # not in a fork of it
+        made.close()
+
+
+os.register_at_fork(after_in_child=pool.cache_clear)
