@@ -1,0 +1,20 @@
+r"""Fakes and checks, for users' tests and for ours: no weights, no kernels, no network.
+
+backend = ScriptedBackend(["It is 4.\n</think>", "\nprint(2 + 2)\n```\n", "</think>\n\n4"])
+session = ReasoningSession(backend, interpreter=FakeInterpreter({"print(2 + 2)": "4"}))
+"""
+
+from start_sdk.backends.characters import CharTokenizer
+from start_sdk.testing.backends import check_backend
+from start_sdk.testing.check import Check
+from start_sdk.testing.fakes import FakeInterpreter, ScriptedBackend
+from start_sdk.testing.interpreters import check_interpreter
+
+__all__ = [
+    "CharTokenizer",
+    "Check",
+    "FakeInterpreter",
+    "ScriptedBackend",
+    "check_backend",
+    "check_interpreter",
+]
