@@ -91,6 +91,8 @@ class FakeServer:
             self._thread.join()
             for connection in list(self._open):
                 reset(connection)
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
             self._http.server_close()
 
     def next_id(self, ids: Sequence[int]) -> int:
@@ -114,11 +116,9 @@ class FakeServer:
 
 
 def reset(connection: socket.socket) -> None:
-    """Closes with an RST, as a kernel does for a process that was killed."""
+    """Has a connection closed with an RST, as a kernel does for a process that was killed."""
     with suppress(OSError):  # it was closed already
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.shutdown(socket.SHUT_RD)
-        connection.close()
 
 
 class Handler(BaseHTTPRequestHandler):

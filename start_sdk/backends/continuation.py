@@ -50,9 +50,9 @@ class Continuation:
         self.token_ids = list(prefix_ids)
         self.left = max_tokens
         self._tokenizer = tokenizer
-        self._logprobs = sampling.logprobs
+        self._logprobs = sampling.logprobs and backend.capabilities.logprobs
         self._matcher = StopMatcher(
-            tokenizer.stream(self.token_ids), tokenizer.decode, stop, logprobs=sampling.logprobs
+            tokenizer.stream(self.token_ids), tokenizer.decode, stop, logprobs=self._logprobs
         )
 
     def take(self, token_ids: Sequence[int], logprobs: Sequence[float] | None = None) -> Chunk:

@@ -56,12 +56,13 @@ class VLLMBackend:
         defaults = {"enable_prefix_caching": True, "disable_log_stats": True}
         try:
             args = AsyncEngineArgs(model=source, **{**defaults, **engine_args})
-            self._engine = AsyncLLM.from_engine_args(args)
+            engine = AsyncLLM.from_engine_args(args)
         except (
             Exception
         ) as error:  # a boundary: configuration, devices and memory fail in many ways
             raise ModelError(f"vLLM cannot start {model!r}: {_line(error)}") from error
-        config = self._engine.vllm_config
+        self._engine: AsyncLLM | None = engine
+        config = engine.vllm_config
         self._replicas: int = config.parallel_config.data_parallel_size
         self._max_context = int(config.model_config.max_model_len)
         device = config.device_config.device_type
@@ -93,7 +94,7 @@ class VLLMBackend:
     ) -> AsyncGenerator[Chunk, None]:
         """See `Backend.generate`."""
         work = Continuation(self, prefix_ids, sampling, stop, max_tokens)
-        outputs = self._engine.generate(
+        outputs = self._open.generate(
             tokens_input(list(prefix_ids)),
             self._params(sampling, len(work.token_ids), max_tokens),
             request_id=uuid.uuid4().hex,
@@ -115,6 +116,12 @@ class VLLMBackend:
         except Exception as error:  # a boundary: an engine that died raises errors of its own
             raise BackendError(f"{self._capabilities.model}: {_line(error)}") from error
         raise BackendError(f"{self._capabilities.model}: vLLM gave the request up")
+
+    @property
+    def _open(self) -> AsyncLLM:
+        if self._engine is None:
+            raise BackendError(f"{self._capabilities.model}: the backend is closed")
+        return self._engine
 
     def _params(self, sampling: Sampling, position: int, max_tokens: int) -> SamplingParams:
         return SamplingParams(
@@ -140,11 +147,13 @@ class VLLMBackend:
 
     async def reset_cache(self) -> None:
         """Forgets all prefixes; of what runs, when it has ended."""
-        await self._engine.reset_prefix_cache()
+        await self._open.reset_prefix_cache()
 
     async def aclose(self) -> None:
         """Ends the engine's process; idempotent."""
-        await asyncio.to_thread(self._engine.shutdown)
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await asyncio.to_thread(engine.shutdown)
 
     async def __aenter__(self) -> VLLMBackend:
         return self
