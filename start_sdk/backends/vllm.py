@@ -20,6 +20,7 @@ from start_sdk.protocols import Capabilities, Chunk, Sampling
 try:
     from vllm import AsyncEngineArgs, SamplingParams
     from vllm.inputs import tokens_input
+    from vllm.platforms import current_platform
     from vllm.sampling_params import RequestOutputKind
     from vllm.v1.engine.async_llm import AsyncLLM
 except ImportError as error:
@@ -54,6 +55,10 @@ class VLLMBackend:
         self._tokenizer = load_tokenizer(model)
         source = str(models.folder(model) or model)
         defaults = {"enable_prefix_caching": True, "disable_log_stats": True}
+        if current_platform.is_cpu():
+            # A prompt that is read in parts has its noise wound back, which torch cannot do on a
+            # processor: one such request with a seed ends the engine (vLLM 0.32).
+            defaults["enable_chunked_prefill"] = False
         try:
             args = AsyncEngineArgs(model=source, **{**defaults, **engine_args})
             engine = AsyncLLM.from_engine_args(args)
@@ -127,7 +132,7 @@ class VLLMBackend:
         return SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            seed=request_seed(sampling.seed, position),
+            seed=request_seed(sampling.seed, position) if sampling.temperature else None,
             max_tokens=max_tokens,
             logprobs=0 if sampling.logprobs else None,  # 0: of the sampled token alone
             ignore_eos=True,  # the tokenizer's ends are these, and each is handed on

@@ -91,7 +91,7 @@ async def test_a_stop_is_withheld_and_the_end_of_sequence_too() -> None:
             server.length = len(start) + 5
             ids, _, last = await take(backend, start, 60)
             assert (len(ids), last.reason) == (5, "eos")
-            assert set(last.matched_ids) <= backend.tokenizer.eos_ids
+            assert set(last.matched_ids) <= set(backend.tokenizer.eos_ids)
 
 
 async def test_log_probabilities_come_with_every_token() -> None:

@@ -53,7 +53,7 @@ def served(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     options = ["--model", str(models.folder(MODEL)), "--served-model-name", MODEL]
     options += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
-    options += ["--enforce-eager", "--enable-prompt-tokens-details"]
+    options += ["--enforce-eager", "--enable-prompt-tokens-details", "--no-enable-chunked-prefill"]
     with log.open("ab") as out:
         process = subprocess.Popen(
             [*command, *options], stdout=out, stderr=out, start_new_session=True
@@ -166,6 +166,14 @@ async def test_many_at_once_give_what_each_gives_alone(backend: Backend) -> None
     at_once = await asyncio.gather(*(take(backend, s, 30) for s in starts))
     alone = [await take(backend, s, 30) for s in starts[:4]]
     assert [ids for ids, _ in at_once[:4]] == [ids for ids, _ in alone]
+
+
+async def test_seeded_prompts_that_fill_a_step_do_not_end_the_engine(backend: Backend) -> None:
+    long = prompt(backend, "Find the product of 34 and 56. " * 60)
+    noisy = Sampling(temperature=1.0, seed=3)
+    starts = [[*long, i] for i in range(5, 13)]  # nothing of them but one prefix is in the cache
+    found = await asyncio.gather(*(take(backend, [*s, *s], 4, sampling=noisy) for s in starts))
+    assert all(last.reason for _, last in found)
 
 
 async def test_what_is_abandoned_is_aborted(engines: dict[str, Any]) -> None:

@@ -158,16 +158,14 @@ class OpenAIBackend:
         request = Request(
             self._server.client, self._model, self._tokenizer, work, sampling, headers, self._extra
         )
-        last = Chunk()
-        while not last.reason:
-            # Each round takes a token or fails, so that there is an end to them.
+        while True:  # each round takes a token or fails, so that there is an end to them
             try:
                 async with aclosing(await self._opened(request)) as pieces:
                     async for piece in pieces:
-                        last = self._chunk(piece, work)
-                        if last.token_ids or last.reason:
-                            yield last
-                        if last.reason:
+                        chunk = self._chunk(piece, work)
+                        if chunk.token_ids or chunk.reason:
+                            yield chunk
+                        if chunk.reason:
                             return
             except _Lost:
                 pass

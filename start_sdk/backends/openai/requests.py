@@ -46,13 +46,15 @@ class Request:
     @property
     def common(self) -> dict[str, Any]:
         """What all three ways send: a server that is told nothing takes defaults of its own."""
+        position = len(self.work.token_ids)
+        seeded = {"seed": request_seed(self.sampling.seed, position)}
         return {
             "model": self.model,
             "stream": True,
             "stream_options": {"include_usage": True},
             "temperature": self.sampling.temperature,
             "top_p": self.sampling.top_p,
-            "seed": request_seed(self.sampling.seed, len(self.work.token_ids)),
+            **(seeded if self.sampling.temperature else {}),
             "extra_headers": self.headers,
         }
 
