@@ -14,6 +14,8 @@ over the time in which at least one session can decode. Limit: sessions reach 0.
 Run it in the environment of `make test-vllm`.
 """
 
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import argparse
@@ -181,8 +183,9 @@ async def sessions(backend: VLLMBackend, tool: Interpreter | None) -> tuple[floa
     assert tool is not None
     clock = Clock()
     limits = Limits(max_calls=PIECES, max_tokens=10_000, answer_reserve=1)
+    calling: Any = Calling(backend)
     session = ReasoningSession(
-        Calling(backend),
+        calling,
         interpreter=Timed(tool, clock),
         dialect=ENDLESS,
         limits=limits,

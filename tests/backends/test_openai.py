@@ -14,12 +14,10 @@ from openai_server import KEY, FakeServer, Fault
 from start_sdk import (
     BackendError,
     Chunk,
-    MissingExtra,
     ModelError,
     ReasoningSession,
     Sampling,
     open_backend,
-    plugins,
     verify_trace,
 )
 from start_sdk.backends.openai import OpenAIBackend
@@ -321,13 +319,3 @@ def test_another_tokenizer_than_the_models_is_said(
     raw("qwen3").save_pretrained(tmp_path)
     with FakeServer() as server, pytest.raises(ModelError, match="another tokenizer"):
         OpenAIBackend(server.url, tokenizer=str(tmp_path))
-
-
-def test_a_missing_extra_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    for name in [m for m in sys.modules if m.startswith("start_sdk.backends.openai")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "tenacity", None)
-    with pytest.raises(MissingExtra, match=r"start-sdk\[openai\]"):
-        plugins.load("backends", "openai")

@@ -1,5 +1,8 @@
 """VLLMBackend: vLLM's own asynchronous engine in this program, token ids in and out."""
 
+# pyright: reportMissingImports=false
+# vLLM lives in an environment of its own (`make test-vllm`), where the checkers do not look.
+
 from __future__ import annotations
 
 import asyncio
@@ -11,20 +14,17 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.inputs import tokens_input
+from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.v1.engine.async_llm import AsyncLLM
+
 from start_sdk import models
 from start_sdk.backends.continuation import Continuation, request_seed
 from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
-from start_sdk.errors import BackendError, MissingExtra, ModelError, StartError
+from start_sdk.errors import BackendError, ModelError, StartError
 from start_sdk.protocols import Capabilities, Chunk, Sampling
-
-try:
-    from vllm import AsyncEngineArgs, SamplingParams
-    from vllm.inputs import tokens_input
-    from vllm.platforms import current_platform
-    from vllm.sampling_params import RequestOutputKind
-    from vllm.v1.engine.async_llm import AsyncLLM
-except ImportError as error:
-    raise MissingExtra("the vllm backend", "vllm") from error
 
 
 class VLLMBackend:
