@@ -148,7 +148,7 @@ class Sleeping:
         return CellResult("ok", OUTPUT, seconds)
 
 
-def prompts(backend: VLLMBackend) -> list[str]:
+def prompts() -> list[str]:
     return [f"What is {i + 12} times 34?" for i in range(AT_ONCE)]
 
 
@@ -174,7 +174,7 @@ async def raw(backend: VLLMBackend, _: Interpreter | None) -> tuple[float, float
         assert count == SAMPLED
 
     began = time.perf_counter()
-    await asyncio.gather(*(one(p, i) for i, p in enumerate(prompts(backend))))
+    await asyncio.gather(*(one(p, i) for i, p in enumerate(prompts())))
     return time.perf_counter() - began, 0.0
 
 
@@ -207,7 +207,7 @@ async def sessions(backend: VLLMBackend, tool: Interpreter | None) -> tuple[floa
         clock.change(left=-1)
 
     began = time.perf_counter()
-    await asyncio.gather(*(one(p, i) for i, p in enumerate(prompts(backend))))
+    await asyncio.gather(*(one(p, i) for i, p in enumerate(prompts())))
     return time.perf_counter() - began, clock.stalled
 
 
@@ -216,8 +216,7 @@ async def lock_step(backend: VLLMBackend, tool: Interpreter | None) -> tuple[flo
     assert tool is not None
     tokenizer, clock = backend.tokenizer, Clock()
     texts = [
-        tokenizer.decode(tokenizer.render([{"role": "user", "content": p}]))
-        for p in prompts(backend)
+        tokenizer.decode(tokenizer.render([{"role": "user", "content": p}])) for p in prompts()
     ]
 
     async def piece(i: int) -> None:
