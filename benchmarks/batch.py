@@ -36,6 +36,7 @@ from benchmarks.splice import ENDLESS
 from start_sdk import CellResult, Chunk, Interpreter, Limits, ReasoningSession, Sampling, models
 from start_sdk.backends.transformers import TransformersBackend
 from start_sdk.dialect import FENCE_END
+from start_sdk.protocols import ToolHost
 
 SESSIONS = 32
 SAMPLED = 384
@@ -50,7 +51,7 @@ class Idle:
     """An interpreter whose cells take a while and no CPU."""
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Idle]:
+    async def open(self, *, tools: ToolHost | None = None) -> AsyncIterator[Idle]:
         yield self
 
     async def run(self, code: str, *, timeout: float | None = None) -> CellResult:

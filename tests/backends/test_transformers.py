@@ -219,7 +219,7 @@ async def test_a_model_without_chat_template_is_said(random_model: Path, tmp_pat
 
 
 def test_an_unknown_backend_is_said() -> None:
-    with pytest.raises(PluginError, match="installed: transformers"):
+    with pytest.raises(PluginError, match=r"installed: .*transformers"):
         open_backend("x", "no-such-engine")
 
 
