@@ -38,6 +38,8 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.pretrain
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.tools
+	$(BIN)/python -m benchmarks.survival
 
 # In an environment of its own: what builds the site is no part of the development environment.
 docs:
