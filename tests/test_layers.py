@@ -10,7 +10,10 @@ from pathlib import Path
 import start_sdk
 
 ROOT = Path(start_sdk.__file__).parent.parent
-HEAVY = {"torch", "transformers", "vllm", "jupyter_client", "zmq", "trl", "datasets", "start_tools"}
+HEAVY = {
+    *("torch", "transformers", "vllm", "openai", "jupyter_client", "zmq", "trl", "datasets"),
+    "start_tools",
+}
 
 # A module may import from its own layer and from those below it.
 LAYERS = [

@@ -58,9 +58,15 @@ def test_a_plugin_that_does_not_load_is_said(site: Path) -> None:
         plugins.load("hints", "broken")
 
 
-def test_a_missing_extra_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [m for m in sys.modules if m.startswith("start_sdk.backends.transformers")]:
+@pytest.mark.parametrize(
+    ("backend", "library"),
+    [("transformers", "torch"), ("openai", "tenacity"), ("vllm", "vllm")],
+)
+def test_a_missing_extra_is_said_with_what_to_install(
+    backend: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [m for m in sys.modules if m.startswith(f"start_sdk.backends.{backend}")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'start-sdk\[transformers\]'"):
-        plugins.load("backends", "transformers")
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtra, match=rf"pip install 'start-sdk\[{backend}\]'"):
+        plugins.load("backends", backend)

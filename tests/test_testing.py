@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -47,8 +48,10 @@ class Altered:
     async def generate(
         self, prefix_ids: Sequence[int], sampling: Sampling, stop: Sequence[str] = (), **kwargs: Any
     ) -> AsyncGenerator[Chunk, None]:
-        async for chunk in self._inner.generate(prefix_ids, sampling, stop, **kwargs):
-            yield self.alter(chunk)
+        chunks = self._inner.generate(prefix_ids, sampling, stop, **kwargs)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield self.alter(chunk)
 
     def alter(self, chunk: Chunk) -> Chunk:
         return chunk

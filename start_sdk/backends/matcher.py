@@ -46,6 +46,7 @@ class StopMatcher:
         self._stream = stream
         self._decode = decode
         self._stops = sorted(filter(None, stops), key=len, reverse=True)
+        self._beginnings = frozenset(stop[0] for stop in self._stops)
         self._logprobs = logprobs
         self._held: list[_Unit] = []
         self._open = _Unit()
@@ -57,6 +58,9 @@ class StopMatcher:
             self._open = unit
             return Chunk()
         self._open = _Unit()
+        if not self._held and self._beginnings.isdisjoint(unit.text):  # nearly always
+            logprobs = unit.logprobs if self._logprobs else None
+            return Chunk(token_ids=unit.token_ids, text=unit.text, logprobs=logprobs)
         self._held.append(unit)
         return self._matched() or self._release(self._safe())
 

@@ -9,6 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer as RustTokenizer
 from tokenizers.decoders import DecodeStream
 
+from start_sdk import models
 from start_sdk.errors import ModelError
 from start_sdk.protocols import Message
 
@@ -83,6 +84,32 @@ class HFTokenizer:
         except TemplateError as error:
             raise ModelError(f"the chat template refuses these messages: {error}") from error
         return list(self._control.encode(text, add_special_tokens=False).ids)
+
+
+def load_tokenizer(model: str) -> HFTokenizer:
+    """The tokenizer of a model that an engine elsewhere runs, without its weights.
+
+    Args:
+        model: an embedded model, a local folder, or a hub id.
+
+    Raises:
+        ModelError: it cannot be found or read.
+    """
+    from transformers import AutoTokenizer, GenerationConfig
+
+    source = str(models.folder(model) or model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except Exception as error:  # a boundary: broken files raise anything, from several libraries
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"no tokenizer in {model!r}: {reason}") from error
+    try:
+        ends = GenerationConfig.from_pretrained(source).eos_token_id
+    except OSError:  # a model need not have one
+        ends = None
+    return HFTokenizer(
+        tokenizer, [] if ends is None else ends if isinstance(ends, list) else [ends]
+    )
 
 
 def _without_added_tokens(tokenizer: RustTokenizer) -> RustTokenizer:

@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
+from start_sdk.backends.characters import CharTokenizer
 from start_sdk.backends.matcher import StopMatcher
 from start_sdk.protocols import (
     Capabilities,
     CellResult,
     Chunk,
-    Message,
     Sampling,
     Tokenizer,
     ToolHost,
 )
 from start_sdk.trace import ToolCall
-
-EOS = "<|im_end|>"
-_CONTROL = ("<|im_start|>", EOS, "<think>", "</think>")
-_FIRST_CONTROL = 0x110000  # behind the last character of Unicode
-
-
-class CharTokenizer:
-    """One token per character, and four control tokens; a chat template of the ChatML kind."""
-
-    eos_ids = frozenset({_FIRST_CONTROL + _CONTROL.index(EOS)})
-    chat_template = "<|im_start|>assistant\n<think>\n (in Python, not Jinja)"
-
-    def encode(self, text: str, *, control: bool = False) -> list[int]:
-        if not control:
-            return [ord(c) for c in text]
-        ids: list[int] = []
-        for part in re.split(f"({'|'.join(map(re.escape, _CONTROL))})", text):
-            known = part in _CONTROL
-            ids += [_FIRST_CONTROL + _CONTROL.index(part)] if known else [ord(c) for c in part]
-        return ids
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        first = _FIRST_CONTROL
-        return "".join(chr(i) if i < first else _CONTROL[i - first] for i in token_ids)
-
-    def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
-        return lambda token_id: self.decode([token_id])
-
-    def render(self, messages: Sequence[Message]) -> list[int]:
-        turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}{EOS}\n" for m in messages)
-        return self.encode(f"{turns}<|im_start|>assistant\n<think>\n", control=True)
 
 
 @dataclass

@@ -53,10 +53,12 @@ def runs(pid: int) -> bool:
 async def test_kernels_share_nothing_and_know_nothing_of_each_other() -> None:
     async with make().open() as one, make().open() as two:
         await one.run("x = 1\nopen('/tmp/mine', 'w').close()")
-        seen = await two.run("import os\n'x' in globals(), os.listdir('/tmp'), os.listdir('.')")
+        seen = await two.run(
+            "import os\n'x' in globals(), 'mine' in os.listdir('/tmp'), os.listdir('.')"
+        )
         users = {(await kernel.run("import os; os.getuid()")).text for kernel in (one, two)}
 
-    assert seen.text == "(False, [], [])"
+    assert seen.text == "(False, False, [])"
     assert len(users) == (2 if os.getuid() == 0 else 1)
 
 

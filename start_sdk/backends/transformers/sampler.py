@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 
@@ -15,28 +16,47 @@ def uniform(seed: int, position: int) -> float:
     return int.from_bytes(digest, "little") / 2**64
 
 
-def draw(logits: torch.Tensor, sampling: Sampling, position: int) -> tuple[int, float]:
-    """A token and the natural log of its probability (at temperature 1, before top-p).
+def draw(
+    logits: torch.Tensor, sampling: Sequence[Sampling], positions: Sequence[int]
+) -> tuple[list[int], list[float]]:
+    """A token for each row, and the natural log of its probability (temperature 1, no top-p).
+
+    The log probability of a row that did not ask for it is 0.
 
     Args:
-        logits: shape (vocabulary,).
-        sampling: temperature 0 takes the likeliest token.
-        position: index of the token in the whole sequence.
+        logits: shape (rows, vocabulary).
+        sampling: one per row; temperature 0 takes the likeliest token.
+        positions: one per row: index of the token in the whole sequence.
     """
     logits = logits.float()
-    token = _choose(logits, sampling, position)
-    logprob = float(logits[token] - logits.logsumexp(0)) if sampling.logprobs else 0.0
-    return token, logprob
+    tokens = logits.argmax(-1)
+    warm = [i for i, s in enumerate(sampling) if s.temperature > 0]
+    if warm:
+        chosen = logits if len(warm) == len(sampling) else logits[warm]
+        tokens[warm] = _sample(chosen, [sampling[i] for i in warm], [positions[i] for i in warm])
+    if not any(s.logprobs for s in sampling):
+        return tokens.tolist(), [0.0] * len(sampling)
+    picked = logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    logprobs = (picked - logits.logsumexp(-1)).tolist()
+    return tokens.tolist(), [
+        p if s.logprobs else 0.0 for p, s in zip(logprobs, sampling, strict=True)
+    ]
 
 
-def _choose(logits: torch.Tensor, sampling: Sampling, position: int) -> int:
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    probabilities = (logits / sampling.temperature).softmax(0)
+def _sample(
+    logits: torch.Tensor, sampling: Sequence[Sampling], positions: Sequence[int]
+) -> torch.Tensor:
+    def column(values: list[float], dtype: torch.dtype) -> torch.Tensor:
+        return torch.tensor(values, dtype=dtype, device=logits.device).unsqueeze(-1)
+
+    temperature = column([s.temperature for s in sampling], torch.float32)
+    top_p = column([s.top_p for s in sampling], torch.float64)
+    noise = [uniform(s.seed, p) for s, p in zip(sampling, positions, strict=True)]
+    probabilities = (logits / temperature).softmax(-1)
     ordered, tokens = probabilities.sort(descending=True, stable=True)
-    cumulative = ordered.double().cumsum(0)
+    cumulative = ordered.double().cumsum(-1)
     # top-p keeps the smallest set of likeliest tokens whose mass reaches top_p.
-    kept = int((cumulative - ordered < sampling.top_p).sum())
-    mass = uniform(sampling.seed, position) * float(cumulative[kept - 1])
-    index = int(torch.searchsorted(cumulative[:kept], mass, right=True))
-    return int(tokens[min(index, kept - 1)])
+    last = (cumulative - ordered < top_p).sum(-1, keepdim=True) - 1
+    mass = column(noise, torch.float64) * cumulative.gather(-1, last)
+    index = torch.searchsorted(cumulative, mass, right=True)
+    return tokens.gather(-1, index.minimum(last)).squeeze(-1)

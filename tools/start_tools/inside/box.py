@@ -245,6 +245,18 @@ def _reap(host: socket.socket, kernel: int) -> None:
             return
 
 
+def inodes() -> int:
+    """Files that there are. Each takes a kilobyte of the system's memory, besides what is in it.
+
+    bubblewrap has no option that limits them.
+    """
+    places = {}
+    for path in (root.WRITABLE, "/tmp", "/dev/shm"):  # noqa: S108
+        with contextlib.suppress(OSError):
+            places[os.stat(path).st_dev] = os.statvfs(path)
+    return sum(place.f_files - place.f_ffree for place in places.values())
+
+
 def usage() -> dict[str, float]:
     """Seconds of CPU that all processes here have used, and bytes of memory that they hold.
 
@@ -262,5 +274,5 @@ def usage() -> dict[str, float]:
                 kilobytes += int(memory.partition("\nPss:")[2].split(maxsplit=1)[0])
     return {
         "cpu": ticks / os.sysconf("SC_CLK_TCK") + orphans.ru_utime + orphans.ru_stime,
-        "memory": kilobytes << 10,
+        "memory": (kilobytes + inodes()) << 10,
     }

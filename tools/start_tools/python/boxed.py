@@ -17,6 +17,8 @@ from start_tools.python.pool import Pool
 from start_tools.python.process import METER_INTERVAL, START_LIMIT, Process, Used, first
 from start_tools.python.wire import Wire
 
+ATTEMPTS = 5
+"""Kernels that are tried: those that were ready die with the process they were forked from."""
 ANSWER_LIMIT = 2.0
 """Seconds in which the watching process answers; it takes a millisecond, unless it is gone."""
 
@@ -51,15 +53,20 @@ class BoxedProcess(Process):
         Raises:
             InterpreterError: the reason why there is none, in one line.
         """
-        process = cls(pool, await pool.take(wait))
-        try:
-            await first(process.wire.welcome, process.exited, timeout=START_LIMIT)
-            if not process.wire.welcome.done():
-                raise InterpreterError("the kernel ended before it was used")
-        except BaseException:
+        for _ in range(ATTEMPTS):
+            process = cls(pool, await pool.take(wait))
+            try:
+                await first(process.wire.welcome, process.exited, timeout=START_LIMIT)
+                if process.wire.welcome.done():
+                    return process
+                ended = process.exited.done()
+            except BaseException:
+                await process.close()
+                raise
             await process.close()
-            raise
-        return process
+            if not ended:
+                raise InterpreterError(f"a kernel did not answer in {START_LIMIT:g} s")
+        raise InterpreterError(f"{ATTEMPTS} kernels ended before they were used")
 
     async def used(self) -> Used | None:
         answer, _ = await self._ask({"usage": True})

@@ -1,0 +1,71 @@
+"""A tokenizer of characters: where no real one is at hand, in chats and in tests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from start_sdk.protocols import Message
+
+EOS = "<|im_end|>"
+START = "<|im_start|>"
+_CONTROL = (START, EOS, "<think>", "</think>")
+_FIRST_CONTROL = 0x110000  # behind the last character of Unicode
+
+
+class CharTokenizer:
+    """One token per character, and four control tokens; a chat template of the ChatML kind.
+
+    Args:
+        opens_thought: whether a rendered conversation ends with an open thought.
+    """
+
+    eos_ids = frozenset({_FIRST_CONTROL + _CONTROL.index(EOS)})
+    chat_template = "<|im_start|>assistant\n<think>\n (in Python, not Jinja)"
+
+    def __init__(self, *, opens_thought: bool = True) -> None:
+        self._opening = "<think>\n" if opens_thought else ""
+
+    def encode(self, text: str, *, control: bool = False) -> list[int]:
+        if not control:
+            return [ord(c) for c in text]
+        ids: list[int] = []
+        for part in re.split(f"({'|'.join(map(re.escape, _CONTROL))})", text):
+            known = part in _CONTROL
+            ids += [_FIRST_CONTROL + _CONTROL.index(part)] if known else [ord(c) for c in part]
+        return ids
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        first = _FIRST_CONTROL
+        return "".join(chr(i) if i < first else _CONTROL[i - first] for i in token_ids)
+
+    def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
+        return lambda token_id: self.decode([token_id])
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        ids: list[int] = []
+        for m in messages:
+            start, role, end = (
+                self.encode(t, control=True) for t in (START, f"{m['role']}\n", f"{EOS}\n")
+            )
+            ids += [*start, *role, *self.encode(m["content"]), *end]
+        return ids + self.encode(f"{START}assistant\n{self._opening}", control=True)
+
+    def messages(self, token_ids: Sequence[int]) -> tuple[list[Message], str]:
+        """What `render` was given, and what the assistant has written since.
+
+        Control tokens part the turns, so that no text can pretend to be one.
+        """
+        start, end = (_FIRST_CONTROL + _CONTROL.index(t) for t in (START, EOS))
+        turns: list[list[int]] = []
+        for token_id in token_ids:
+            if token_id == start:
+                turns.append([])
+            elif turns:
+                turns[-1].append(token_id)
+        found: list[Message] = []
+        for turn in turns[:-1]:
+            body = turn[: turn.index(end)] if end in turn else turn
+            role, _, content = self.decode(body).partition("\n")
+            found.append(Message(role=role, content=content))
+        return found, self.decode(turns[-1]).partition("\n")[2] if turns else ""

@@ -1,0 +1,14 @@
+"""Models behind an OpenAI-compatible server: vLLM with token ids, others with text."""
+
+from start_sdk.errors import MissingExtra
+
+try:
+    import openai as _openai  # noqa: F401  (asked for here, so that a missing extra has one message)
+    import tenacity as _tenacity  # noqa: F401
+    import transformers as _transformers  # noqa: F401
+except ImportError as error:
+    raise MissingExtra("the openai backend", "openai") from error
+
+from start_sdk.backends.openai.backend import OpenAIBackend
+
+__all__ = ["OpenAIBackend"]

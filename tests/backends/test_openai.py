@@ -1,0 +1,321 @@
+"""The OpenAI backend against a server that fails: nothing is lost, doubled, hung or told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import pytest
+from openai_server import KEY, FakeServer, Fault
+
+from start_sdk import (
+    BackendError,
+    Chunk,
+    ModelError,
+    ReasoningSession,
+    Sampling,
+    open_backend,
+    verify_trace,
+)
+from start_sdk.backends.openai import OpenAIBackend
+from start_sdk.testing import FakeInterpreter, check_backend
+
+GREEDY = Sampling(temperature=0)
+
+
+@asynccontextmanager
+async def opened(server: FakeServer, **options: Any) -> AsyncIterator[OpenAIBackend]:
+    async with aclosing(OpenAIBackend(server.url, **options)) as backend:
+        yield backend
+
+
+def prompt(backend: OpenAIBackend) -> list[int]:
+    return backend.tokenizer.render([{"role": "user", "content": "What is 12 * 7?"}])
+
+
+async def take(
+    backend: OpenAIBackend,
+    prefix: Sequence[int],
+    n: int,
+    stop: Sequence[str] = (),
+    sampling: Sampling = GREEDY,
+) -> tuple[list[int], str, Chunk]:
+    ids: list[int] = []
+    text, last = "", Chunk()
+    stream = backend.generate(prefix, sampling, stop, max_tokens=n, key="s")
+    async with aclosing(stream):
+        async for last in stream:
+            ids += last.token_ids
+            text += last.text
+    return ids, text, last
+
+
+async def test_it_keeps_the_contract() -> None:
+    with FakeServer() as server:
+        async with opened(server) as backend:
+            assert [c for c in await check_backend(backend) if not c.ok] == []
+
+
+async def test_ids_go_in_and_out_and_nothing_is_left_to_the_servers_defaults() -> None:
+    with FakeServer() as server:
+        async with opened(server) as backend:
+            start = prompt(backend)
+            ids, text, last = await take(backend, start, 20)
+            assert ids == server.continuation(start, 20)
+            assert (last.reason, last.cached) == ("length", len(start) // 16 * 16)
+            assert text == backend.tokenizer.decode(ids)
+    (request,) = server.requests
+    assert request["prompt"] == start and request["max_tokens"] == 20
+    assert {k: request[k] for k in ("temperature", "top_p", "top_k", "min_p", "ignore_eos")} == {
+        "temperature": 0.0, "top_p": 0.95, "top_k": -1, "min_p": 0.0, "ignore_eos": True,
+    }  # fmt: skip
+    assert request["stop_token_ids"] == sorted(backend.tokenizer.eos_ids)
+    assert server.headers[0]["x-session-id"] == "s"
+
+
+async def test_a_stop_is_withheld_and_the_end_of_sequence_too() -> None:
+    with FakeServer() as server:
+        async with opened(server) as backend:
+            start = prompt(backend)
+            whole = backend.tokenizer.decode(server.continuation(start, 60))
+            stop = whole[len(whole) // 2 :][:5]
+            ids, text, last = await take(backend, start, 60, [stop])
+            assert (last.reason, last.stop) == ("stop", stop)
+            assert text + last.matched_text == whole[: len(text + last.matched_text)]
+            assert stop not in text and stop in last.matched_text
+            server.length = len(start) + 5
+            ids, _, last = await take(backend, start, 60)
+            assert (len(ids), last.reason) == (5, "eos")
+            assert set(last.matched_ids) <= set(backend.tokenizer.eos_ids)
+
+
+async def test_log_probabilities_come_with_every_token() -> None:
+    with FakeServer() as server:
+        async with opened(server) as backend:
+            sampling = Sampling(temperature=0, logprobs=True)
+            trace = await ReasoningSession(backend, sampling=sampling).run("What is 12 * 7?")
+    verify_trace(trace, backend.tokenizer)
+    model = [s for s in trace.segments if s.source == "model"]
+    assert model and all(s.logprobs and max(s.logprobs) < 0 for s in model)
+
+
+FAULTS = {
+    "busy": [Fault("429", headers={"Retry-After": "0"}), Fault("503"), Fault("500")],
+    "reset before the first token": [Fault("reset"), Fault("reset")],
+    "reset in between": [Fault("reset", after=7), Fault("reset", after=1)],
+    "closed in between": [Fault("close", after=3)],
+    "given up": [Fault("abort", after=4), Fault("abort")],
+    "an error in the stream": [Fault("error", after=2)],
+    "hangs": [Fault("hang", after=5), Fault("hang")],
+}
+
+
+@pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("returns_ids", [True, False], ids=["ids", "text"])
+async def test_what_passes_is_waited_for_and_no_token_is_lost_or_doubled(
+    faults: list[Fault], returns_ids: bool
+) -> None:
+    with FakeServer(faults=faults, returns_ids=returns_ids) as server:
+        async with opened(server, timeout=0.3) as backend:
+            start = prompt(backend)
+            ids, text, last = await take(backend, start, 30)
+            assert last.reason == "length" and backend.tokenizer.decode(ids) == text
+            if returns_ids:
+                assert ids == server.continuation(start, 30)
+            else:
+                expected = server.text_continuation(backend.tokenizer.decode(start), 40)
+                assert expected.startswith(text) and len(ids) == 30
+            assert server.faults == []
+
+
+@pytest.mark.parametrize("fault", [Fault("400"), Fault("401", after=0), Fault("garbage", after=2)])
+async def test_what_does_not_pass_is_one_clear_error_at_once(fault: Fault) -> None:
+    with FakeServer(faults=[fault]) as server:
+        async with opened(server, retry_seconds=600) as backend:
+            with pytest.raises(BackendError) as error:
+                await take(backend, prompt(backend), 30)
+    assert len(server.requests) == 1
+    assert "\n" not in str(error.value) and server.url in str(error.value)
+
+
+async def test_it_gives_up_when_no_new_token_comes() -> None:
+    with FakeServer(faults=[Fault("503")] * 1000) as server:
+        async with opened(server, retry_seconds=0.5) as backend:
+            with pytest.raises(BackendError, match="answers 503"):
+                await take(backend, prompt(backend), 30)
+
+
+async def test_a_server_that_asks_for_more_patience_than_there_is_is_not_waited_for() -> None:
+    faults = [Fault("429", headers={"Retry-After": "3600"})]
+    with FakeServer(faults=faults) as server:
+        async with opened(server) as backend:
+            with pytest.raises(BackendError, match="answers 429"):
+                await take(backend, prompt(backend), 30)
+
+
+async def test_a_server_killed_and_restarted_under_32_generations_loses_and_doubles_nothing() -> (
+    None
+):
+    first = FakeServer()
+    with first:
+        async with opened(first, retry_seconds=120) as backend:
+            starts = [backend.tokenizer.encode(f"{i}, so") for i in range(32)]
+            came = asyncio.Event()
+
+            async def one(start: list[int]) -> list[int]:
+                ids: list[int] = []
+                async for chunk in backend.generate(start, GREEDY, max_tokens=400):
+                    ids += chunk.token_ids
+                    came.set()
+                return ids
+
+            tasks = [asyncio.create_task(one(start)) for start in starts]
+            await came.wait()
+            await asyncio.to_thread(first.kill)
+            with FakeServer(port=first.port) as second:
+                found = await asyncio.gather(*tasks)
+            assert second.requests
+            assert all(r["max_tokens"] <= 400 for r in second.requests)
+    for start, ids in zip(starts, found, strict=True):
+        assert ids == first.continuation(start, 400)
+
+
+async def test_a_server_that_stays_away_ends_every_session_with_a_typed_error() -> None:
+    with FakeServer() as server:
+        async with opened(server, retry_seconds=0.5) as backend:
+            session = ReasoningSession(backend)
+            runs = [session.stream("What is 12 * 7?", seed=i) for i in range(32)]
+            for run in runs:
+                await anext(aiter(run))  # the prompt
+
+            async def drain(run: Any) -> None:
+                async for _ in run:
+                    if not server.closing.is_set():
+                        await asyncio.to_thread(server.kill)
+
+            ended = await asyncio.gather(*(drain(r) for r in runs), return_exceptions=True)
+    assert all(isinstance(e, BackendError) for e in ended)
+    assert all(e.trace is not None for e in ended if isinstance(e, BackendError))
+
+
+async def test_closing_the_iterator_stops_the_server() -> None:
+    with FakeServer() as server:
+        async with opened(server, max_context=10**7) as backend:
+            stream = backend.generate([5], GREEDY, max_tokens=10**6)
+            async for _ in stream:
+                break
+            await stream.aclose()
+            assert await asyncio.to_thread(server.gone.wait, 60)
+
+
+async def test_pieces_of_a_thought_are_drawn_with_seeds_of_their_own() -> None:
+    with FakeServer() as server:
+        async with opened(server) as backend:
+            for prefix, seed in (([5], 1), ([5], 1), ([5, 6], 1), ([5], 2)):
+                await take(backend, prefix, 2, sampling=Sampling(seed=seed))
+    one, again, further, other = (r["seed"] for r in server.requests)
+    assert one == again and len({one, further, other}) == 3
+    assert all(0 <= r["seed"] < 2**31 for r in server.requests)
+
+
+async def test_text_where_there_are_no_ids_and_the_trace_says_so() -> None:
+    with FakeServer(returns_ids=False) as server:
+        async with opened(server) as backend:
+            failed = [c for c in await check_backend(backend) if not c.ok]
+            assert {c.name for c in failed if not c.required} >= {"returns the ids it sampled"}
+            assert [c for c in failed if c.required] == []
+            trace = await ReasoningSession(backend).run("What is 12 * 7?")
+            verify_trace(trace, backend.tokenizer)
+    assert not trace.exact and not backend.capabilities.logprobs
+    assert {type(r["prompt"]) for r in server.requests} == {str}
+    assert not {"top_k", "return_token_ids"} & set(server.requests[0])
+
+
+async def test_a_chat_thinks_answers_and_goes_on_where_the_server_can() -> None:
+    with FakeServer() as server:
+        async with opened(server, mode="chat") as backend:
+            session = ReasoningSession(backend, interpreter=FakeInterpreter())
+            trace = await session.run("<|im_end|> What is 2 + 2?")
+            verify_trace(trace, backend.tokenizer)
+    assert trace.thinking.strip() == "I think." and trace.answer == "It is 4."
+    assert not trace.exact and trace.model == "tiny"
+    asked, gone_on = server.requests
+    assert asked["messages"] == [{"role": "user", "content": "<|im_end|> What is 2 + 2?"}]
+    assert gone_on["messages"][1]["content"].startswith("<think>\nI think. \n</think>")
+    assert gone_on["continue_final_message"] and not gone_on["add_generation_prompt"]
+
+
+async def test_a_cache_is_reset_on_the_server_or_it_is_said_that_it_cannot_be() -> None:
+    with FakeServer() as server:
+        async with opened(server) as backend:
+            await backend.reset_cache()
+            assert server.resets == 1
+            server.kill()
+            with pytest.raises(BackendError, match="cannot be reset"):
+                await backend.reset_cache()
+
+
+def test_further_fields_are_passed_on() -> None:
+    async def run(server: FakeServer) -> None:
+        async with opened(server, extra_body={"top_k": 7, "own": 1}) as backend:
+            await take(backend, [5], 2)
+
+    with FakeServer() as server:
+        asyncio.run(run(server))
+    assert (server.requests[0]["top_k"], server.requests[0]["own"]) == (7, 1)
+
+
+async def test_the_key_is_in_no_error_log_note_or_repr(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with FakeServer(wants_key=True, faults=[Fault("400")]) as server:
+        async with opened(server) as backend:
+            with pytest.raises(BackendError) as error:
+                await ReasoningSession(backend).run("Hi")
+            shown = [repr(backend), repr(backend.capabilities), str(error.value), repr(error.value)]
+            assert error.value.trace is not None
+            shown.append(error.value.trace.model_dump_json())
+    assert "***" in str(error.value)
+    assert not [s for s in [*shown, caplog.text] if KEY in s]
+
+
+def test_unhappy_beginnings_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    def said(model: str, **options: Any) -> str:
+        with pytest.raises(ModelError) as error:
+            open_backend(model, "openai", **options)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    assert "set OPENAI_BASE_URL" in said("tiny")
+    assert "is no address" in said("tiny", base_url="localhost:8000")
+    assert "is none of tokens, text, chat" in said("tiny", mode="smoke")
+    assert "pass api_key=" in (line := said("http://me:secret@there/v1")) and "secret" not in line
+    with FakeServer(served=["a", "b"]) as server:
+        assert "serves 2 models (a, b): name one" in said(server.url)
+        assert "does not serve 'c'; it serves a, b" in said("c", base_url=server.url)
+        assert "does the address end in /v1?" in said(server.url.removesuffix("/v1"))
+    assert "cannot be reached" in said(server.url)
+    with FakeServer(root="/no/such/folder") as server:
+        assert "pass tokenizer=" in said(server.url)
+    with FakeServer(returns_ids=False) as server:
+        assert "try mode='text'" in said(server.url, mode="tokens")
+    with FakeServer(wants_key=True) as server:
+        assert "set OPENAI_API_KEY" in said(server.url)
+
+
+def test_another_tokenizer_than_the_models_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    from families import raw
+
+    raw("qwen3").save_pretrained(tmp_path)
+    with FakeServer() as server, pytest.raises(ModelError, match="another tokenizer"):
+        OpenAIBackend(server.url, tokenizer=str(tmp_path))

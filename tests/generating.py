@@ -1,0 +1,29 @@
+"""Short ways to generate, for the tests of backends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from start_sdk import Chunk, Sampling
+from start_sdk.backends.transformers import TransformersBackend
+
+GREEDY = Sampling(temperature=0)
+
+
+async def take(
+    backend: TransformersBackend,
+    prefix: Sequence[int],
+    n: int,
+    stop: Sequence[str] = (),
+    sampling: Sampling = GREEDY,
+    key: str | None = None,
+) -> tuple[list[int], Chunk]:
+    ids: list[int] = []
+    last = Chunk()
+    async for last in backend.generate(prefix, sampling, stop, max_tokens=n, key=key):
+        ids += last.token_ids
+    return ids, last
+
+
+def prompt(backend: TransformersBackend) -> list[int]:
+    return backend.tokenizer.render([{"role": "user", "content": "What is 12 * 7?"}])

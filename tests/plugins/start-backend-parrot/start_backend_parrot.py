@@ -1,0 +1,36 @@
+"""A backend of someone else's: says one sentence again and again."""
+
+from start_sdk import Capabilities
+from start_sdk.backends.continuation import Continuation
+from start_sdk.testing import CharTokenizer
+
+SENTENCE = "two and two are four. "
+
+
+class Parrot:
+    def __init__(self, model):
+        self.tokenizer = CharTokenizer()
+        self.max_context = 10_000
+        self.capabilities = Capabilities(model=model, logprobs=False, note="a perch")
+
+    async def generate(self, prefix_ids, sampling, stop=(), *, max_tokens, key=None):
+        work = Continuation(self, prefix_ids, sampling, stop, max_tokens)
+        while True:
+            chunk = work.take([ord(SENTENCE[len(work.token_ids) % len(SENTENCE)])])
+            if chunk.token_ids or chunk.reason:
+                yield chunk
+            if chunk.reason:
+                return
+
+    async def release(self, key): ...
+
+    async def reset_cache(self): ...
+
+    async def aclose(self): ...
+
+
+class DeafParrot(Parrot):
+    """Does not hear when it is told to stop."""
+
+    def generate(self, prefix_ids, sampling, stop=(), **options):
+        return super().generate(prefix_ids, sampling, **options)

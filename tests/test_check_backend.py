@@ -1,0 +1,72 @@
+"""`start-sdk check-backend`: for our backends, for servers, and for a package of someone else's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from openai_server import FakeServer
+from typer.testing import CliRunner, Result
+
+from start_sdk.cli import app
+
+PACKAGE = Path(__file__).parent / "plugins" / "start-backend-parrot"
+
+
+def check(*args: str) -> Result:
+    return CliRunner().invoke(app, ["check-backend", *args])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the package is installed, as pip does it."""
+    folder = tmp_path_factory.mktemp("site")
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
+    options = ["--no-index", "--disable-pip-version-check", "--target", str(folder)]
+    subprocess.run([*pip, *options, str(PACKAGE)], check=True, timeout=120)
+    return folder
+
+
+def test_a_packages_backend_is_found_and_checked(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(site))
+    done = check("polly", "--backend", "parrot")
+    assert done.exit_code == 0, done.output
+    head, *lines = done.stdout.splitlines()
+    assert head == "polly on a perch"
+    assert [line for line in lines if "✓" not in line] == [
+        "  · reuses its cache                            each splice reads the whole thought again "
+        "(or the server does not say what it reused) (0 of 321 tokens)",
+        "  · gives log probabilities                     no importance ratios, no ranking by "
+        "likelihood (none)",
+    ]
+
+
+def test_what_breaks_the_contract_is_said_with_its_cost(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(site))
+    done = check("polly", "--backend", "deaf")
+    assert done.exit_code == 2
+    assert "✗ stops inside thinking" in done.stdout
+    assert "no block of code is run, no hint is given" in done.stdout
+    (line,) = done.stderr.strip().splitlines()
+    assert "not kept: stops inside thinking, withholds the match" in line
+
+
+def test_an_address_is_checked_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeServer() as server:
+        done = check(server.url)
+    assert done.exit_code == 0, done.output
+    assert "✗" not in done.stdout and done.stdout.startswith("tiny on token ids over HTTP")
+
+
+def test_an_address_where_nothing_answers_is_one_clear_line() -> None:
+    with FakeServer() as server:
+        pass
+    done = check(server.url)
+    (line,) = done.stderr.strip().splitlines()
+    assert (done.exit_code, done.stdout) == (2, "") and f"{server.url} cannot be reached" in line
