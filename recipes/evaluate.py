@@ -35,7 +35,7 @@ from start_sdk import (
     plugins,
 )
 from start_sdk.batch import Work, config_hash, in_rounds
-from start_sdk.cli import load_policy
+from start_sdk.options import load_policy
 from start_sdk.rows import Job, sample_seed
 
 

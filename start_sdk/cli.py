@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing
 from functools import wraps
 from importlib.metadata import version
@@ -19,12 +19,14 @@ from rich.text import Text
 
 from start_sdk import models, plugins, testing
 from start_sdk.backends import open_backend
-from start_sdk.errors import ConfigError, PluginError, PromptError, StartError
+from start_sdk.errors import PromptError, StartError
 from start_sdk.limits import Limits
-from start_sdk.protocols import Hint, HintPolicy, Sampling, Tool
+from start_sdk.options import check_writable, load_policy, load_tool
+from start_sdk.protocols import Sampling
 from start_sdk.run import Run
 from start_sdk.session import ReasoningSession
 from start_sdk.solve import SolveConfig, solve_file
+from start_sdk.steering import Steering
 from start_sdk.terminal import TerminalView
 
 app = typer.Typer(
@@ -103,6 +105,9 @@ def ask(
     max_calls: Annotated[int, typer.Option(help="Cells that may be run.")] = 6,
     temperature: Temperature = 0.0,
     seed: Seed = 0,
+    steer: Annotated[
+        bool, typer.Option("--steer", help="Put each line of standard input into the thought.")
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the trace, and nothing else.")
     ] = False,
@@ -132,11 +137,16 @@ def ask(
     )
     errors = Console(stderr=True)
     errors.print(Text(f"{model} on {opened.capabilities.note or backend}", "dim"), soft_wrap=True)
+    if steer and sys.stdin and sys.stdin.isatty():
+        errors.print(Text("type a line, and Enter puts it into the thought", "dim"))
     run = session.stream(question)
     view = None if json else TerminalView(Console())
+    steering = Steering(run) if steer else None
 
     async def think() -> None:
         try:
+            if steering:
+                steering.start()
             async with aclosing(run):
                 async for event in run:
                     if view:
@@ -148,6 +158,8 @@ def ask(
         asyncio.run(think())
     finally:  # also of a run that failed or was stopped: nothing computed is lost
         deliver(run, view, trace, as_json=json)
+        for line in steering.unused() if steering else ():
+            errors.print(Text(f"too late for the thought: {line}", "yellow"), soft_wrap=True)
 
 
 def deliver(run: Run, view: TerminalView | None, path: Path | None, *, as_json: bool) -> None:
@@ -158,45 +170,6 @@ def deliver(run: Run, view: TerminalView | None, path: Path | None, *, as_json: 
         view.finish(run.trace)
     if path:
         path.write_text(run.trace.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def check_writable(path: Path) -> None:
-    """Raises ConfigError if a file cannot be written: said before any work."""
-    existed = path.exists()
-    try:
-        with path.open("a", encoding="utf-8"):
-            pass
-    except OSError as error:
-        raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}") from error
-    if not existed:
-        path.unlink()
-
-
-def load_tool(named: str) -> Tool:
-    """A tool by its plugin's name and, behind a "=", the one value that it is made from."""
-    name, _, value = named.partition("=")
-    make = plugins.load("tools", name)
-    try:
-        made: Tool = make(value) if value else make()
-    except TypeError as error:
-        wanted = f"{name!r} takes no value" if value else f"write {name}=VALUE"
-        raise PluginError(f"tool {name!r} cannot be made: {wanted} ({error})") from error
-    return made
-
-
-def load_policy(name: str, rounds: int, seed: int, own: Sequence[Hint] = ()) -> HintPolicy:
-    """A hint policy by its plugin's name; those that come with tools speak before the library's."""
-    if rounds != 1 and name != "end":
-        raise ConfigError("--rounds goes with --hints end")
-    options: dict[str, dict[str, Any]] = {"end": {"rounds": rounds}, "connective": {"seed": seed}}
-    if own and name in options:
-        options[name]["hints"] = tuple(own)
-    make = plugins.load("hints", name)
-    try:
-        policy: HintPolicy = make(**options.get(name, {}))
-    except TypeError as error:
-        raise PluginError(f"hint {name!r} cannot be made without arguments: {error}") from error
-    return policy
 
 
 def quiet_libraries(model: str) -> None:

@@ -31,6 +31,12 @@ class Context:
         self._dialect = dialect
         self._draft: list[Chunk] = []
 
+    @property
+    def opened(self) -> bool:
+        """Whether the thought has begun, so that something may be put into it."""
+        more = len(self.segments) > 1
+        return more or self._dialect.opened(self.segments[0].text, self.thought)
+
     def load(self, segments: Sequence[Segment]) -> None:
         """Takes over the segments of a trace: a prompt, or the beginning of an older run."""
         prompt = segments[0]

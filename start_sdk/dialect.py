@@ -86,6 +86,12 @@ class Dialect(Settings):
         """Whether generation begins inside a thought: not if the prompt has closed it already."""
         return not (self.think and prompt.rstrip().endswith(self.think[1]))
 
+    def opened(self, prompt: str, thought: str) -> bool:
+        """Whether a thought has begun: where the prompt does not open it, the model does (Qwen3),
+        and nothing may stand before its first words."""
+        tag = self.think[0] if self.think else ""
+        return not tag or prompt.rstrip().endswith(tag) or len(thought) > len(tag)
+
     def call(self, text: str) -> str | None:
         """The code of a call that was closed at the very end of `text`, else None (empty: no call).
 
@@ -111,6 +117,14 @@ class Dialect(Settings):
             return True
         inline = text.rpartition("\n")[2].replace("$$", "").replace("\\$", "")
         return inline.count("$") % 2 == 1 and not re.search(r"\$\d[\d.,]*(?=[^$]*$)", inline)
+
+    @staticmethod
+    def in_quote(text: str) -> bool:
+        """Whether `text` ends in words that it quotes, say of the problem: within quotation marks
+        that are open on its last line, or on a line that begins with ">"."""
+        line = text.rpartition("\n")[2]
+        opened = line.count('"') % 2 == 1 or line.count("“") > line.count("”")
+        return opened or line.lstrip().startswith(">")
 
     @staticmethod
     def tell_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Message]:

@@ -38,7 +38,7 @@ class Hinter:
     @property
     def due(self) -> bool:
         """Whether a hint waits and may be given now."""
-        return bool(self._pending) and self._free()
+        return bool(self._pending) and self._context.opened and self._free()
 
     def add(self, text: str) -> None:
         """Lets a text from outside wait for its place."""
@@ -46,12 +46,11 @@ class Hinter:
         self._pending.append((hint, "steer", ""))
 
     def give_pending(self) -> bool:
-        """Gives all that waits; whether anything was given."""
-        if not self.due:
-            return False
-        pending, self._pending = self._pending, []
-        given = [self._give(*one) for one in pending]
-        return any(given)
+        """Gives all that waits, up to one that opens a block; whether anything was given."""
+        given = False
+        while self.due:
+            given |= self._give(*self._pending.pop(0))
+        return given
 
     def give(self, moment: Callable[[], Moment | None]) -> bool:
         """Gives what waits, or else what the policy says of a moment; whether it did.

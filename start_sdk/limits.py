@@ -84,7 +84,8 @@ class Ledger:
         """Tokens that a hint or an output may have now."""
         limits = self.limits
         cap = limits.max_hint_tokens if source == "hint" else limits.max_output_tokens
-        return max(0, min(cap - self.spent(source), self.context_left() - self.reserve))
+        left = self.context_left() - self.reserve - (source == "hint")  # which is to be answered
+        return max(0, min(cap - self.spent(source), left))
 
     def calls_left(self) -> int:
         return self.limits.max_calls - self.calls if self.splice_room("tool") else 0

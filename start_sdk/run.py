@@ -220,7 +220,8 @@ class Run:
             # Not inside a word: neither "Wait" of a token "Waiting" nor "Wait" behind a letter.
             before = context.thought.removesuffix(last.stop)[-1:]
             inside = before.isascii() and before.isalnum() and last.stop[:1].isalnum()
-            if context.thought.endswith(last.stop) and not inside:
+            quoted = dialect.in_quote(context.thought)
+            if context.thought.endswith(last.stop) and not inside and not quoted:
                 self._hint("connective", last)
         elif not last.stop and self._code() is not None:
             # The model closed a block and ended at once: it wants to see the output.
@@ -267,6 +268,8 @@ class Run:
             calls_left = self._ledger.calls_left() if self._slot else 0
             if self._slot and calls_left <= 0:
                 return None
+            if self._ledger.room(thinking=True) <= len(last.matched_ids):
+                return None  # no tokens are left to answer a hint with
             return Moment(self.trace, place, last.stop, self._sampling.seed, calls_left)
 
         return self._hinter.give(moment)

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from start_sdk.protocols import Backend, Message
+from start_sdk.protocols import Backend, Hint, Message
 from start_sdk.run import Event, Run
 from start_sdk.session import ReasoningSession
-from start_sdk.trace import Trace
+from start_sdk.trace import Spot, Trace
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -57,6 +57,16 @@ class SyncSession:
         """See `ReasoningSession.resume`."""
         return self._portal.call(lambda: self._session.resume(trace, at, seed=seed))
 
+    def resume_hinted(
+        self, trace: Trace, spot: Spot, hint: Hint, *, seed: int | None = None
+    ) -> Trace:
+        """See `ReasoningSession.resume_hinted`."""
+        return self._portal.call(lambda: self._session.resume_hinted(trace, spot, hint, seed=seed))
+
+    def steer(self, text: str) -> None:
+        """See `ReasoningSession.steer`; may be called from any thread, also beside a `run`."""
+        self._portal.call(self._session.steer, text)
+
     def stream_from(self, trace: Trace, at: int, *, seed: int | None = None) -> SyncRun:
         """See `ReasoningSession.stream_from`."""
         return SyncRun(self._portal, self._session.stream_from(trace, at, seed=seed))
@@ -76,6 +86,10 @@ class SyncRun:
     @property
     def trace(self) -> Trace:
         return self._run.trace
+
+    def steer(self, text: str) -> None:
+        """See `Run.steer`; may be called from any thread."""
+        self._portal.call(self._run.steer, text)
 
     def __iter__(self) -> Iterator[Event]:
         events = aiter(self._run)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from installing import PLUGINS, install
 from openai_server import FakeServer
 from typer.testing import CliRunner, Result
 
 from start_sdk.cli import app
-
-PACKAGE = Path(__file__).parent / "plugins" / "start-backend-parrot"
 
 
 def check(*args: str) -> Result:
@@ -21,12 +18,8 @@ def check(*args: str) -> Result:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the package is installed, as pip does it."""
-    folder = tmp_path_factory.mktemp("site")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
-    options = ["--no-index", "--disable-pip-version-check", "--target", str(folder)]
-    subprocess.run([*pip, *options, str(PACKAGE)], check=True, timeout=120)
-    return folder
+    """Where the package is installed."""
+    return install(tmp_path_factory.mktemp("site"), PLUGINS / "start-backend-parrot")
 
 
 def test_a_packages_backend_is_found_and_checked(

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 import start_sdk as start_sdk_package
 from start_sdk import AfterConnective, BeforeEnd, NoHints, Trace
-from start_sdk.cli import app, load_policy
+from start_sdk.cli import app
+from start_sdk.options import load_policy
 
 COMMAND = [sys.executable, "-c", "from start_sdk.cli import main; main()"]
 

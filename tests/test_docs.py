@@ -19,8 +19,6 @@ import importlib
 import inspect
 import re
 import shlex
-import subprocess
-import sys
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterator
@@ -30,6 +28,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from installing import install
 from start_tools.python import PythonTool
 from typer.testing import CliRunner
 
@@ -375,10 +374,7 @@ def test_the_packages_on_the_plugins_page_install_and_are_found(
     for block in blocks(ROOT / "docs" / "plugins.md"):
         write(block, source)
     projects = sorted(p.parent for p in source.rglob("pyproject.toml"))
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
-    options = ["--no-index", "--disable-pip-version-check", "--target", str(site)]
-    subprocess.run([*pip, *options, *map(str, projects)], check=True, timeout=120)
-    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.syspath_prepend(str(install(site, *projects)))
     for project in projects:
         metadata = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
         for group, entries in metadata["project"]["entry-points"].items():

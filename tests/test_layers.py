@@ -22,7 +22,7 @@ LAYERS = [
     {"context", "toolbox", "cells", "setup", "hinting", "run", "session", "scaling"},
     {"backends", "models", "sync", "terminal", "testing", "start_tools"},
     {"grading", "rows", "store", "batch", "progress", "solve"},
-    {"cli", "doctor"},
+    {"cli", "doctor", "options", "steering"},
     {"recipes"},
 ]
 

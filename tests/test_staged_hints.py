@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -14,6 +15,7 @@ from start_sdk import (
     Delta,
     Dialect,
     HintLibrary,
+    HintPolicy,
     Limits,
     ReasoningSession,
     Segment,
@@ -55,6 +57,39 @@ async def test_spots_are_behind_connectives_and_at_the_end() -> None:
     assert before(trace, spots[2]).endswith("Alternatively 4.\n")
 
 
+class Pairs(CharTokenizer):
+    """Two characters per token, but for control tokens and a last odd one."""
+
+    def encode(self, text: str, *, control: bool = False) -> list[int]:
+        ids: list[int] = []
+        for char in super().encode(text, control=control):
+            plain = ids and max(ids[-1], char) < 0x110000
+            ids = [*ids[:-1], (ids[-1] << 21 | char) + (1 << 42)] if plain else [*ids, char]
+        return ids
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        halves = ((i >> 21 & 0x1FFFFF, i & 0x1FFFFF) if i >> 42 else (i,) for i in token_ids)
+        return super().decode([i for pair in halves for i in pair])
+
+
+@pytest.mark.parametrize(("text", "hints"), [("5. Wait!", 0), ("5.  Wait", 1), ("5, Wait. No", 0)])
+async def test_a_word_split_over_two_tokens_is_found_if_the_second_ends_with_it(
+    text: str, hints: int
+) -> None:
+    tokenizer, policy = Pairs(), AfterConnective(hints=("general",))
+    backend = ScriptedBackend([f"{text} so.</think>5", "4</think>4"], tokenizer=tokenizer)
+    streamed = await ReasoningSession(backend, hints=policy).run("?")
+    verify_trace(streamed, tokenizer)
+    assert len(streamed.hints) == hints
+    plain = await ReasoningSession(
+        ScriptedBackend([f"{text} so.</think>5"], tokenizer=tokenizer)
+    ).run("?")
+    spots = find_spots(plain, tokenizer)
+    assert [s.place for s in spots] == ["connective"] * hints + ["end"]
+    if hints:
+        assert tokenizer.decode(plain.token_ids[: spots[0].at]).endswith(f"\n{text}")
+
+
 async def test_a_thought_that_ends_the_text_has_its_end_before_eos() -> None:
     trace = await thought("It is 5.")
     end = Spot(at=len(trace.token_ids) - 1, place="end", trigger="")
@@ -78,6 +113,25 @@ async def test_a_thought_without_tags_ends_where_the_answer_opens() -> None:
 async def test_no_spot_inside_code_words_or_formulas(text: str) -> None:
     trace = await thought(f"{text} </think>4")
     assert [s.place for s in find_spots(trace, TOKENIZER)] == ["end"]
+
+
+@pytest.mark.parametrize(
+    "quote", ['It says "Wait', "It says “Wait", "> Wait", "as asked:\n > 2 + 2? Wait"]
+)
+async def test_what_a_thought_quotes_is_no_connective(quote: str) -> None:
+    text = f'{quote} for 5 minutes". ”\nWait, 4.</think>4'
+    plain = await thought(text)
+    spots = find_spots(plain, TOKENIZER)
+    assert [s.place for s in spots] == ["connective", "end"]
+    assert before(plain, spots[0]).endswith("\nWait")
+    policy = AfterConnective(hints=("general",), max_hints=9)
+    hinted = await thought(text, "\n1\n```\n", "</think>4", cells={"1": "1"}, hints=policy)
+    assert "\nWait, maybe using python" in hinted.thinking and len(hinted.hints) == 1
+
+
+async def test_words_behind_a_quotation_are_connectives() -> None:
+    trace = await thought('It says "5" and “6”. Wait, a 3" pipe.\n\nWait, 4.</think>4')
+    assert [s.trigger for s in find_spots(trace, TOKENIZER)] == ["Wait", "Wait", "</think>"]
 
 
 async def test_a_quoted_problem_has_no_spots_but_its_thought_has() -> None:
@@ -160,6 +214,55 @@ async def test_a_hint_without_room_is_left_out() -> None:
     assert trace.hints == [] and trace.finish == "eos" and trace.answer == "5"
 
 
+async def at_the_edge(budget: int, hints: HintPolicy | None = None) -> Trace:
+    """A thought of 40 tokens, its end with them, in a budget with a reserve of 20 for the answer."""
+    script = ["It is 5.\n".rjust(39, "5") + "</think>5", "4"]
+    limits = Limits(max_tokens=budget + 20, answer_reserve=20)
+    trace = await thought(*script, cells={}, hints=hints, limits=limits)
+    assert trace.finish == "eos" and trace.usage.model + trace.usage.dropped <= budget + 20
+    assert TOKENIZER.decode(trace.token_ids).count("</think>") == 1
+    return trace
+
+
+async def test_an_end_of_thinking_at_the_edge_of_the_budget_is_the_models_own() -> None:
+    trace = await at_the_edge(40)
+    assert [s.source for s in trace.segments if s.phase == "close"] == ["model", "model"]
+    assert trace.usage.notice == 0 and trace.answer == "5"
+    cut = await at_the_edge(39)
+    assert [s.source for s in cut.segments if s.phase == "close"] == ["notice", "model"]
+    assert "It is 5.\n\n(I have no tokens left" in cut.thinking
+
+
+@pytest.mark.parametrize(("budget", "hints"), [(39, 0), (40, 0), (41, 1)])
+async def test_no_hint_where_no_token_is_left_to_answer_it(budget: int, hints: int) -> None:
+    trace = await at_the_edge(budget, BeforeEnd())
+    assert len(trace.hints) == hints
+    if budget == 40:  # withheld, and then taken after all
+        assert trace.answer == "5" and trace.usage.dropped == trace.usage.notice == 0
+
+
+@pytest.mark.parametrize(("spare", "hints"), [(-1, 0), (0, 0), (1, 1), (400, 1)])
+async def test_a_hint_at_the_end_of_the_context_fits_whole_or_is_left_out(
+    spare: int, hints: int
+) -> None:
+    said = "It is 5.\n".rjust(300, "5")
+    hint = "\nWait, maybe using python here is a good idea.\n```python"
+    question, reserve = "?" * 999, 200
+    prompt = len(TOKENIZER.render([{"role": "user", "content": question}]))
+    room = prompt + len(said) + len(hint) + reserve + spare
+    backend = ScriptedBackend([f"{said}</think>5", "\n1\n```\n", "</think>4"], max_context=room)
+    session = ReasoningSession(
+        backend,
+        interpreter=FakeInterpreter({"1": "1"}),
+        hints=BeforeEnd(),
+        limits=Limits(answer_reserve=reserve),
+    )
+    trace = await session.run(question)
+    verify_trace(trace, TOKENIZER)
+    assert len(trace.hints) == hints and len(trace.token_ids) <= room
+    assert trace.finish == "eos" and (trace.answer == "4") == (spare == 400)
+
+
 async def steered(text: str, hint: str, after: str, **options: Any) -> Trace:
     """A run that is steered once it has said so much."""
     session = ReasoningSession(ScriptedBackend([text, "So 4.</think>4"]), **options)
@@ -191,6 +294,33 @@ async def test_a_thought_that_ends_first_goes_on_with_the_word_from_outside() ->
     assert trace.answer == "5" and trace.hints == []  # a formula was left open: no place
     trace = await steered("$x$</think>5", "Count again.", "$x")
     assert "Count again." in trace.thinking and trace.answer == "4"
+
+
+async def test_what_waits_behind_a_word_that_opens_a_block_waits_for_its_end() -> None:
+    script = ["\n1\n```\n", "So 4.</think>4"]
+    run = ReasoningSession(ScriptedBackend(script), interpreter=FakeInterpreter({"1": "1"})).stream(
+        "?"
+    )
+    run.steer("Compute it.\n```python")
+    run.steer("Good.")
+    async with aclosing(run):
+        async for _ in run:
+            pass
+    verify_trace(run.trace, TOKENIZER)
+    sources = [s.source for s in run.trace.segments[1:]]
+    assert sources == ["hint", "model", "tool", "hint", "model", "model", "model", "model"]
+
+
+async def test_no_word_stands_before_the_tag_with_which_a_model_opens_its_thought() -> None:
+    tokenizer = CharTokenizer(opens_thought=False)
+    backend = ScriptedBackend(["<think>\nIt is 5.</think>5", "4</think>4"], tokenizer=tokenizer)
+    run = ReasoningSession(backend).stream("?")
+    run.steer("Count.")
+    async with aclosing(run):
+        async for _ in run:
+            pass
+    verify_trace(run.trace, tokenizer)
+    assert run.trace.segments[1].text == "<think>\n" and run.trace.thinking == "\n\nCount.4"
 
 
 async def test_only_a_running_thought_can_be_steered() -> None:

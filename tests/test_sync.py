@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from start_sdk import Delta, PromptError, SyncSession
-from start_sdk.testing import FakeInterpreter, ScriptedBackend
+from start_sdk import (
+    BeforeEnd,
+    ConfigError,
+    Delta,
+    HintLibrary,
+    Limits,
+    PromptError,
+    SyncSession,
+    find_spots,
+)
+from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
 SCRIPT = ["```python\n1\n```\n", "ok</think>4"]
 
@@ -31,6 +42,51 @@ def test_leaving_a_stream_early_stops_the_run() -> None:
         assert next(events) is not None
         events.close()  # type: ignore[attr-defined]
         assert run.trace.finish == "cancelled"
+
+
+def test_a_hint_is_put_into_a_finished_thought() -> None:
+    script = ["It is 5.</think>5", "\n1\n```\n", "So 4.</think>4"]
+    interpreter = FakeInterpreter({"1": "1"})
+    with SyncSession(ScriptedBackend(script), hints=BeforeEnd(), interpreter=interpreter) as hinted:
+        streamed = hinted.run("?")
+    with SyncSession(ScriptedBackend(script[:1])) as plain:
+        trace = plain.run("?", seed=3)
+    spot, general = find_spots(trace, CharTokenizer())[-1], HintLibrary.load().get("general")
+    with SyncSession(ScriptedBackend(script[1:]), interpreter=interpreter) as session:
+        staged = session.resume_hinted(trace, spot, general)
+        assert staged.token_ids == streamed.token_ids and staged.seed == 3
+        assert session.resume_hinted(trace, spot, general, seed=5).seed == 5
+
+
+def test_a_stream_is_steered_between_its_events() -> None:
+    with SyncSession(ScriptedBackend(["Hm. " * 9_000, "So 4.</think>4"])) as session:
+        run = session.stream("?")
+        for event in run:
+            if isinstance(event, Delta) and run.trace.usage.model == 4:
+                run.steer("Enough.")
+        assert run.trace.thinking == "Hm. \n\nEnough.So 4."
+        with pytest.raises(ConfigError, match="over"):
+            run.steer("Hm.")
+        with pytest.raises(ConfigError, match="0 runs"):
+            session.steer("Hm.")
+
+
+def test_a_run_is_steered_from_another_thread() -> None:
+    begun = threading.Event()
+
+    def script(prompt: str) -> list[str]:
+        begun.set()
+        return ["Hm. " * 9_000, "So 4.</think>4"]
+
+    # A limit on time lets the loop do other things between two tokens, as a real engine does.
+    with SyncSession(ScriptedBackend(script), limits=Limits(max_seconds=60)) as session:
+        answers: list[str | None] = []
+        thread = threading.Thread(target=lambda: answers.append(session.run("?").answer))
+        thread.start()
+        assert begun.wait(10)
+        session.steer("Enough.")
+        thread.join()
+    assert answers == ["4"]
 
 
 async def test_it_works_inside_a_running_loop() -> None:

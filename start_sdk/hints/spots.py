@@ -28,8 +28,8 @@ def find_spots(
 ) -> list[Spot]:
     """All spots of a trace, in order; the last one is the end of its thought, if it has one.
 
-    A connective counts where a token ends with it, as a whole word, outside open blocks and LaTeX.
-    A thought that a limit ended has no end at which a hint could stand.
+    A connective counts where a token ends with it, as a whole word, outside open blocks, LaTeX and
+    quotations. A thought that a limit ended has no end at which a hint could stand.
 
     Args:
         trace: what a session returned.
@@ -53,7 +53,8 @@ def find_spots(
         if segment.source == "model":
             for at, before, word in _connectives(trace, segment, position, tokenizer, words):
                 so_far = thought + before
-                if not dialect.open_block(so_far) and not dialect.in_latex(so_far):
+                closed = not dialect.open_block(so_far) and not dialect.in_latex(so_far)
+                if closed and not dialect.in_quote(so_far):
                     spots.append(Spot(at=at, place="connective", trigger=word))
         position += len(segment.token_ids)
         if segment.source == "tool" or segment.notice == "calls":

@@ -1,5 +1,7 @@
 """A backend of someone else's: says one sentence again and again."""
 
+import asyncio
+
 from start_sdk import Capabilities
 from start_sdk.backends.continuation import Continuation
 from start_sdk.testing import CharTokenizer
@@ -8,6 +10,8 @@ SENTENCE = "two and two are four. "
 
 
 class Parrot:
+    pace = 0.0
+
     def __init__(self, model):
         self.tokenizer = CharTokenizer()
         self.max_context = 10_000
@@ -21,6 +25,7 @@ class Parrot:
                 yield chunk
             if chunk.reason:
                 return
+            await asyncio.sleep(self.pace)
 
     async def release(self, key): ...
 
@@ -34,3 +39,19 @@ class DeafParrot(Parrot):
 
     def generate(self, prefix_ids, sampling, stop=(), **options):
         return super().generate(prefix_ids, sampling, **options)
+
+
+class ListeningParrot(Parrot):
+    """Talks on until somebody says that it is enough."""
+
+    pace = 0.001
+
+    async def generate(self, prefix_ids, sampling, stop=(), *, max_tokens, key=None):
+        said = self.tokenizer.decode(prefix_ids)
+        if "Enough" not in said:
+            async for chunk in super().generate(prefix_ids, sampling, stop, max_tokens=max_tokens):
+                yield chunk
+            return
+        rest = "\n\n\\boxed{4}<|im_end|>" if "</think>" in said else "</think>"
+        work = Continuation(self, prefix_ids, sampling, stop, max_tokens)
+        yield work.take(self.tokenizer.encode(rest, control=True))
