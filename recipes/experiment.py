@@ -58,6 +58,12 @@ def problems_of(config: argparse.Namespace) -> list[suites.Problem]:
     return suites.load(config.suite)[: config.n]
 
 
+def drawn(config: argparse.Namespace) -> list[tuple[argparse.Namespace, suites.Problem]]:
+    """The problems of each of `config.seeds`, beside the options with that seed."""
+    each = [argparse.Namespace(**{**vars(config), "seed": seed}) for seed in config.seeds]
+    return [(one, problem) for one in each for problem in problems_of(one)]
+
+
 def job_of(problem: suites.Problem, config: argparse.Namespace, key: str, policy: str) -> Job:
     """The job of a problem; a text that was edited is another problem."""
     name = f"{problem.id}:{fingerprint(asdict(problem))}"

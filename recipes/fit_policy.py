@@ -1,6 +1,6 @@
 """Fits the policy that learns which hint is worth its risk: logistic regression (scikit-learn).
 
-    python -m recipes.hint_matrix --suite tiny --families math --n 20 --seed 1 --out runs/matrix
+    python -m recipes.hint_matrix --n 20 --seed 1 --out runs/matrix
     python -m recipes.fit_policy runs/matrix --out runs/learned
 
 From the matrix's rows: features of each thought without a hint (start_sdk/hints/features.py),
@@ -147,7 +147,12 @@ def run(folder: Path, out: Path) -> None:
     gain = paired_difference(constant, learned)
     low, high = 100 * gain.low, 100 * gain.high
     print(f"\nlearned - best constant: {100 * gain.value:+.1f} points [{low:+.1f}, {high:+.1f}]")
-    print("it carries over" if gain.value > 0 else "it carries nothing over: take the constant one")
+    if gain.low > 0:
+        print("it carries over")
+    elif gain.value > 0:
+        print("it may carry over, or be luck: the interval holds 0")
+    else:
+        print("it carries nothing over: take the constant one")
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """What each hint at each place does to right and to wrong answers: the rescue/break matrix.
 
-    python -m recipes.hint_matrix --suite tiny --families math --n 20 --seed 1 --out runs/matrix
+    python -m recipes.hint_matrix --n 20 --seed 1 --out runs/matrix
 
 Every problem is thought through once without a hint. Then each hint is put into that one trace, at
 a connective drawn by the seed, behind the last "wait", and where the thought ends; beside them the
@@ -74,6 +74,20 @@ class Arm:
     """Mean of the tokens that the model sampled in going on, or for the prompt."""
 
 
+def chosen_hints(ids: Sequence[str]) -> list[Hint]:
+    """The hints of these ids, or the paper's six for math.
+
+    Raises:
+        ConfigError: one is unknown, or can stand at none of the places as it is.
+    """
+    library = HintLibrary.load()
+    hints = [library.get(i) for i in ids] or list(library.select(domain="math"))
+    for hint in hints:
+        if hint.fields or not {"connective", "end"} & {*hint.places}:
+            raise ConfigError(f"hint {hint.id!r} stands at no connective and no end as it is")
+    return hints
+
+
 def spots_of(trace: Trace, session: ReasoningSession, seed: int) -> dict[str, Spot]:
     """The places of a trace; not all have one of each."""
     spots = find_spots(trace, session.tokenizer, session.dialect)
@@ -96,6 +110,7 @@ async def arms_of(
         f"{hint.id} @ {place}": session.resume_hinted(base, spot, hint)
         for place, spot in spots_of(base, session, seed).items()
         for hint in hints
+        if spot.place in hint.places
     }
     for wish in WISHES:
         runs[f"prompt: {wish}"] = session.run(with_prompt(wish, question))
@@ -181,8 +196,7 @@ def run(config: argparse.Namespace) -> None:
     """The matrix of a suite."""
     config.model = model_name(config.model)
     problems = experiment.problems_of(config)
-    library = HintLibrary.load()
-    hints = [library.get(i) for i in config.hints] or list(library.select(domain="math"))
+    hints = chosen_hints(config.hints)
     limits, sampling = Limits(max_calls=config.max_calls), Sampling(temperature=0, logprobs=True)
     python = plugins.load("interpreters", "python")()
     backend = open_backend(config.model, config.backend)
@@ -233,6 +247,7 @@ def main() -> int:
     parser.add_argument(
         "--hints", nargs="*", default=[], metavar="ID", help="default: the paper's six for math"
     )
+    parser.set_defaults(suite="tiny", families="math", at_once=8, out=Path("runs/matrix"))
     config = experiment.checked(parser)
     return experiment.program(parser, lambda: run(config))
 

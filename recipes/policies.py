@@ -141,9 +141,8 @@ def markdown(lines: Sequence[Line], title: dict[str, Any]) -> str:
 def run(config: argparse.Namespace) -> None:
     """All policies on the problems of a suite."""
     config.model = model_name(config.model)
-    drawn = [argparse.Namespace(**{**vars(config), "seed": seed}) for seed in config.seeds]
-    problems = [(p, one) for one in drawn for p in experiment.problems_of(one)]
-    learned = learned_for(config.learned, sorted({p.family for p, _ in problems}))
+    problems = experiment.drawn(config)
+    learned = learned_for(config.learned, sorted({p.family for _, p in problems}))
     limits = Limits(max_calls=config.max_calls, max_tokens=TOKENS, max_repeats=4)
     sampling = Sampling(temperature=0, logprobs=True)
     python = plugins.load("interpreters", "python")()
@@ -158,7 +157,7 @@ def run(config: argparse.Namespace) -> None:
         config.model, backend=config.backend, sampling=sampling, limits=limits, interpreter=python,
         dialect=session(NoHints()).dialect, policies=repr(POLICIES), learned=repr(learned),
     )  # fmt: skip
-    jobs = [experiment.job_of(p, one, key, "policies") for p, one in problems]
+    jobs = [experiment.job_of(p, one, key, "policies") for one, p in problems]
 
     def work_of(judge: Judge) -> Work:
         async def work(job: Job) -> dict[str, Any]:
@@ -193,6 +192,7 @@ def run(config: argparse.Namespace) -> None:
 def main() -> int:
     """The comparison; 2 for bad input, 130 for Ctrl-C."""
     parser = experiment.command_line("python -m recipes.policies", __doc__)
+    parser.set_defaults(suite="tiny", families="math", n=10, at_once=8, out=Path("runs/policies"))
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[1009, 2003, 3001], help="in place of --seed"
     )

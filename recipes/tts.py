@@ -1,6 +1,6 @@
 """Sequential test-time scaling: accuracy against rounds of hints, and against tokens.
 
-    python -m recipes.tts --suite tiny --families math --n 10 --seed 1 --rounds 4 --out runs/tts
+    python -m recipes.tts --n 10 --seeds 1 2 3 --rounds 0..4 --out runs/tts
 
 START's figure 5 repeats hints before the end of thinking. Beside that, from the same first thought
 and at no more sampled tokens, problem by problem: longer thinking without a tool ("Wait" in place
@@ -13,6 +13,7 @@ The folder holds every trace and the curves (tts.md, tts.json, tts.png); the sam
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -67,8 +68,10 @@ class Scaling:
         hinted = await self._rounds_of(self._tool, question, seed, round_hints(self._rounds))
         budget = sum(map(sampled, hinted))
         waits = [HintLibrary.load().get("wait")] * MAX_STEPS
-        waited = await self._rounds_of(self._plain, question, seed, waits, spent(budget))
-        votes = await self._votes(question, seed, hinted[0], budget)
+        waited, votes = await asyncio.gather(
+            self._rounds_of(self._plain, hinted[0], seed, waits, spent(budget)),
+            self._votes(question, seed, hinted[0], budget),
+        )
         return {
             "hints": await graded(hinted),
             "wait": await graded(waited),
@@ -78,12 +81,12 @@ class Scaling:
     @staticmethod
     async def _rounds_of(
         session: ReasoningSession,
-        question: Any,
+        start: Any,
         seed: int,
         hints: Sequence[Any],
         stop: StopWhen | None = None,
     ) -> list[Trace]:
-        rounds = think_in_rounds(session, question, hints, seed=seed, stop_when=stop)
+        rounds = think_in_rounds(session, start, hints, seed=seed, stop_when=stop)
         return [trace async for trace in rounds]
 
     async def _votes(self, question: Any, seed: int, first: Trace, budget: int) -> list[Trace]:
@@ -133,7 +136,7 @@ def curves(rows: Sequence[Row], rounds: int) -> dict[str, list[dict[str, Any]]]:
 def markdown(made: dict[str, Any]) -> str:
     """The curves as text."""
     lines = [f"# Test-time scaling: {made['model']} on {made['suite']}", ""]
-    lines += [f"- {name}: {made[name]}" for name in ("families", "seed", "rounds", "problems")]
+    lines += [f"- {name}: {made[name]}" for name in ("families", "seeds", "rounds", "problems")]
     lines += ["", "Percent right with 95 % intervals (mean tokens that were sampled).", ""]
     head = ["round", *WAYS.values()]
     lines += [row(head), row(["---:"] * len(head))]
@@ -172,7 +175,7 @@ def picture(made: dict[str, Any], path: Path) -> None:
 def run(config: argparse.Namespace) -> None:
     """The curves of a suite."""
     config.model = model_name(config.model)
-    problems = experiment.problems_of(config)
+    problems = experiment.drawn(config)
     limits = Limits(max_calls=config.max_calls, max_repeats=4)
     sampling = Sampling(temperature=0.6)
     python = plugins.load("interpreters", "python")()
@@ -184,7 +187,7 @@ def run(config: argparse.Namespace) -> None:
         config.model, backend=config.backend, sampling=sampling, limits=limits,
         dialect=tool.dialect, interpreter=python, hints=[h.model_dump() for h in hints],
     )  # fmt: skip
-    jobs = [experiment.job_of(p, config, key, "tts") for p in problems]
+    jobs = [experiment.job_of(p, one, key, "tts") for one, p in problems]
 
     def work_of(judge: Judge) -> Work:
         scaling = Scaling(tool, plain, judge, config.rounds)
@@ -202,7 +205,7 @@ def run(config: argparse.Namespace) -> None:
     rows = experiment.compute(config, jobs, backend, python, work_of)
     if not any(row.result for row in rows):
         raise ConfigError("no row is there to report: see rows.jsonl for what went wrong")
-    names = ("suite", "model", "families", "seed", "rounds")
+    names = ("suite", "model", "families", "seeds", "rounds")
     made = {name: getattr(config, name) for name in names}
     made |= {"problems": sum(row.result is not None for row in rows)}
     made["curves"] = curves(rows, config.rounds)
@@ -213,13 +216,22 @@ def run(config: argparse.Namespace) -> None:
     print(text)
 
 
+def last_round(text: str) -> int:
+    """Round 0 is the thought without a hint, and always there: "0..4" means what "4" does."""
+    first, dots, last = text.rpartition("..")
+    if (dots and first != "0") or not last.isdecimal() or int(last) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 1 on nor 0..NUMBER")
+    return int(last)
+
+
 def main() -> int:
     """The curves; 2 for bad input, 130 for Ctrl-C."""
     parser = experiment.command_line("python -m recipes.tts", __doc__)
-    parser.add_argument("--rounds", type=int, default=4, help="rounds of hints, 1 or more")
+    parser.set_defaults(suite="tiny", families="math", n=10, at_once=16, out=Path("runs/tts"))
+    add = parser.add_argument
+    add("--rounds", type=last_round, default=4, help="the last round of hints: 4, or 0..4")
+    add("--seeds", type=int, nargs="+", default=[1, 2, 3], help="in place of --seed")
     config = experiment.checked(parser)
-    if config.rounds < 1:
-        parser.error("--rounds is at least 1")
     return experiment.program(parser, lambda: run(config))
 
 

@@ -1,7 +1,7 @@
 """Sequential test-time scaling: a thought that has ended goes on, round by round (START, figure 5).
 
 async for trace in think_in_rounds(session, "...", round_hints(3), stop_when=stable(2)):
-print(trace.answer)
+    print(trace.answer)
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def round_hints(rounds: int, library: HintLibrary | None = None) -> list[Hint]:
         ConfigError: rounds < 1.
     """
     if rounds < 1:
-        raise ConfigError(f"rounds={rounds} is not at least 1")
+        raise ConfigError(f"rounds={rounds}: give at least 1")
     library = library or HintLibrary.load()
     return [library.get(ROUNDS[min(i, len(ROUNDS) - 1)]) for i in range(rounds)]
 
 
 async def think_in_rounds(
     session: ReasoningSession,
-    prompt: str | Sequence[Message],
+    prompt: str | Sequence[Message] | Trace,
     hints: Sequence[Hint],
     *,
     seed: int | None = None,
@@ -48,7 +48,7 @@ async def think_in_rounds(
 
     Args:
         session: with a policy of its own, that one is asked in every round, too.
-        prompt: as `ReasoningSession.run` takes it.
+        prompt: as `ReasoningSession.run` takes it; or a finished trace, which is round 0 then.
         hints: one per round, e.g. `round_hints(3)`.
         seed: of all rounds; the session's by default.
         stop_when: asked after each round, e.g. `stable(2)` or `spent(4000)`.
@@ -56,14 +56,15 @@ async def think_in_rounds(
     Raises:
         StartError: as `ReasoningSession.run` does; the rounds before were yielded already.
     """
-    traces = [await session.run(prompt, seed=seed)]
+    first = prompt if isinstance(prompt, Trace) else await session.run(prompt, seed=seed)
+    traces = [first]
     yield traces[0]
     for hint in hints:
         last = traces[-1]
         spots = find_spots(last, session.tokenizer, session.dialect)
         if not spots or spots[-1].place != "end" or (stop_when and stop_when(traces)):
             return
-        trace = await session.resume_hinted(last, spots[-1], hint)
+        trace = await session.resume_hinted(last, spots[-1], hint, seed=seed)
         traces.append(trace)
         yield trace
 

@@ -39,7 +39,7 @@ class Logit(Settings):
 
 
 class LearnedPolicy(Settings):
-    """What `recipes.policies` fits and saves.
+    """What `recipes.fit_policy` fits and saves.
 
     Attributes:
         right: the probability that the answer would be right without a hint.
