@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recipes.experiment import program
 from recipes.report import row
 from start_sdk import ConfigError, MissingExtra, Trace
@@ -91,11 +93,11 @@ def logit(examples: Sequence[Example], hint: str) -> Logit:
     table = [[one.features[name] for name in FEATURES] for one in examples]
     scaler = StandardScaler().fit(table)
     fitted = LogisticRegression(C=1.0, max_iter=1_000).fit(scaler.transform(table), outcomes)
-    weights = [float(w / s) for w, s in zip(fitted.coef_[0], scaler.scale_, strict=True)]
-    shift = sum(w * float(m) for w, m in zip(weights, scaler.mean_, strict=True))
+    weights = np.asarray(fitted.coef_[0]) / np.asarray(scaler.scale_)  # of features as they are
+    shift = float(weights @ np.asarray(scaler.mean_))
     return Logit(
         intercept=float(fitted.intercept_[0]) - shift,
-        weights=dict(zip(FEATURES, weights, strict=True)),
+        weights=dict(zip(FEATURES, map(float, weights), strict=True)),
     )
 
 

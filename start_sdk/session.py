@@ -147,7 +147,7 @@ class ReasoningSession:
             raise ConfigError(f"hint {hint.id!r} has fields to fill in first: {hint.fields}")
         segments = cut_segments(trace, spot.at, self._setup.backend.tokenizer)
         sampling = self._seeded(trace.seed if seed is None else seed)
-        pending = [(hint, spot.place, spot.trigger)]
+        pending: list[Pending] = [(hint, spot.place, spot.trigger)]
         parent = Parent(trace_id=trace.id, at=spot.at)
         return await self._drain(self._start(sampling, segments, parent, pending))
 
