@@ -74,14 +74,14 @@ class Arm:
     """Mean of the tokens that the model sampled in going on, or for the prompt."""
 
 
-def chosen_hints(ids: Sequence[str]) -> list[Hint]:
-    """The hints of these ids, or the paper's six for math.
+def chosen_hints(ids: Sequence[str], path: Path | None) -> list[Hint]:
+    """The hints of these ids; without ids the paper's six for math, or all of another library.
 
     Raises:
         ConfigError: one is unknown, or can stand at none of the places as it is.
     """
-    library = HintLibrary.load()
-    hints = [library.get(i) for i in ids] or list(library.select(domain="math"))
+    library = HintLibrary.load(path)
+    hints = [library.get(i) for i in ids] or [*(library if path else library.select(domain="math"))]
     for hint in hints:
         if hint.fields or not {"connective", "end"} & {*hint.places}:
             raise ConfigError(f"hint {hint.id!r} stands at no connective and no end as it is")
@@ -196,7 +196,7 @@ def run(config: argparse.Namespace) -> None:
     """The matrix of a suite."""
     config.model = model_name(config.model)
     problems = experiment.problems_of(config)
-    hints = chosen_hints(config.hints)
+    hints = chosen_hints(config.hints, config.library)
     limits = Limits(max_calls=config.max_calls, max_repeats=4)
     sampling = Sampling(temperature=0, logprobs=True)
     python = plugins.load("interpreters", "python")()
@@ -245,8 +245,10 @@ def run(config: argparse.Namespace) -> None:
 def main() -> int:
     """The matrix; 2 for bad input, 130 for Ctrl-C."""
     parser = experiment.command_line("python -m recipes.hint_matrix", __doc__)
-    parser.add_argument(
-        "--hints", nargs="*", default=[], metavar="ID", help="default: the paper's six for math"
+    add = parser.add_argument
+    add("--hints", nargs="*", default=[], metavar="ID", help="default: the paper's six for math")
+    add(
+        "--library", type=Path, metavar="TOML", help="where their ids are looked up, if not in ours"
     )
     parser.set_defaults(suite="tiny", families="math", at_once=8, out=Path("runs/matrix"))
     config = experiment.checked(parser)

@@ -197,12 +197,18 @@ def check_python(args: list[str]) -> None:
     stem = ROOT.joinpath(*args[1].split("."))
     path = next((p for p in (stem.with_suffix(".py"), stem / "__main__.py") if p.is_file()), None)
     assert path, f"there is no module {args[1]}"
-    source = path.read_text(encoding="utf-8")
-    for name in re.findall(r"^from recipes import (\w+)$", source, re.MULTILINE):
-        source += (ROOT / "recipes" / f"{name}.py").read_text(encoding="utf-8")  # takes its options
+    source = with_imported(path)
     for option in (a.partition("=")[0] for a in args[2:] if a.startswith("--")):
         known = option == "--help" or f'"{option}"' in source
         assert known, f"{args[1]} has no option {option}"
+
+
+def with_imported(path: Path) -> str:
+    """The source of a recipe and of those that it takes its options from."""
+    source = path.read_text(encoding="utf-8")
+    names = re.findall(r"^from recipes import (.+)$", source, re.MULTILINE)
+    others = [ROOT / "recipes" / f"{name}.py" for name in ", ".join(names).split(", ") if name]
+    return source + "".join(with_imported(other) for other in others if other.is_file())
 
 
 def check_pip(args: list[str]) -> None:
