@@ -39,6 +39,15 @@ async def test_each_round_has_an_answer_and_goes_on_from_the_one_before() -> Non
     assert [h.id for h in traces[-1].hints] == ["round-1", "round-2", "round-3"]
 
 
+async def test_rounds_go_on_from_a_finished_trace() -> None:
+    whole = await rounds("5", "4", "3", n=2)
+    thinking = think_in_rounds(session("5", "4", "3"), whole[0], round_hints(2), seed=7)
+    again = [trace async for trace in thinking]
+    assert again[0] is whole[0]
+    assert [t.token_ids for t in again] == [t.token_ids for t in whole]
+    assert [t.seed for t in again] == [0, 7, 7]
+
+
 async def test_what_was_thought_before_is_counted_once() -> None:
     first, second, *_ = await rounds("5", "4", "4", "6")
     assert sampled(first) == first.usage.model

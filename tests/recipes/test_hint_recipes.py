@@ -49,6 +49,22 @@ def run(program: ModuleType, line: str, patch: pytest.MonkeyPatch) -> int:
     return status
 
 
+OWN = """
+[[hint]]
+id = "own"
+text = "let me see.\\n```python"
+category = "c"
+domain = "math"
+
+[[hint]]
+id = "odd"
+text = "(Good.)"
+category = "c"
+domain = "math"
+places = ["output"]
+"""
+
+
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
@@ -223,6 +239,13 @@ def test_a_policy_is_fitted_on_a_matrix_and_compared(
         (hint_matrix, "--model start", "start-tiny"),
         (hint_matrix, "--model no/such-model", "no model 'no/such-model'"),
         (hint_matrix, "--hints magic", "no hint 'magic'"),
+        (hint_matrix, "--library none.toml", "'none.toml' cannot be read"),
+        (
+            hint_matrix,
+            "--hints general --library own.toml",
+            "no hint 'general'; there are own, odd",
+        ),
+        (hint_matrix, "--library own.toml", "hint 'odd' stands at no"),
         (hint_matrix, "--hints general debug", "hint 'debug' stands at no"),
         (hint_matrix, "--hints trust", "hint 'trust' stands at no"),
         (tts, "--rounds 0", "'0' is neither"),
@@ -243,6 +266,7 @@ def test_bad_options_are_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where the default for --out is
+    Path("own.toml").write_text(OWN, encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
         run(program, line.replace("{}", str(tmp_path)), monkeypatch)
     assert ended.value.code == 2
