@@ -38,7 +38,7 @@ class Hinter:
     @property
     def due(self) -> bool:
         """Whether a hint waits and may be given now."""
-        return bool(self._pending) and self._context.opened and self._free()
+        return bool(self._pending) and self._free()
 
     def add(self, text: str) -> None:
         """Lets a text from outside wait for its place."""
@@ -67,10 +67,11 @@ class Hinter:
         return hint is not None and self._give(hint, now.place, now.trigger)
 
     def _free(self) -> bool:
-        """In a thought, and not inside a block or a formula."""
+        """In a thought that has begun, and not inside a block or a formula."""
         thought = self._context.thought
         return (
             self._context.phase == "thinking"
+            and self._context.opened
             and not self._dialect.open_block(thought)
             and not self._dialect.in_latex(thought)
         )

@@ -323,6 +323,13 @@ async def test_no_word_stands_before_the_tag_with_which_a_model_opens_its_though
     assert run.trace.segments[1].text == "<think>\n" and run.trace.thinking == "\n\nCount.4"
 
 
+async def test_no_hint_stands_before_that_tag_either() -> None:
+    tokenizer = CharTokenizer(opens_thought=False)
+    backend = ScriptedBackend([""], tokenizer=tokenizer)
+    trace = await ReasoningSession(backend, hints=BeforeEnd()).run("?")
+    assert trace.hints == [] and trace.finish == "eos"
+
+
 async def test_only_a_running_thought_can_be_steered() -> None:
     session = ReasoningSession(ScriptedBackend(["5.</think>5"]))
     with pytest.raises(ConfigError, match="0 runs"):

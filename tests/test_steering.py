@@ -85,12 +85,12 @@ def test_a_line_that_found_no_place_is_named(env: dict[str, str]) -> None:
     assert errors.splitlines()[-1] == "too late for the thought: be 4."
 
 
-def test_without_lines_it_is_a_run_like_any_other(random_model: Path) -> None:
-    args = ["Hi", "--model", str(random_model), "--hints", "none", "--json"]
+def test_without_lines_it_is_a_run_like_any_other(env: dict[str, str]) -> None:
+    args = ["Hi", "--model", "polly", "--backend", "parrot", "--hints", "none", "--json"]
 
     def trace(redirect: str, *more: str) -> dict[str, Any]:
         shell = ["sh", "-c", f'exec "$@" {redirect}', "sh", *COMMAND, *args, *more]
-        done = subprocess.run(shell, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(shell, capture_output=True, text=True, env=env, timeout=120)
         assert done.returncode == 0, done.stderr
         return Trace.model_validate_json(done.stdout).model_dump(exclude={"seconds"})
 
