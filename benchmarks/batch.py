@@ -94,7 +94,7 @@ class Calling:
             if not chunk.reason:
                 yield chunk
                 continue
-            self.again += self.known - chunk.cached
+            self.again += self.known - (chunk.cached or 0)
             # The last sampled token was never read: it comes with what is new.
             self.known = prefix + sampled - 1
             if calls:

@@ -10,11 +10,12 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from start_sdk.cells import KernelSlot
 from start_sdk.context import Context
+from start_sdk.cost import Engagement, Meter
 from start_sdk.dialect import FENCE_END, Dialect
 from start_sdk.errors import BackendError, StartError
 from start_sdk.limits import Ledger, Limits
@@ -48,6 +49,7 @@ class Setup:
     dialect: Dialect
     limits: Limits
     kept: KernelSlot | None
+    engagement: Engagement = field(default_factory=Engagement)
 
     def hash(self, sampling: Sampling) -> str:
         """Hash of all that shapes a run besides its prompt and its seed."""
@@ -62,9 +64,8 @@ class Setup:
         }
         if self.tools:  # not for all: hashes of older runs stay what they are
             config["tools"] = re.sub(r" at 0x\w+", "", repr(self.tools))
-        return hashlib.blake2b(
-            json.dumps(config, sort_keys=True).encode(), digest_size=8
-        ).hexdigest()
+        text = json.dumps(config, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class Run:
@@ -91,7 +92,7 @@ class Run:
         self._finish: Finish | None = None
         self._late = False
         self._last = Chunk()
-        self._seconds = {"model": 0.0, "tool": 0.0}
+        self._meter = Meter(setup.engagement)
         self._events = self._drive()
 
     def __aiter__(self) -> AsyncGenerator[Event, None]:
@@ -112,7 +113,9 @@ class Run:
             config=self._setup.hash(self._sampling),
             exact=capabilities.exact,
             dropped=self._ledger.dropped,
-            seconds={who: round(seconds, 4) for who, seconds in self._seconds.items()},
+            seconds={who: round(took, 4) for who, took in self._meter.seconds.items()},
+            idle=round(self._meter.idle, 4),
+            recomputed=self._meter.recomputed,
             parent=self._parent,
         )
 
@@ -159,31 +162,33 @@ class Run:
         self._last = Chunk(reason="length")
         if room <= 0:
             return
+        prefix, spliced = tuple(context.token_ids), context.take_spliced()
         chunks = backend.generate(
-            context.token_ids, self._sampling, self._stops(), max_tokens=room, key=self._key
+            prefix, self._sampling, self._stops(), max_tokens=room, key=self._key
         )
-        async with aclosing(chunks):
-            while True:
-                chunk = await self._next(chunks)
-                context.sample(chunk)
-                if chunk.token_ids:
-                    yield Delta(chunk.text, chunk.token_ids, context.phase)
-                if chunk.reason:
-                    break
+        with self._setup.engagement.generating():
+            async with aclosing(chunks):
+                while True:
+                    chunk = await self._next(chunks)
+                    context.sample(chunk)
+                    if chunk.token_ids:
+                        yield Delta(chunk.text, chunk.token_ids, context.phase)
+                    if chunk.reason:
+                        break
+        if not self._late:
+            self._meter.generated(len(prefix), spliced, len(context.token_ids), chunk)
         self._last = chunk
 
     async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk:
         left = self._ledger.seconds_left(thinking=self._context.phase == "thinking")
-        began = time.monotonic()
         try:
-            return await asyncio.wait_for(anext(chunks), left)
+            with self._meter.model():
+                return await asyncio.wait_for(anext(chunks), left)
         except TimeoutError:
             self._late = True
             return Chunk(reason="length")
         except StopAsyncIteration:
             raise BackendError("the backend's last chunk has no reason") from None
-        finally:
-            self._seconds["model"] += time.monotonic() - began
 
     def _stops(self) -> list[str]:
         if self._context.phase != "thinking":
@@ -245,9 +250,9 @@ class Run:
             return
         began = time.monotonic()
         left = self._ledger.seconds_left(thinking=True)
-        call = await self._slot.run(code, left)
+        with self._meter.tool():
+            call = await self._slot.run(code, left)
         self._late = left is not None and time.monotonic() - began >= left
-        self._seconds["tool"] += time.monotonic() - began
         self._context.splice_output(call)
 
     def _hint(self, place: Place, last: Chunk) -> bool:
@@ -284,10 +289,8 @@ class Run:
         if context.phase == "answer":
             self._finish = "time" if self._late else "length"
             return
-        kind: Literal["tokens", "context", "time"] = "tokens"
-        if self._late:
-            kind = "time"
-        elif self._ledger.context_left() <= self._ledger.reserve:
+        kind: Literal["tokens", "context", "time"] = "time" if self._late else "tokens"
+        if not self._late and self._ledger.context_left() <= self._ledger.reserve:
             kind = "context"
         block = dialect.open_block(context.thought)
         if block:

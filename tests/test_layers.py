@@ -19,7 +19,7 @@ HEAVY = {
 LAYERS = [
     {"errors", "trace", "protocols", "verify"},
     {"dialect", "plugins", "hints", "limits", "threads", "tools"},
-    {"context", "toolbox", "cells", "run", "session"},
+    {"context", "cost", "toolbox", "cells", "run", "session"},
     {"backends", "models", "sync", "terminal", "testing", "start_tools"},
     {"grading", "rows", "store", "batch", "progress", "solve"},
     {"cli", "doctor"},

@@ -46,7 +46,7 @@ async def test_rows_that_pause_and_come_back_read_what_is_new_only(
         ids, cached = [*start, i], []
         for n in (5 + i, 9, 4 + 2 * i):
             new, last = await take(random_backend, ids, n, (), WARM, key)
-            cached.append(last.cached - len(ids))
+            cached.append((last.cached or 0) - len(ids))
             ids = ids + new + list(last.matched_ids) + splice
         return ids, cached
 
