@@ -52,10 +52,12 @@ class Endless(Dialect):
     """A thought that the model cannot end and in which a hint may stand anywhere, whatever it
     writes: every variant samples the same number of tokens."""
 
-    def open_block(self, thought: str) -> None:
+    @staticmethod
+    def open_block(text: str) -> None:
         """None is open."""
 
-    def in_latex(self, thought: str) -> bool:
+    @staticmethod
+    def in_latex(text: str) -> bool:
         return False
 
 
