@@ -113,7 +113,7 @@ async def sessions(
 
     async def one(i: int) -> int:
         first = SAMPLED // 3 + i - SESSIONS // 2
-        calling = Calling(backend, [first, first] if interpreter else [])
+        calling: Any = Calling(backend, [first, first] if interpreter else [])
         session = ReasoningSession(
             calling, interpreter=interpreter, limits=limits, sampling=sampling, dialect=ENDLESS
         )
