@@ -120,7 +120,7 @@ async def sessions(
         trace = await session.run(PROMPTS[i], seed=i)
         assert trace.usage.model == limits.max_tokens, trace.usage
         assert len(trace.calls) == (2 if interpreter else 0), trace.text
-        return calling.again
+        return int(calling.again)
 
     return sum(await asyncio.gather(*(one(i) for i in range(SESSIONS))))
 
