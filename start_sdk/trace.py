@@ -248,11 +248,9 @@ class Trace(Frozen):
     def cost(self) -> str:
         """One line: seconds by who worked, the engine's idle ones, tokens that were read again."""
         model, tool = self.seconds.get("model", 0.0), self.seconds.get("tool", 0.0)
-        again = "not told by the backend"
-        if self.recomputed is not None:
-            again = f"{sum(self.recomputed)} at {len(self.recomputed)} pauses"
+        again = "unknown" if self.recomputed is None else sum(self.recomputed)
         return (
-            f"model {model:.2f} s, tool {tool:.2f} s (engine idle for {self.idle:.2f} s of it), "
+            f"model {model:.2f} s, tool {tool:.2f} s (engine idle {self.idle:.2f} s), "
             f"tokens read again: {again}"
         )
 

@@ -40,7 +40,7 @@ async def test_a_pause_costs_what_was_spliced_in_and_no_more() -> None:
     assert kept.calls and kept.hints and kept.token_ids == forgotten.token_ids
     pauses = len(kept.recomputed or ())
     assert pauses > 1 and kept.recomputed == (0,) * pauses
-    assert f"tokens read again: 0 at {pauses} pauses" in kept.cost
+    assert kept.cost.endswith("tokens read again: 0")
     # Where a splice begins, all before it but the token that was sampled last had been computed.
     spliced = [s.source in ("hint", "tool") for s in forgotten.segments]
     starts = [at for at, new in zip(forgotten.starts, spliced, strict=True) if new]
@@ -59,7 +59,7 @@ async def test_a_backend_may_not_tell_what_it_reused() -> None:
         ScriptedBackend([BLOCK, "ok</think>4"]), interpreter=FakeInterpreter({"1": "1"})
     )
     trace = await session.run("?")
-    assert trace.recomputed is None and "not told by the backend" in trace.cost
+    assert trace.recomputed is None and trace.cost.endswith("read again: unknown")
 
 
 @pytest.mark.parametrize("tokens", [3, 20])
