@@ -94,7 +94,7 @@ class Calling:
             if not chunk.reason:
                 yield chunk
                 continue
-            self.again += self.known - chunk.cached
+            self.again += self.known - (chunk.cached or 0)
             # The last sampled token was never read: it comes with what is new.
             self.known = prefix + sampled - 1
             if calls:
@@ -113,14 +113,14 @@ async def sessions(
 
     async def one(i: int) -> int:
         first = SAMPLED // 3 + i - SESSIONS // 2
-        calling = Calling(backend, [first, first] if interpreter else [])
+        calling: Any = Calling(backend, [first, first] if interpreter else [])
         session = ReasoningSession(
             calling, interpreter=interpreter, limits=limits, sampling=sampling, dialect=ENDLESS
         )
         trace = await session.run(PROMPTS[i], seed=i)
         assert trace.usage.model == limits.max_tokens, trace.usage
         assert len(trace.calls) == (2 if interpreter else 0), trace.text
-        return calling.again
+        return int(calling.again)
 
     return sum(await asyncio.gather(*(one(i) for i in range(SESSIONS))))
 

@@ -39,7 +39,7 @@ async def take(backend: TransformersBackend, ids: list[int], tokens: int, seed: 
     async for chunk in backend.generate(
         ids, Sampling(seed=seed), max_tokens=tokens, key=f"fork {seed}"
     ):
-        cached = chunk.cached
+        cached = chunk.cached or 0
     return cached
 
 

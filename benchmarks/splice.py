@@ -46,8 +46,22 @@ PIECE = 36
 """Tokens sampled between two splices."""
 SAMPLED = PIECE * (SPLICES + 1)
 CONTEXTS = (512, 2048, 8192)
-ENDLESS = Dialect(name="endless", think=None, answer_markers=("<never written>",))
-"""A thought that the model cannot end: every variant samples the same number of tokens."""
+
+
+class Endless(Dialect):
+    """A thought that the model cannot end and in which a hint may stand anywhere, whatever it
+    writes: every variant samples the same number of tokens."""
+
+    @staticmethod
+    def open_block(text: str) -> None:
+        """None is open."""
+
+    @staticmethod
+    def in_latex(text: str) -> bool:
+        return False
+
+
+ENDLESS = Endless(name="endless", think=None, answer_markers=("<never written>",))
 RESULT = Path(__file__).parent / "results" / "splice.json"
 
 

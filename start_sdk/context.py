@@ -30,6 +30,7 @@ class Context:
         self._tokenizer = tokenizer
         self._dialect = dialect
         self._draft: list[Chunk] = []
+        self._spliced = 0
 
     @property
     def opened(self) -> bool:
@@ -128,8 +129,14 @@ class Context:
         phase: Phase = "close" if ends_thinking else "thinking"
         self._splice(Segment(source="notice", text=text, token_ids=ids, phase=phase, notice=kind))
 
+    def take_spliced(self) -> int:
+        """Tokens that were spliced in since this was asked before."""
+        spliced, self._spliced = self._spliced, 0
+        return spliced
+
     def _splice(self, segment: Segment) -> None:
         self.flush()
+        self._spliced += len(segment.token_ids)
         self._add(segment)
 
     def _add(self, segment: Segment) -> None:

@@ -80,8 +80,8 @@ class Chunk:
     matched_text: str = ""
     """Text of `matched_ids`: may be longer than `stop`, since tokens are never split."""
     matched_logprobs: tuple[float, ...] | None = None
-    cached: int = 0
-    """On the last chunk: tokens of the prefix whose cache rows were reused."""
+    cached: int | None = None
+    """On the last chunk: tokens of the prefix whose cache rows were reused; None: not told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from start_sdk.cells import KernelSlot
 from start_sdk.context import Context
+from start_sdk.cost import Meter
 from start_sdk.dialect import FENCE_END
 from start_sdk.errors import BackendError, ConfigError, StartError
 from start_sdk.hinting import Hinter, Pending
@@ -65,7 +66,7 @@ class Run:
         self._finish: Finish | None = None
         self._late = self._circles = self._over = False
         self._last = Chunk()
-        self._seconds = {"model": 0.0, "tool": 0.0}
+        self._meter = Meter(setup.engagement)
         self._events = self._drive()
 
     def __aiter__(self) -> AsyncGenerator[Event, None]:
@@ -105,7 +106,9 @@ class Run:
             config=self._setup.hash(self._sampling),
             exact=capabilities.exact,
             dropped=self._ledger.dropped,
-            seconds={who: round(seconds, 4) for who, seconds in self._seconds.items()},
+            seconds={who: round(took, 4) for who, took in self._meter.seconds.items()},
+            idle=round(self._meter.idle, 4),
+            recomputed=self._meter.recomputed,
             parent=self._parent,
         )
 
@@ -154,24 +157,28 @@ class Run:
         self._last = Chunk(reason="length")
         if room <= 0:
             return
+        prefix, spliced = tuple(context.token_ids), context.take_spliced()
         chunks = backend.generate(
-            context.token_ids, self._sampling, self._stops(), max_tokens=room, key=self._key
+            prefix, self._sampling, self._stops(), max_tokens=room, key=self._key
         )
-        async with aclosing(chunks):
-            while True:
-                chunk = await self._next(chunks)
-                context.sample(chunk)
-                if chunk.token_ids:
-                    yield Delta(chunk.text, chunk.token_ids, context.phase)
-                if chunk.reason:
-                    self._last = chunk
-                    return
-                if self._goes_round():
-                    self._circles = True
-                    return
-                if self._hinter.due:
-                    self._last = Chunk()
-                    return
+        with self._setup.engagement.generating():
+            async with aclosing(chunks):
+                while True:
+                    chunk = await self._next(chunks)
+                    context.sample(chunk)
+                    if chunk.token_ids:
+                        yield Delta(chunk.text, chunk.token_ids, context.phase)
+                    if chunk.reason:
+                        self._last = chunk
+                        break
+                    if self._goes_round():
+                        self._circles = True
+                        return
+                    if self._hinter.due:
+                        self._last = Chunk()
+                        return
+        if not self._late:
+            self._meter.generated(len(prefix), spliced, len(context.token_ids), chunk)
 
     def _goes_round(self) -> bool:
         copies, ids = self._setup.limits.max_repeats, self._context.token_ids
@@ -181,16 +188,14 @@ class Run:
 
     async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk:
         left = self._ledger.seconds_left(thinking=self._context.phase == "thinking")
-        began = time.monotonic()
         try:
-            return await asyncio.wait_for(anext(chunks), left)
+            with self._meter.model():
+                return await asyncio.wait_for(anext(chunks), left)
         except TimeoutError:
             self._late = True
             return Chunk(reason="length")
         except StopAsyncIteration:
             raise BackendError("the backend's last chunk has no reason") from None
-        finally:
-            self._seconds["model"] += time.monotonic() - began
 
     def _stops(self) -> list[str]:
         if self._context.phase != "thinking":
@@ -255,9 +260,9 @@ class Run:
             return
         began = time.monotonic()
         left = self._ledger.seconds_left(thinking=True)
-        call = await self._slot.run(code, left)
+        with self._meter.tool():
+            call = await self._slot.run(code, left)
         self._late = left is not None and time.monotonic() - began >= left
-        self._seconds["tool"] += time.monotonic() - began
         self._context.splice_output(call)
         self._hint("output", Chunk())
 
@@ -280,12 +285,8 @@ class Run:
         if context.phase == "answer":
             self._finish = "time" if self._late else "length"
             return
-        kind: Limit = "tokens"
-        if self._circles:
-            kind = "repeats"
-        elif self._late:
-            kind = "time"
-        elif self._ledger.context_left() <= self._ledger.reserve:
+        kind: Limit = "repeats" if self._circles else "time" if self._late else "tokens"
+        if kind == "tokens" and self._ledger.context_left() <= self._ledger.reserve:
             kind = "context"
         block = dialect.open_block(context.thought)
         if block:

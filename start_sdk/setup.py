@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from start_sdk.cells import KernelSlot
+from start_sdk.cost import Engagement
 from start_sdk.dialect import Dialect
 from start_sdk.limits import Limits
 from start_sdk.protocols import Backend, HintPolicy, Interpreter, Sampling, Tool
@@ -24,6 +25,7 @@ class Setup:
     dialect: Dialect
     limits: Limits
     kept: KernelSlot | None
+    engagement: Engagement = field(default_factory=Engagement)
 
     def hash(self, sampling: Sampling) -> str:
         """Hash of all that shapes a run besides its prompt and its seed."""

@@ -53,7 +53,7 @@ class TerminalView:
         used = trace.usage
         counts = f"{used.model} tokens, {len(trace.hints)} hints, {len(trace.calls)} calls"
         self._console.print(Panel(Text(answer, "bold"), title="answer", expand=False))
-        self._console.print(Text(f"{counts}, finish {trace.finish}", "dim"))
+        self._console.print(Text(f"{counts}, finish {trace.finish}\n{trace.cost}", "dim"))
 
     def _write(self, text: str, style: str) -> None:
         """Prints text as it grows; a line that may turn out to be a fence waits for its end."""

@@ -182,6 +182,13 @@ class Trace(Frozen):
     dropped: Count = 0
     seconds: dict[str, float] = Field(default_factory=dict)
     """Wall time by who worked: "model" and "tool"."""
+    idle: float = 0.0
+    """Of the tool's seconds, those in which the engine had nothing to do: no other run of the
+    session had it generate."""
+    recomputed: tuple[Count, ...] | None = None
+    """Each time the model went on behind a pause: tokens before the pause that the engine had
+    computed and had to compute again. What was spliced in is not among them, nor the last sampled
+    token, which is always new to the engine. None where the backend does not tell."""
     parent: Parent | None = None
 
     @computed_field  # type: ignore[prop-decorator]
@@ -250,6 +257,16 @@ class Trace(Frozen):
             counts[s.source] = counts.get(s.source, 0) + len(s.token_ids)
         tool_calls = sum(len(call.tool_calls) for call in self.calls)
         return Usage(**counts, dropped=self.dropped, tool_calls=tool_calls)
+
+    @property
+    def cost(self) -> str:
+        """One line: seconds by who worked, the engine's idle ones, tokens that were read again."""
+        model, tool = self.seconds.get("model", 0.0), self.seconds.get("tool", 0.0)
+        again = "unknown" if self.recomputed is None else sum(self.recomputed)
+        return (
+            f"model {model:.2f} s, tool {tool:.2f} s (engine idle {self.idle:.2f} s), "
+            f"tokens read again: {again}"
+        )
 
     def loss_mask(self, train_on: Sequence[Source] = TRAIN_ON) -> list[int]:
         """1 for each token that a model should learn to write, 0 for the others; one per token.

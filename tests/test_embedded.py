@@ -51,7 +51,7 @@ class Forgetful:
         self, *args: Any, key: str | None = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         async for chunk in self._backend.generate(*args, **kwargs):
-            assert chunk.cached == 0
+            assert not chunk.cached
             yield chunk
 
 

@@ -19,7 +19,7 @@ HEAVY = {
 LAYERS = [
     {"errors", "trace", "protocols", "verify"},
     {"dialect", "plugins", "hints", "limits", "repetition", "threads", "tools"},
-    {"context", "toolbox", "cells", "setup", "hinting", "run", "session", "scaling"},
+    {"context", "cost", "toolbox", "cells", "setup", "hinting", "run", "session", "scaling"},
     {"backends", "models", "sync", "terminal", "testing", "start_tools"},
     {"grading", "rows", "store", "batch", "progress", "solve"},
     {"cli", "doctor", "options", "steering"},

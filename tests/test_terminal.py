@@ -42,7 +42,9 @@ async def test_a_thought_is_shown_with_cells_and_outputs_as_in_a_notebook() -> N
         "\nprint(2 + 2)\n```\n",
         "So 4.\n</think>\n\n\\boxed{4}",
     ]
-    assert (await shown(script)).splitlines() == [
+    *lines, cost = (await shown(script)).splitlines()
+    assert cost.startswith("model ") and cost.endswith("tokens read again: unknown")
+    assert lines == [
         "I think `x` is 5.",
         "",
         "Wait, maybe using python here is a good idea.",

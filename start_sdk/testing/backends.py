@@ -164,8 +164,8 @@ async def _reuses(bench: _Bench) -> list[Check]:
     return [
         Check(
             "reuses its cache",
-            second.last.cached >= len(long) // 2,
-            f"{second.last.cached} of {len(long)} tokens",
+            (second.last.cached or 0) >= len(long) // 2,
+            f"{second.last.cached or 0} of {len(long)} tokens",
             "each splice reads the whole thought again (or the server does not say what it reused)",
             required=False,
         )

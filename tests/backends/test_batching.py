@@ -46,7 +46,7 @@ async def test_rows_that_pause_and_come_back_read_what_is_new_only(
         ids, cached = [*start, i], []
         for n in (5 + i, 9, 4 + 2 * i):
             new, last = await take(random_backend, ids, n, (), WARM, key)
-            cached.append(last.cached - len(ids))
+            cached.append((last.cached or 0) - len(ids))
             ids = ids + new + list(last.matched_ids) + splice
         return ids, cached
 
@@ -168,15 +168,18 @@ async def test_closing_the_backend_ends_what_runs_with_an_error(
 ) -> None:
     backend = TransformersBackend(str(random_model))
     model: Any = backend._engine._model
-    forward, steps = model.forward, threading.Semaphore(8)
+    forward, steps, together = model.forward, threading.Semaphore(8), threading.Event()
 
     def paced(*args: Any, **kwargs: Any) -> Any:
+        if len(kwargs["input_ids"]) == 3:
+            together.set()
         steps.acquire()
         return forward(*args, **kwargs)
 
     monkeypatch.setattr(model, "forward", paced)
     start = prompt(backend)
     rows = [asyncio.create_task(take(backend, start, 900)) for _ in range(3)]
+    assert await asyncio.to_thread(together.wait, 60)
     closing = asyncio.create_task(backend.aclose())
     while not closing.done():  # a step at a time, so that nobody comes to an end by itself
         steps.release()

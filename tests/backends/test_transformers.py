@@ -74,7 +74,7 @@ async def test_dropped_tokens_are_cropped_off_the_cache(
 async def test_a_released_session_is_read_again(random_backend: TransformersBackend) -> None:
     start = prompt(random_backend)
     first, _ = await take(random_backend, start, 10, key="a")
-    assert (await take(random_backend, start + first, 5, key="a"))[1].cached > 0
+    assert (await take(random_backend, start + first, 5, key="a"))[1].cached
     await random_backend.release("a")
     assert (await take(random_backend, start + first, 5, key="a"))[1].cached == 0
 

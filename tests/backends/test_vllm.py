@@ -141,7 +141,7 @@ async def test_a_splice_costs_its_own_tokens_and_less_than_a_block(backend: Back
         shown = backend.tokenizer.encode("\n```output\n408\n```\n")
         longer = [*prefix, *sampled, *shown]
         _, last = await take(backend, longer, 2)
-        assert len(longer) - last.cached <= BLOCK + len(shown) + 1
+        assert last.cached and len(longer) - last.cached <= BLOCK + len(shown) + 1
         prefix = longer
 
 

@@ -151,8 +151,8 @@ class OpenAIBackend:
         max_tokens: int,
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
-        """See `Backend.generate`. `Chunk.cached` is 0 where a stop text matched: servers tell it
-        at the end of a stream alone, and that stream was closed."""
+        """See `Backend.generate`. `Chunk.cached` is None where a stop text matched: servers
+        tell it at the end of a stream alone, and that stream was closed."""
         work = Continuation(self, prefix_ids, sampling, stop, max_tokens)
         headers = {"X-Session-ID": key} if key else {}  # routers can keep a session on its replica
         request = Request(

@@ -28,7 +28,7 @@ class Piece:
     logprobs: Sequence[float] | None = None
     finish: str | None = None
     """The server's word for why it ended."""
-    cached: int = 0
+    cached: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

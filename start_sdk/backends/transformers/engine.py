@@ -87,9 +87,10 @@ class Engine:
     def shutdown(self) -> None:
         """Ends the thread; what still runs gets an error. Idempotent."""
         try:
-            self.submit(self._fail_all, RuntimeError("the backend was closed")).result()
+            failed = self.submit(self._fail_all, RuntimeError("the backend was closed"))
         except RuntimeError:
             return
+        failed.result()
         self._thread.shutdown()
 
     def add(self, generation: Generation) -> None:
@@ -244,8 +245,14 @@ class Engine:
         deliver([(row, error) for row in rows])
 
     def _fail_all(self, error: Exception) -> None:
-        self._fail([*self._waiting, *self._running], error)
+        rows = [*self._waiting, *self._running]
+        for row in rows:
+            row.key = row.cache = None
+        self._waiting.clear()
+        self._running.clear()
+        self._batch = Batch()
         self._memory.clear()
+        deliver([(row, error) for row in rows])
 
     def _preempt(self) -> None:
         """Sends the youngest rows back to wait until the others fit; they are read again then."""
