@@ -187,8 +187,8 @@ def picture(arms: Sequence[Arm], path: Path) -> None:
     axes.set_yticks(range(len(arms)), [arm.name for arm in arms])
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
-    axes.set_xlabel("percent of the wrong (rescued) or right (broken) answers, 95 % intervals")
-    axes.legend(fontsize=8, loc="lower right")
+    figure.supxlabel("percent of the wrong (rescued) or right (broken) answers", fontsize=9)
+    figure.legend(fontsize=8, loc="outside upper center", ncols=2)
     figure.savefig(path, metadata={"Software": None})
 
 
