@@ -6,8 +6,8 @@
     python -m recipes.rollout --config recipes/configs/tiny.toml --part sampled \
         --model runs/x/start-0/model --out runs/x/sampled
 
-The parts are tables of the config: `plain` (greedy, no hints), `hinted`, `sampled`. With `--after` a
-hint is put into the trace that the rollout without hints has for the problem: the thought up to
+The parts are tables of the config: `plain` (greedy, no hints), `hinted`, `sampled`. With `--after`
+a hint is put into the trace that the rollout without hints has for the problem: the thought up to
 there is not sampled again (START, section 3). Without, the model thinks anew. How hints are named
 stands in recipes/hint_names.py.
 
@@ -45,6 +45,7 @@ from start_sdk import (
 )
 from start_sdk.batch import Work, config_hash, in_rounds
 from start_sdk.rows import Job, Row, sample_seed
+from start_sdk.scaling import sampled
 from start_sdk.store import RowStore
 
 PARTS = ("plain", "hinted", "sampled")
@@ -232,14 +233,12 @@ def counted(rows: Iterator[Row]) -> dict[str, Any]:
         if row.result is None:
             counts["failed"] += 1
             continue
-        usage = row.result["trace"]["usage"]
+        trace = Trace.model_validate(row.result["trace"])
         counts["right"] += row.result["correct"]
         counts["with calls"] += row.result["calls"] > 0
         counts["calls"] += row.result["calls"]
-        counts["model tokens"] += usage["model"] + usage["dropped"]
-        counts["tokens"] += sum(
-            n for name, n in usage.items() if name not in ("dropped", "tool_calls")
-        )
+        counts["sampled tokens"] += sampled(trace)
+        counts["tokens"] += len(trace.token_ids)
     return {name: dict(counts) for name, counts in found.items()}
 
 
