@@ -106,6 +106,9 @@ class Training(Settings):
     gradient_checkpointing: bool = True
     attention: str = "sdpa"
     optimizer: str = "adamw_torch_fused"
+    threads: Positive | None = None
+    """Of a process, where it trains on processors; None: one per core, which a small model on a
+    machine that is shared pays for (docs/hint-rft.md)."""
     save_steps: Positive = 100
     logging_steps: Positive = 1
     report_to: tuple[str, ...] = ("tensorboard",)

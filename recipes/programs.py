@@ -20,7 +20,7 @@ import hashlib, io, sys
 def _run(text):
     out, old = io.BytesIO(), (sys.stdin, sys.stdout)
     sys.stdin = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8")
-    sys.stdout = io.TextIOWrapper(out, encoding="utf-8", write_through=True)
+    sys.stdout = wrapper = io.TextIOWrapper(out, encoding="utf-8", write_through=True)
     def read(prompt=""):
         line = sys.stdin.readline()
         if not line:
@@ -32,6 +32,7 @@ def _run(text):
         pass
     finally:
         sys.stdin, sys.stdout = old
+    wrapper.flush()  # and it lives until here: a stream that goes closes the bytes below it
     return " ".join(out.getvalue().decode("utf-8", "replace").split())
 print("output:", hashlib.sha256(_run({text!r}).encode()).hexdigest())
 """

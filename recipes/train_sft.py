@@ -92,6 +92,8 @@ def sft_arguments(config: Config, folder: Path) -> Any:
     from trl import SFTConfig
 
     options = config.training
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     at_once = options.per_device * PartialState().num_processes
     if options.batch % at_once:
         raise ConfigError(
