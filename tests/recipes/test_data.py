@@ -145,14 +145,18 @@ def test_a_part_of_a_source_is_drawn_by_the_seed(tmp_path: Path) -> None:
 
     def drawn(seed: int, take: int = 5) -> list[str]:
         problems = Problems(sources=(source,), take={"math": take})
-        return [p.gold for p in data.training_problems(Config(base="x", seed=seed, problems=problems))]
+        return [
+            p.gold for p in data.training_problems(Config(base="x", seed=seed, problems=problems))
+        ]
 
     assert drawn(1) == drawn(1) and drawn(1) != drawn(2)
     assert len(drawn(1)) == 5 and len(drawn(1, take=50)) == 20
 
 
 def test_the_miniatures_problems_are_those_it_may_be_trained_on() -> None:
-    config = Config(base="x", problems=Problems(sources=("tiny",), families="all", take={"tiny": 4}))
+    config = Config(
+        base="x", problems=Problems(sources=("tiny",), families="all", take={"tiny": 4})
+    )
     found = data.training_problems(config)
     families = {p.family for p in found}
     assert not families & KEPT_FROM_TRAINING and len(families) == 12 and len(found) == 48
@@ -167,7 +171,11 @@ def test_a_config_is_read_checked_and_changed(tmp_path: Path) -> None:
     file.write_text('base = "m"\n[training]\nepochs = 2\n', encoding="utf-8")
     changes = parsed_changes(["training.epochs=3", "backend=vllm", 'problems.sources=["math"]'])
     config = read_config(file, changes)
-    assert (config.training.epochs, config.backend, config.problems.sources) == (3, "vllm", ("math",))
+    assert (config.training.epochs, config.backend, config.problems.sources) == (
+        3,
+        "vllm",
+        ("math",),
+    )
     for change, says in {
         "training.epoch=1": "epoch",
         "training.batch=0": "batch",

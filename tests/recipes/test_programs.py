@@ -38,7 +38,9 @@ async def test_a_program_that_reads_its_input(code: str | None, right: bool) -> 
     [("sum(a) + b", True), ("6", False), ("1 / 0", False), ("{a: 1}", False)],
 )
 async def test_a_function_that_is_called(body: str, right: bool) -> None:
-    code = f"class Solution:\n    def total(self, a: List[int], b: int) -> int:\n        return {body}"
+    code = (
+        f"class Solution:\n    def total(self, a: List[int], b: int) -> int:\n        return {body}"
+    )
     assert await programs.passes(PythonTool(), CALLED, code) is right
 
 
