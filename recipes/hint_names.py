@@ -74,7 +74,9 @@ def hint_of(name: str, problem: Problem, seed: int) -> Hint:
             raise ConfigError("the debug hint needs a code problem with sample tests")
         return debug_hint(problem.samples, starter_code=problem.starter or None)
     if not hint_id and place == "connective":
-        return Random(f"{seed}:hint").choice(list(library.select(domain="math", place=place)))
+        return Random(f"{seed}:hint").choice(
+            list(library.select(domain="math", place="connective"))
+        )
     return library.get(hint_id or "general")
 
 

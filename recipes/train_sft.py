@@ -25,9 +25,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recipes import experiment, sft_data
-from recipes.config import Config, Training, parsed_changes, read_config
-from start_sdk import ConfigError, MissingExtra, models
+from recipes import experiment, sft_data, sft_model
+from recipes.config import Config, parsed_changes, read_config
+from start_sdk import ConfigError, MissingExtra
 from start_sdk.batch import model_hash
 from start_sdk.rows import fingerprint
 
@@ -48,57 +48,79 @@ def train(config: Config, folder: Path, data: Path, *, base: str | None = None) 
         ConfigError: data or options that cannot be used; the folder holds another training.
         MissingExtra: TRL is not installed.
     """
-    try:
-        from accelerate import PartialState
-        from trl import SFTTrainer
-    except ImportError as error:
-        raise MissingExtra("training", "train") from error
-
     options, base = config.training, experiment.model_name(base or config.base)
     found = sft_data.counts(data, options.train_on, options.max_length)
     key = _key(config, data, base)
-    if (finished := _finished(folder, key)) is not None:
-        return finished
-    arguments = sft_arguments(config, folder)
-    state = PartialState()
+    state = processes()
     with state.main_process_first():
-        rows = sft_data.dataset(data, options.train_on, options.max_length, folder / "cache")
-    model, tokenizer = _load(base, options)
-    trainer = SFTTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=rows,
-        processing_class=tokenizer,
-        peft_config=_adapters(options),
-    )
+        finished = _finished(folder, key)
+    if finished is not None:
+        return finished
+    trainer = make_trainer(config, folder, data, base)
     began = time.monotonic()
     with _stoppable(trainer, alone=state.num_processes == 1):
         trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
     seconds = time.monotonic() - began
-    _save(trainer, base, options, folder, main=state.is_main_process)
+    sft_model.save(trainer, base, options, folder, main=state.is_main_process)
     report = {"key": key, "base": base, **found, **_outcome(trainer, seconds)}
     if state.is_main_process:
-        log = trainer.state.log_history
-        (folder / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
-        (folder / "training.json").write_text(json.dumps(report, indent=1) + "\n")
+        log = "".join(json.dumps(line) + "\n" for line in trainer.state.log_history)
+        (folder / "train.jsonl").write_text(log, encoding="utf-8")
+        text = json.dumps(report, indent=1) + "\n"
+        (folder / "training.json").write_text(text, encoding="utf-8")
     state.wait_for_everyone()
     return report
+
+
+def make_trainer(config: Config, folder: Path, data: Path, base: str) -> Any:
+    """TRL's trainer of this training, ready to train.
+
+    Raises:
+        ConfigError: options or a model that cannot be used.
+    """
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    options, arguments = config.training, sft_arguments(config, folder)
+    with processes().main_process_first():
+        rows = sft_data.dataset(data, options.train_on, options.max_length, folder / "cache")
+    model, tokenizer = sft_model.load(base, options)
+    return SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=sft_model.adapters(options),
+    )
+
+
+def processes() -> Any:
+    """The processes that train together: what `accelerate launch` started, or this one alone.
+
+    Raises:
+        MissingExtra: TRL and what it needs are not installed.
+    """
+    try:
+        import torch
+        import trl  # noqa: F401
+        from accelerate import PartialState
+    except ImportError as error:
+        raise MissingExtra("training", "train") from error
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def sft_arguments(config: Config, folder: Path) -> Any:
     """TRL's own configuration of this training, on the devices that are here."""
     import torch
-    from accelerate import PartialState
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
-    options = config.training
+    options, together = config.training, processes().num_processes
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    at_once = options.per_device * PartialState().num_processes
+    at_once = options.per_device * together
     if options.batch % at_once:
         raise ConfigError(
             f"training.batch={options.batch} is no multiple of {at_once}: of per_device="
-            f"{options.per_device} times {PartialState().num_processes} processes"
+            f"{options.per_device} times {together} processes"
         )
     folder.mkdir(parents=True, exist_ok=True)
     return SFTConfig(
@@ -172,37 +194,6 @@ def _finished(folder: Path, key: str) -> dict[str, Any] | None:
     return None
 
 
-def _load(base: str, options: Training) -> tuple[Any, Any]:
-    """The model, in float32 unless adapters are trained, and its tokenizer."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    source = str(models.folder(base) or base)
-    dtype = "auto" if options.lora else "float32"
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, attn_implementation=options.attention
-        )
-    except Exception as error:  # a boundary: broken files raise anything, from several libraries
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"the model {base!r} cannot be loaded: {reason}") from error
-    return model, tokenizer
-
-
-def _adapters(options: Training) -> Any:
-    if options.lora is None:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=options.lora.rank,
-        lora_alpha=options.lora.alpha,
-        lora_dropout=options.lora.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-
-
 @contextmanager
 def _stoppable(trainer: Any, *, alone: bool) -> Iterator[None]:
     """Ctrl-C lets the step end and saves a checkpoint; a second one stops at once.
@@ -235,28 +226,6 @@ def _stoppable(trainer: Any, *, alone: bool) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if stop:
         raise KeyboardInterrupt
-
-
-def _save(trainer: Any, base: str, options: Training, folder: Path, *, main: bool) -> None:
-    """Writes the model, whole or not at all; adapters are merged into the base model."""
-    unfinished = folder / "model.part"
-    if options.lora is None:
-        trainer.save_model(str(unfinished))
-    else:
-        trainer.save_model(str(folder / "adapter"))
-        if main:
-            _merge(base, folder / "adapter", unfinished, options)
-            trainer.processing_class.save_pretrained(unfinished)
-    if main:
-        (unfinished / "training_args.bin").unlink(missing_ok=True)  # a pickle of this machine's
-        unfinished.rename(folder / "model")
-
-
-def _merge(base: str, adapter: Path, to: Path, options: Training) -> None:
-    from peft import PeftModel
-
-    model, _ = _load(base, options)
-    PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().save_pretrained(to)
 
 
 def _outcome(trainer: Any, seconds: float) -> dict[str, Any]:

@@ -110,7 +110,8 @@ class Inspector:
         score = Score(bool(row.result["correct"]), trace)
         if self._overlaps(row):
             return Inspected(row, "overlaps with the evaluation", score)
-        reason, dropped = refusal(score, self._rules), ()
+        reason = refusal(score, self._rules)
+        dropped: tuple[int, ...] = ()
         if self._rules.modify and reason == "failed code":
             trace, dropped = await without_failed_tries(trace, self._python)
             score = Score(score.correct, trace)

@@ -19,18 +19,18 @@ from recipes.tiny.world import split_of
 from start_sdk import ConfigError
 
 TESTS = [{"input": "1 2\n", "output": "3\n"}]
-CODEFORCES = {
+CODEFORCES: dict[str, Any] = {
     "id": "1/A", "title": "Sum", "description": "Add two numbers.", "input_format": "Two numbers.",
     "output_format": "Their sum.", "note": None, "examples": TESTS,
     "official_tests": [{"input": "5 6\n", "output": "11\n"}], "input_mode": "stdio",
     "interaction_format": None, "generated_checker": None,
 }  # fmt: skip
-CODE_CONTESTS = {
+CODE_CONTESTS: dict[str, Any] = {
     "name": "double", "description": "Double a number.", "source": 5, "input_file": "",
     "public_tests": {"input": ["2\n"], "output": ["4\n"]},
     "private_tests": {"input": ["3\n"], "output": ["6\n"]},
 }  # fmt: skip
-LIVECODEBENCH = {
+LIVECODEBENCH: dict[str, Any] = {
     "question_id": "9", "question_content": "Give the length.", "contest_date": "2024-06-30T00:00",
     "starter_code": "class Solution:\n    def size(self, a: List[int]) -> int:\n",
     "metadata": '{"func_name": "size"}',

@@ -138,9 +138,8 @@ async def test_of_several_failed_tries_those_that_can_go_do() -> None:
     trace = await thought(OK, FAILS, sets, cell("print(y)", "And now.\n"), END)
     changed, dropped = await without_failed_tries(trace, PythonTool())
     assert [call.status for call in changed.calls] == ["ok", "error", "ok"]
-    assert [trace.segments[i].call.code for i in dropped if trace.segments[i].call] == [
-        "print(y)\n"
-    ]  # type: ignore[union-attr]
+    gone = [call.code for i in dropped if (call := trace.segments[i].call)]
+    assert gone == ["print(y)\n"]
 
 
 async def test_the_first_thought_stays_and_no_sentence_is_torn() -> None:
