@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def save(trainer: Any, base: str, options: Training, folder: Path, *, main: bool
             trainer.processing_class.save_pretrained(unfinished)
     if main:
         (unfinished / "training_args.bin").unlink(missing_ok=True)  # a pickle of this machine's
+        shutil.rmtree(folder / "model", ignore_errors=True)  # of a run that ended right behind this
         unfinished.rename(folder / "model")
 
 

@@ -223,6 +223,9 @@ def test_ctrl_c_saves_and_the_same_command_ends_with_the_same_weights(
     report = train_sft.train(config(save_steps=2), tmp_path, data)
     assert report["steps"] == 6 and steps == 12
     assert same(weights(tmp_path), weights(trained[0]), close=0)
+    (tmp_path / "training.json").unlink()  # killed behind the last step
+    assert train_sft.train(config(save_steps=2), tmp_path, data)["steps"] == 6 and steps == 12
+    assert same(weights(tmp_path), weights(trained[0]), close=0)
 
 
 def test_adapters_are_merged_into_the_model(data: Path, tmp_path: Path) -> None:
