@@ -115,6 +115,17 @@ class Training(Settings):
     """Of transformers' loggers, e.g. "tensorboard", "trackio"; train.jsonl is always written."""
 
 
+class Evaluation(Settings):
+    """What is evaluated on, and must not be trained on."""
+
+    suites: tuple[str, ...] = ()
+    """As `recipes.evaluate` takes them: tiny, suites by name, or files."""
+    n: Positive = 30
+    """Problems of each family and seed, of the suite tiny."""
+    seeds: tuple[Count, ...] = (1009, 2003, 3001)
+    """That draw them."""
+
+
 class Config(Settings):
     """A whole run."""
 
@@ -130,8 +141,7 @@ class Config(Settings):
     """Problems in flight."""
     limits: Limits = Limits()
     problems: Problems = Problems()
-    evaluation: tuple[str, ...] = ()
-    """Suites, or files like them, that training must not overlap with."""
+    evaluation: Evaluation = Evaluation()
     plain: Rollout = Rollout()
     """The base model without hints."""
     hinted: Rollout = Rollout(hints=("end:general",))

@@ -17,12 +17,14 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from recipes import suites
-from recipes.config import Config, Curation
+from recipes.config import Config, Curation, Evaluation
 from recipes.hint_rft.contamination import Overlap, words
 from recipes.hint_rft.modify import without_failed_tries
 from recipes.hint_rft.report import write_report
 from recipes.hint_rft.score import Score, refusal
 from recipes.rollout import read_rows
+from recipes.suites import Problem
+from recipes.tiny.families import FAMILIES
 from start_sdk import ConfigError, Interpreter, Tokenizer, Trace, TraceDrift, plugins, verify_trace
 from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.rows import Row, fingerprint
@@ -161,12 +163,11 @@ def curate(
     if rules.rescued and plain is None:
         raise ConfigError("rescued: which problems were wrong without hints? Give that rollout")
     right = right_problems(plain) if rules.rescued and plain else frozenset[str]()
-    evaluated = [p.question for suite in config.evaluation for p in suites.load(suite)]
     inspector = Inspector(
         rules,
         load_tokenizer(config.base),
         plugins.load("interpreters", "python")(),
-        Overlap(evaluated, run=rules.overlap_words, share=rules.overlap_share),
+        Overlap(evaluated(config.evaluation), run=rules.overlap_words, share=rules.overlap_share),
         right,
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,6 +233,18 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
     with unfinished.open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
     unfinished.replace(path)
+
+
+def evaluated(evaluation: Evaluation) -> list[str]:
+    """The questions that are evaluated on."""
+    found: list[Problem] = []
+    for suite in evaluation.suites:
+        if suite == "tiny":
+            for seed in evaluation.seeds:
+                found += suites.tiny(FAMILIES, evaluation.n, seed)
+        else:
+            found += suites.load(suite)
+    return [problem.question for problem in found]
 
 
 def right_problems(plain: Path) -> frozenset[str]:

@@ -11,8 +11,8 @@ import pytest
 from start_tools.python import PythonTool
 
 from recipes import experiment
-from recipes.config import Config, Curation, Problems, Rollout
-from recipes.hint_rft import Entry, Inspector, choose, curate
+from recipes.config import Config, Curation, Evaluation, Problems, Rollout
+from recipes.hint_rft import Entry, Inspector, choose, curate, evaluated
 from recipes.hint_rft.__main__ import main
 from recipes.hint_rft.contamination import Overlap, common_subsequence, words
 from recipes.hint_rft.modify import without_failed_tries
@@ -278,12 +278,17 @@ def test_problems_of_the_evaluation_are_left_out(
     suite = tmp_path / "suite.jsonl"
     known = {"problem": first["input"]["question"], "answer": "1"}
     suite.write_text(json.dumps(known) + "\n", encoding="utf-8")
-    config = config.model_copy(update={"evaluation": (str(suite),)})
+    config = config.model_copy(update={"evaluation": Evaluation(suites=(str(suite),))})
     rules = config.seed_data.model_copy(update={"rescued": False})
     curate(config, tmp_path / "out", rules, [folder / "hinted"])
     reasons = {(a["problem"], a["reason"]) for a in lines(tmp_path / "out" / "audit.jsonl")}
     assert {r for p, r in reasons if p == first["problem"]} == {"overlaps with the evaluation"}
     assert "overlaps with the evaluation" not in {r for p, r in reasons if p == second["problem"]}
+
+
+def test_the_miniatures_held_out_problems_are_those_of_its_seeds() -> None:
+    found = evaluated(Evaluation(suites=("tiny",), n=2, seeds=(5, 6)))
+    assert len(found) == 2 * 2 * 14 and set(found[:28]) != set(found[28:])
 
 
 def test_nothing_kept_says_why(tmp_path: Path) -> None:
