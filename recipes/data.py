@@ -29,8 +29,9 @@ from recipes.tiny.families import KEPT_FROM_TRAINING
 from start_sdk import ConfigError, MissingExtra
 from start_sdk.trace import last_boxed
 
-MAX_CASES, MAX_CHARS = 20, 200_000
-"""Of a code task: tests, and characters of all of them together. The sets have up to hundreds."""
+MAX_CASES, MAX_CHARS = 20, 20_000
+"""Of a code task: tests, and characters of all of them together. The sets have up to hundreds, some
+of megabytes, and every row of a rollout holds its problem."""
 Tests = tuple[tuple[str, str], ...]
 
 
