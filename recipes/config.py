@@ -47,6 +47,8 @@ class Rollout(Settings):
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
     only_wrong: bool = False
     """Leave out the problems that the rollout before was right on."""
+    python: bool = True
+    """Run the code in a thought; without it blocks stay text, as for the paper's QwQ-RFT."""
 
 
 class Curation(Settings):

@@ -158,7 +158,7 @@ class Roller:
             sampling=self._sampling,
             limits=self._config.limits,
             dialect=self._session(None).dialect,
-            interpreter=self._python,
+            interpreter=self._python if self._part.python else None,
             prompt=self._config.prompt,
             after=self._bases.config if self._bases else None,
         )
@@ -198,7 +198,7 @@ class Roller:
     def _session(self, policy: HintPolicy | None) -> ReasoningSession:
         return ReasoningSession(
             self._backend,
-            interpreter=self._python,
+            interpreter=self._python if self._part.python else None,
             hints=policy,
             limits=self._config.limits,
             sampling=self._sampling,

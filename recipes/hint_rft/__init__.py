@@ -60,8 +60,18 @@ class Inspected:
         assert self.score is not None
         names = ("question", "gold", "family")
         about = {name: self.row.job.input.get(name, "") for name in names}
-        trace = self.score.trace.model_dump(mode="json")
-        return {**self.audit(), **about, "trace": trace}
+        return {**self.audit(), **about, "trace": timeless(self.score.trace)}
+
+
+def timeless(trace: Trace) -> dict[str, Any]:
+    """A trace as JSON, without what it took in seconds: equal seeds give equal files."""
+    made = trace.model_dump(mode="json") | {"seconds": {}}
+    for segment in made["segments"]:
+        if call := segment["call"]:
+            call["seconds"] = 0.0
+            for tool_call in call["tool_calls"]:
+                tool_call["seconds"] = 0.0
+    return made
 
 
 @dataclass

@@ -67,6 +67,9 @@ def test_hints_go_into_the_traces_that_are_there(config: Config, tmp_path: Path)
     assert staged["end:general"]["right"] == anew["end:general"]["right"] > plain["none"]["right"]
     assert staged["end:general"]["sampled tokens"] < anew["end:general"]["sampled tokens"] / 2
 
+    text = Rollout(hints=("end",), python=False)
+    assert rollout.rollout(config, tmp_path / "text", text)["end"]["calls"] == 0
+
     wrong = hinted.model_copy(update={"only_wrong": True})
     left = rollout.rollout(config, tmp_path / "wrong", wrong, after=tmp_path / "plain")
     assert left["end:general"]["samples"] == 4 - plain["none"]["right"]
