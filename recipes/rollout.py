@@ -211,17 +211,24 @@ def read_rows(folder: Path) -> Iterator[Row]:
     Raises:
         ConfigError: the folder has no rows.jsonl, or it is not one of ours.
     """
+    for line in read_lines(folder):
+        try:
+            values = json.loads(line)
+            state, result, error = (values.pop(k) for k in ("state", "result", "error"))
+            row = Row(Job(**values), state, result, error)
+        except (ValueError, TypeError, KeyError, AttributeError) as why:
+            raise ConfigError(f"{str(folder / 'rows.jsonl')!r} holds no rows: {why}") from why
+        yield row
+
+
+def read_lines(folder: Path) -> Iterator[str]:
+    """The lines of rows.jsonl; the same errors."""
     path = folder / "rows.jsonl"
     try:
         with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                values = json.loads(line)
-                state, result, error = (values.pop(k) for k in ("state", "result", "error"))
-                yield Row(Job(**values), state, result, error)
+            yield from lines
     except OSError as error:
         raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{str(path)!r} holds no rows: {error}") from error
 
 
 def counted(rows: Iterator[Row]) -> dict[str, Any]:

@@ -22,11 +22,12 @@ from recipes.hint_rft.contamination import Overlap, words
 from recipes.hint_rft.modify import without_failed_tries
 from recipes.hint_rft.report import write_report
 from recipes.hint_rft.score import Score, refusal
-from recipes.rollout import read_rows
+from recipes.rollout import read_lines, read_rows
 from recipes.suites import Problem
 from recipes.tiny.families import FAMILIES
 from start_sdk import ConfigError, Interpreter, Tokenizer, Trace, TraceDrift, plugins, verify_trace
 from start_sdk.backends.tokenizer import load_tokenizer
+from start_sdk.progress import BatchProgress
 from start_sdk.rows import Row, fingerprint
 
 BATCH = 32
@@ -167,8 +168,7 @@ def curate(
         the report: rows, rows left out by reason, what is kept.
 
     Raises:
-        ConfigError: a folder that holds no rollout, or a missing one; nothing is kept; a kept row
-            drifts from its tokenizer.
+        ConfigError: a folder that holds no rollout, or `plain` is missing; nothing is kept.
     """
     if rules.rescued and plain is None:
         raise ConfigError("rescued: which problems were wrong without hints? Give that rollout")
@@ -199,19 +199,26 @@ async def _inspect_all(
     """Looks at all rows; those without a reason against them are written to `good`."""
     entries: list[Entry] = []
     rows = (row for folder in rollouts for row in read_rows(folder))
-    while batch := list(islice(rows, BATCH)):
-        for found in await asyncio.gather(*map(inspector.inspect, batch)):
-            question = " ".join(words(str(found.row.job.input["question"])))
-            entry = Entry(found.audit(), question)
-            if found.reason is None and found.score:
-                score = found.score
-                lot = fingerprint([seed, found.row.job.parts])
-                entry.rank = (score.failed, score.written, lot)
-                entry.tokens = fingerprint(score.trace.token_ids)
-                entry.offset = good.tell()
-                good.write(json.dumps(found.datum()).encode() + b"\n")
-            entries.append(entry)
+    total = sum(1 for folder in rollouts for _ in read_lines(folder))
+    with BatchProgress(total) as progress:
+        while batch := list(islice(rows, BATCH)):
+            for found in await asyncio.gather(*map(inspector.inspect, batch)):
+                entries.append(_entry(found, seed, good))
+                progress.add(found.row)
     return entries
+
+
+def _entry(found: Inspected, seed: int, good: IO[bytes]) -> Entry:
+    question = " ".join(words(str(found.row.job.input["question"])))
+    entry = Entry(found.audit(), question)
+    if found.reason is None and found.score:
+        score = found.score
+        lot = fingerprint([seed, found.row.job.parts])
+        entry.rank = (score.failed, score.written, lot)
+        entry.tokens = fingerprint(score.trace.token_ids)
+        entry.offset = good.tell()
+        good.write(json.dumps(found.datum()).encode() + b"\n")
+    return entry
 
 
 def choose(entries: Sequence[Entry], size: int | None, seed: int) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from recipes.config import Curation
 from start_sdk import Trace
-from start_sdk.repetition import MAX_PERIOD, repetition
+from start_sdk.repetition import MAX_PERIOD, MIN_TOKENS
 
-LOOK_EVERY = 16
-"""Tokens between two looks for repetition."""
 _OUTPUT = re.compile(r"^`{3,}output\b", re.MULTILINE)
 
 
@@ -72,19 +72,29 @@ class Score:
 
 def refusal(score: Score, rules: Curation) -> str | None:
     """Why a trace is not trained on, the first reason that holds; None for a good one."""
+    return next(_reasons(score, rules), None)
+
+
+def _reasons(score: Score, rules: Curation) -> Iterator[str]:
     trace = score.trace
-    reasons = (
-        ("not token-exact", not trace.exact),
-        ("wrong answer", not score.correct),
-        ("ended by a limit", trace.finish != "eos" or has_notice(trace)),
-        ("no code", rules.needs_call and not score.calls),
-        ("repetitive", is_repetitive(trace, rules.repeats)),
-        ("output written by the model", writes_output(trace)),
-        ("failed code", score.error_rate > rules.max_error_rate),
-        ("void code", score.void > 0),
-        ("too long", score.tokens > rules.max_tokens),
-    )
-    return next((reason for reason, holds in reasons if holds), None)
+    if not trace.exact:
+        yield "not token-exact"
+    if not score.correct:
+        yield "wrong answer"
+    if trace.finish != "eos" or has_notice(trace):
+        yield "ended by a limit"
+    if rules.needs_call and not score.calls:
+        yield "no code"
+    if is_repetitive(trace, rules.repeats):
+        yield "repetitive"
+    if writes_output(trace):
+        yield "output written by the model"
+    if score.error_rate > rules.max_error_rate:
+        yield "failed code"
+    if score.void:
+        yield "void code"
+    if score.tokens > rules.max_tokens:
+        yield "too long"
 
 
 def has_notice(trace: Trace) -> bool:
@@ -108,10 +118,14 @@ def is_repetitive(trace: Trace, copies: int) -> bool:
 
 
 def repeats(token_ids: Sequence[int], copies: int) -> bool:
-    """Whether a pattern is repeated anywhere, as `start_sdk.repetition` finds it at an end.
-
-    Looks are 16 tokens apart: one that goes on for 16 tokens more than it has to is never missed.
-    """
-    ends = range(LOOK_EVERY, len(token_ids) + LOOK_EVERY, LOOK_EVERY)
-    window = MAX_PERIOD * copies
-    return any(repetition(token_ids[max(0, end - window) : end], copies) for end in ends)
+    """Whether a pattern is repeated anywhere, with the bounds of `start_sdk.repetition`."""
+    ids = np.asarray(token_ids)
+    for period in range(1, min(MAX_PERIOD, len(ids) // copies) + 1):
+        length = period * max(copies, -(-MIN_TOKENS // period))
+        if len(ids) < length:
+            continue
+        differs = np.flatnonzero(ids[period:] != ids[:-period])
+        same = np.diff(differs, prepend=-1, append=len(ids) - period) - 1
+        if same.max() >= length - period:
+            return True
+    return False

@@ -22,6 +22,7 @@ from recipes.suites import Problem
 from recipes.tiny.families import MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, verify_trace
 from start_sdk.backends.tokenizer import load_tokenizer
+from start_sdk.repetition import repetition
 from start_sdk.rows import Job, Row, export_jsonl
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
@@ -177,6 +178,12 @@ def test_repetition_is_found_in_the_middle_of_a_text() -> None:
     pattern, other = list(range(100, 130)), list(range(1000, 1400))
     assert repeats(other[:200] + pattern * 5 + other[200:], 4)
     assert not repeats(other[:200] + pattern * 3 + other[200:], 4)
+    assert repeats([7] * 64, 4) and not repeats([7] * 63, 4)
+    assert not repeats([], 2) and not repeats(other, 2)
+    looped = other[:5] + [1, 2, 3] * 22 + other[5:9]  # 66 tokens: one period more than needed
+    assert repeats(looped, 4) and not repeats(looped[:-8], 4)
+    for ids in (pattern * 4, [1, 2] * 40, other + other):  # as it is found at an end
+        assert repeats(ids, 2) == bool(repetition(ids, 2))
 
 
 def entry(question: str, rank: tuple[int, int, str], tokens: str = "") -> Entry:
