@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from recipes import suites
+from recipes import programs, suites
 from recipes.live import LiveTable
 from recipes.tiny.families import CODE, FAMILIES, MATH
 from recipes.tiny.prompts import with_prompt
@@ -22,6 +22,10 @@ from start_sdk.store import RowStore
 GROUPS = {"math": MATH, "code": CODE, "all": FAMILIES}
 #: What the prompt "boxed" adds; the miniature knows its own questions alone.
 BOXED = "\n\nPlease reason step by step, and put your final answer within \\boxed{}."
+PROGRAM = (
+    "\n\nPlease reason step by step, and give your whole program, in Python, in a ```python block"
+    " behind your thoughts."
+)
 LETTER = "\n\nPlease reason step by step, and put the letter of your choice within \\boxed{}."
 
 
@@ -72,7 +76,8 @@ def job_of(problem: suites.Problem, config: argparse.Namespace, key: str, policy
 
 def problem_of(job: Job) -> suites.Problem:
     """The problem of a job, as its row has it."""
-    return suites.Problem(**{name: _tuples(value) for name, value in job.input.items()})
+    kind = suites.CodeProblem if "starter" in job.input else suites.Problem
+    return kind(**{name: _tuples(value) for name, value in job.input.items()})
 
 
 def _tuples(value: Any) -> Any:
@@ -86,7 +91,9 @@ def asked(problem: suites.Problem, prompt: str, seed: int) -> tuple[str | list[M
     The options of a multiple choice are shuffled by (seed, problem).
     """
     question, gold, wish = problem.question, problem.gold, BOXED
-    if problem.distractors:
+    if isinstance(problem, suites.CodeProblem):
+        wish = PROGRAM
+    elif problem.distractors:
         choices = shuffled(gold, problem.distractors, problem_id=problem.id, seed=seed)
         question, gold, wish = f"{question}\n\n{choices.text}", choices.letter, LETTER
     return (question + wish if prompt == "boxed" else with_prompt(prompt, question)), gold
@@ -101,9 +108,9 @@ class Judge:
 
     async def judge(self, trace: Trace, problem: suites.Problem, gold: str) -> dict[str, Any]:
         """`answer`, `gold`, `correct` and `how`, `calls`, and the `trace` itself, all JSON."""
-        if problem.tests:
+        if problem.tests or isinstance(problem, suites.CodeProblem):
             code = last_code_block(trace.response) or last_code_block(trace.thinking)
-            right = await self._passes(code, problem.tests)
+            right = await self._passes(code, problem)
             graded = {"answer": code, "gold": gold, "correct": right, "how": "tests"}
         else:
             kind: Literal["choice", "math"] = "choice" if problem.distractors else "math"
@@ -115,10 +122,13 @@ class Judge:
             }  # fmt: skip
         return {**graded, "calls": len(trace.calls), "trace": trace.model_dump(mode="json")}
 
-    async def _passes(self, code: str | None, tests: Sequence[tuple[int, int]]) -> bool:
-        """Whether the function f has these values, in a kernel of its own."""
+    async def _passes(self, code: str | None, problem: suites.Problem) -> bool:
+        """Whether a program passes, or the function f has its values, in a kernel of its own."""
+        if isinstance(problem, suites.CodeProblem):
+            return await programs.passes(self._python, problem, code)
         if code is None:
             return False
+        tests = problem.tests
         calls = ", ".join(f"f({argument})" for argument, _ in tests)
         async with self._python.open() as kernel:
             result = await kernel.run(f"{code}\nprint('values:', [{calls}])")
@@ -132,10 +142,24 @@ def compute(
     python: Interpreter,
     work_of: Callable[[Judge], Work],
 ) -> list[Row]:
-    """Computes what is not done yet under a live table; returns the rows of these jobs.
+    """`compute_rows` into `config.out`; returns the rows of these jobs."""
+    compute_rows(config.out, config.at_once, jobs, backend, python, work_of)
+    with RowStore(config.out / "rows.sqlite") as store:
+        return [row for row in store.rows(jobs) if row.state in ("done", "failed")]
 
-    The folder `config.out` gets rows.sqlite and rows.jsonl, also if the run is stopped: the same
-    jobs go on from there.
+
+def compute_rows(
+    out: Path,
+    at_once: int,
+    jobs: list[Job],
+    backend: Backend,
+    python: Interpreter,
+    work_of: Callable[[Judge], Work],
+) -> None:
+    """Computes what is not done yet under a live table, and closes the backend.
+
+    The folder gets rows.sqlite and rows.jsonl, also if the run is stopped: the same jobs go on from
+    there.
     """
 
     async def run(store: RowStore) -> None:
@@ -143,21 +167,20 @@ def compute(
             async with Grader() as grader:
                 work = work_of(Judge(grader, python))
                 with LiveTable(store.rows(jobs), len(jobs)) as table:
-                    await run_batch(store, jobs, work, at_once=config.at_once, on_row=table.add)
+                    await run_batch(store, jobs, work, at_once=at_once, on_row=table.add)
         finally:
             await backend.aclose()
 
     try:
-        config.out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot make folder {str(config.out)!r}: {error.strerror}") from error
-    with RowStore(config.out / "rows.sqlite") as store:
+        raise ConfigError(f"cannot make folder {str(out)!r}: {error.strerror}") from error
+    with RowStore(out / "rows.sqlite") as store:
         try:
             asyncio.run(run(store))
         finally:  # also of a run that was stopped: what is done is written
-            done = [row for row in store.rows(jobs) if row.state in ("done", "failed")]
-            export_jsonl(done, config.out / "rows.jsonl")
-    return done
+            done = (row for row in store.rows(jobs) if row.state in ("done", "failed"))
+            export_jsonl(done, out / "rows.jsonl")
 
 
 def checked(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -29,10 +29,12 @@ class LiveTable:
         self._samples: dict[str, int] = defaultdict(int)
         self._right: dict[str, int] = defaultdict(int)
         self._calls: dict[str, int] = defaultdict(int)
-        done = [row for row in before if row.state in ("done", "failed")]
-        for row in done:
-            self._count(row)
-        self._progress = BatchProgress(total, before=len(done), console=self._console)
+        done = 0
+        for row in before:  # one at a time: all traces together may not fit into the memory
+            if row.state in ("done", "failed"):
+                self._count(row)
+                done += 1
+        self._progress = BatchProgress(total, before=done, console=self._console)
         self._live = Live(console=self._console, refresh_per_second=4, auto_refresh=False)
 
     def add(self, row: Row) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipes.tiny.world import Family, problems
+from recipes.tiny.world import Family, Split, problems
 from start_sdk import ConfigError, MissingExtra
 
 
@@ -28,6 +28,20 @@ class Problem:
     family: str = ""
     tests: tuple[tuple[int, int], ...] = ()
     """Of a code task: arguments and values of the function f that is asked for."""
+
+
+@dataclass(frozen=True)
+class CodeProblem(Problem):
+    """A task whose answer is a program: it reads standard input, or a function of it is called."""
+
+    samples: tuple[tuple[str, str], ...] = ()
+    """Input and expected output of the tests that the question may show."""
+    cases: tuple[tuple[str, str], ...] = ()
+    """Those that the program has to pass."""
+    starter: str = ""
+    """Code that it begins with, if a function is asked for."""
+    function: str = ""
+    """That function as it is called: arguments are the lines of an input, in JSON."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +95,16 @@ def load(name: str) -> list[Problem]:
     return found
 
 
-def tiny(families: Sequence[Family], n: int, seed: int) -> list[Problem]:
-    """`n` held-out problems of each of these families of the miniature world, drawn by `seed`."""
+def tiny(families: Sequence[Family], n: int, seed: int, split: Split = "test") -> list[Problem]:
+    """`n` problems of each of these families of the miniature world, drawn by `seed`; held out
+    unless another split is asked for."""
     made = []
     for family in families:
-        for number, problem in enumerate(problems(family, "test", seed, n)):
+        name = family.name if split == "test" else f"{family.name}-{split}"
+        for number, problem in enumerate(problems(family, split, seed, n)):
             hidden = family.hidden_samples(problem.params) if family.hidden_samples else ()
             tests = tuple((sample.argument, sample.value) for sample in hidden)
-            key = f"{family.name}-{seed}-{number}"
+            key = f"{name}-{seed}-{number}"
             made.append(
                 Problem(key, problem.question, problem.answer, family=family.name, tests=tests)
             )

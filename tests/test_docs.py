@@ -33,6 +33,7 @@ from start_tools.python import PythonTool
 from typer.testing import CliRunner
 
 import start_sdk
+from recipes.config import Curation, Rollout, Training
 from start_sdk import AfterConnective, BeforeEnd, Limits, Sampling, errors, plugins
 from start_sdk.cli import app
 from start_sdk.testing import ScriptedBackend, check_backend
@@ -305,6 +306,9 @@ def transformers_options() -> dict[str, str]:
         ("tutorial.md", "## What a session takes", lambda: keywords_of(start_sdk.ReasoningSession)),
         ("hints.md", "### BeforeEnd", lambda: fields_of(BeforeEnd)),
         ("hints.md", "### AfterConnective", lambda: fields_of(AfterConnective)),
+        ("hint-rft.md", "## Rollouts", lambda: fields_of(Rollout)),
+        ("hint-rft.md", "## From traces to training data", lambda: fields_of(Curation)),
+        ("hint-rft.md", "## Training", lambda: fields_of(Training)),
         ("python-tool.md", "## Settings", lambda: fields_of(PythonTool)),
         ("tools.md", "## Options", lambda: keywords_of(start_sdk.tool)),
         ("backends.md", "## transformers", transformers_options),

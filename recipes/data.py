@@ -1,0 +1,296 @@
+"""What Hint-RFT trains on: the sources of START's D_train, from the hub at pinned revisions.
+
+    python -m recipes.data --config recipes/configs/qwq-32b.toml --out problems.jsonl
+
+Counts per source and how they compare with the paper's (EMNLP version, table 9) are printed. Which
+problems of a source it took is not disclosed: the rules here are ours, and stand beside each
+source. A file with the same columns, JSONL or Parquet, can stand in for a source (`math=my.jsonl`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import pickle
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from recipes import experiment, suites
+from recipes.config import Config, parsed_changes, read_config
+from recipes.suites import CodeProblem, Problem
+from recipes.tiny.families import KEPT_FROM_TRAINING
+from start_sdk import ConfigError, MissingExtra
+from start_sdk.trace import last_boxed
+
+MAX_CASES, MAX_CHARS = 20, 20_000
+"""Of a code task: tests, and characters of all of them together. The sets have up to hundreds, some
+of megabytes, and every row of a rollout holds its problem."""
+Tests = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where problems lie on the hub, which columns they need, and how a row becomes a problem."""
+
+    path: str
+    revision: str
+    columns: tuple[str, ...]
+    problem: Callable[[dict[str, Any]], Problem | None]
+    """None for a row that is left out."""
+    paper: int
+    """Problems that the paper trained on."""
+    subsets: tuple[str | None, ...] = (None,)
+    files: tuple[str, ...] = ()
+    """Where the hub has a script in place of data: the files themselves."""
+
+
+def training_problems(config: Config) -> list[Problem]:
+    """The problems of all sources, in order; ids begin with the source's name.
+
+    Raises:
+        ConfigError: an unknown source, a column that is missing, or a source without a problem.
+        MissingExtra: a source of the hub without the library that reads it.
+    """
+    found: list[Problem] = []
+    for name in config.problems.sources:
+        found += _tiny(config) if name == "tiny" else _drawn(name, config)
+    if not found:
+        raise ConfigError("problems.sources names none")
+    if len({problem.id for problem in found}) < len(found):
+        raise ConfigError("problems.sources: one source stands there twice")
+    return found
+
+
+def _tiny(config: Config) -> list[Problem]:
+    families = [
+        f for f in experiment.GROUPS[config.problems.families] if f.name not in KEPT_FROM_TRAINING
+    ]
+    take = config.problems.take.get("tiny")
+    if take is None:
+        raise ConfigError("problems.take.tiny: say how many of each family")
+    return suites.tiny(families, take, config.seed, "train")
+
+
+def _drawn(text: str, config: Config) -> list[Problem]:
+    name, _, file = text.partition("=")
+    found = list(load(name, Path(file) if file else None))
+    if not found:
+        raise ConfigError(f"{text} has no problem that can be trained on")
+    take = config.problems.take.get(name, len(found))
+    if take >= len(found):
+        return found
+    order = Random(f"{config.seed}:{name}").sample(range(len(found)), take)
+    return [found[i] for i in sorted(order)]
+
+
+def load(name: str, file: Path | None = None) -> Iterator[Problem]:
+    """The problems of a source, from the hub or from a file of the same columns.
+
+    Raises:
+        ConfigError: an unknown source, or a row without one of the columns that it needs.
+        MissingExtra: the library that reads it is not installed.
+    """
+    if name not in SOURCES:
+        raise ConfigError(f"{name!r} is no source of problems: tiny, {', '.join(SOURCES)}")
+    if file is not None and not file.is_file():
+        raise ConfigError(f"{name}={file}: there is no such file")
+    source = SOURCES[name]
+    rows: Iterable[dict[str, Any]] = suites.read_rows(file) if file else _hub_rows(source)
+    seen: set[str] = set()
+    for number, row in enumerate(rows, 1):
+        if missing := [column for column in source.columns if column not in row]:
+            raise ConfigError(
+                f"{file or source.path}, row {number}: no {', '.join(missing)}; "
+                f"it has {', '.join(row)}"
+            )
+        problem = source.problem(row)
+        if problem is not None and problem.question not in seen:
+            seen.add(problem.question)
+            yield replace(problem, id=f"{name}-{problem.id or number}", family=name)
+
+
+def _hub_rows(source: Source) -> Iterator[dict[str, Any]]:
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise MissingExtra(f"the source {source.path}", "eval") from error
+    for subset in source.subsets:
+        try:
+            if source.files:
+                at = f"hf://datasets/{source.path}@{source.revision}"
+                files = [f"{at}/{file}" for file in source.files]
+                kind = Path(source.files[0]).suffix.removeprefix(".").replace("jsonl", "json")
+                rows: Any = load_dataset(kind, data_files=files, split="train")
+            else:
+                rows = load_dataset(source.path, subset, split="train", revision=source.revision)
+        except Exception as error:  # the hub, its cache and its files raise a dozen kinds
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ConfigError(f"{source.path} cannot be loaded: {first}") from error
+        if missing := [c for c in source.columns if c not in rows.column_names]:
+            raise ConfigError(f"{source.path} has no {', '.join(missing)}: {rows.column_names}")
+        yield from rows.select_columns(list(source.columns))
+
+
+def _aime(row: dict[str, Any]) -> Problem | None:
+    """Before 2024: AIME24 is evaluated on."""
+    if int(row["Year"]) >= 2024:
+        return None
+    return Problem(str(row["ID"]), str(row["Question"]), str(row["Answer"]))
+
+
+def _boxed(row: dict[str, Any]) -> Problem | None:
+    """Solutions without a box are proofs, or have no answer that could be compared."""
+    gold = last_boxed(str(row["solution"]))
+    return Problem("", str(row["problem"]), gold) if gold else None
+
+
+def _codeforces(row: dict[str, Any]) -> Problem | None:
+    """Programs that read standard input and have one right output: no checker, no interaction."""
+    if row["input_mode"] != "stdio" or row["interaction_format"] or row["generated_checker"]:
+        return None
+    samples = _pairs(row["examples"] or ())
+    parts = [row["title"], row["description"]]
+    heads = {"Input": row["input_format"], "Output": row["output_format"], "Note": row["note"]}
+    parts += [f"{head}\n{text}" for head, text in heads.items() if text]
+    parts += [f"Example input\n{a}\nExample output\n{b}" for a, b in samples]
+    cases = _fitting(samples + _pairs(row["official_tests"] or ()))
+    text = "\n\n".join(str(part).strip() for part in parts if part)
+    return CodeProblem(str(row["id"]), text, "", samples=samples, cases=cases) if cases else None
+
+
+_FROM_CODEFORCES = 2  # number of that site in the column "source" of Code Contests
+
+
+def _code_contests(row: dict[str, Any]) -> Problem | None:
+    """Without those of Codeforces, which is a source of its own, and without files as input."""
+    if row["source"] == _FROM_CODEFORCES or row["input_file"]:
+        return None
+    samples, hidden = (
+        tuple(zip(row[name]["input"], row[name]["output"], strict=True))
+        for name in ("public_tests", "private_tests")
+    )
+    cases = _fitting(samples + hidden)
+    if not cases:
+        return None
+    return CodeProblem(str(row["name"]), str(row["description"]), "", samples=samples, cases=cases)
+
+
+def _livecodebench(row: dict[str, Any]) -> Problem | None:
+    """Before July 2024: the problems behind that are evaluated on."""
+    if str(row["contest_date"]) >= "2024-07-01":
+        return None
+    samples = _pairs(json.loads(row["public_test_cases"]))
+    cases = _fitting(samples + _pairs(_unpacked(row["private_test_cases"])))
+    starter, function = str(row["starter_code"] or ""), ""
+    question = str(row["question_content"])
+    if starter:
+        function = f"Solution().{json.loads(row['metadata'])['func_name']}"
+        question += f"\n\nBegin with this code:\n```python\n{starter}\n```"
+    return CodeProblem(
+        str(row["question_id"]), question, "",
+        samples=samples, cases=cases, starter=starter, function=function,
+    )  # fmt: skip
+
+
+def _pairs(tests: Iterable[dict[str, Any]]) -> Tests:
+    return tuple((str(test["input"]), str(test["output"])) for test in tests)
+
+
+def _fitting(tests: Tests) -> Tests:
+    """The first tests, as many as fit."""
+    kept: list[tuple[str, str]] = []
+    room = MAX_CHARS
+    for given, expected in tests:
+        room -= len(given) + len(expected)
+        if room < 0 or len(kept) == MAX_CASES:
+            break
+        kept.append((given, expected))
+    return tuple(kept)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Unpickles plain values only: whatever names code is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise ConfigError(f"a test is a pickle that names {module}.{name}: not read")
+
+
+def _unpacked(text: str) -> Any:
+    """Hidden tests: JSON, or JSON in a pickle, compressed, in base64."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        packed = zlib.decompress(base64.b64decode(text))
+        return json.loads(_PlainUnpickler(io.BytesIO(packed)).load())
+
+
+_SUBJECTS = (
+    "algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory",
+    "prealgebra", "precalculus",
+)  # fmt: skip
+SOURCES = {
+    "aime": Source(
+        "di-zhang-fdu/AIME_1983_2024", "3e2cc86390666c5c756622afc0eeb9e6194496bc",
+        ("ID", "Year", "Question", "Answer"), _aime, 890,
+    ),
+    "math": Source(
+        "EleutherAI/hendrycks_math", "21a5633873b6a120296cce3e2df9d5550074f4a3",
+        ("problem", "solution"), _boxed, 7_500, subsets=_SUBJECTS,
+    ),
+    "numina": Source(
+        "AI-MO/NuminaMath-CoT", "9d8d210c9f6a36c8f3cd84045668c9b7800ef517",
+        ("problem", "solution"), _boxed, 28_505,
+    ),
+    "codeforces": Source(
+        "open-r1/codeforces", "fbe3f6e903ee854eec2e69e9d96d0306cde59baf",
+        ("id", "title", "description", "input_format", "output_format", "note", "examples",
+         "official_tests", "input_mode", "interaction_format", "generated_checker"),
+        _codeforces, 7_505, subsets=("verifiable",),
+    ),
+    "code_contests": Source(
+        "deepmind/code_contests", "802411c3010cb00d1b05bad57ca77365a3c699d6",
+        ("name", "description", "source", "input_file", "public_tests", "private_tests"),
+        _code_contests, 2_011,
+    ),
+    "livecodebench": Source(
+        "livecodebench/code_generation_lite", "0fe84c3912ea0c4d4a78037083943e8f0c4dd505",
+        ("question_id", "question_content", "contest_date", "starter_code", "metadata",
+         "public_test_cases", "private_test_cases"),
+        _livecodebench, 558, files=("test.jsonl", "test2.jsonl", "test3.jsonl"),
+    ),
+}  # fmt: skip
+
+
+def main() -> int:
+    """Loads the problems of a config; 2 for bad input, 130 for Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.data", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
+    parser.add_argument("--out", type=Path, help="file for the problems, JSON Lines")
+    options = parser.parse_args()
+
+    def body() -> None:
+        found = training_problems(read_config(options.config, parsed_changes(options.changes)))
+        for name in dict.fromkeys(problem.family for problem in found):
+            count = sum(problem.family == name for problem in found)
+            paper = f" (the paper's: {SOURCES[name].paper})" if name in SOURCES else ""
+            print(f"{name}: {count}{paper}")
+        if options.out:
+            lines = (json.dumps(asdict(problem)) + "\n" for problem in found)
+            options.out.write_text("".join(lines), encoding="utf-8")
+
+    return experiment.program(parser, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

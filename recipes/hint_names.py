@@ -1,0 +1,111 @@
+"""How hints are named in a config of Hint-RFT, and what the names stand for.
+
+A name is `none`, or `PLACE` or `PLACE:HINT`. The place is where the hint goes:
+
+- `end`: where the thought would end;
+- `connective`: behind a word such as "Wait", drawn by the seed;
+- `last-wait`: behind the last "wait" (EMNLP version); only into a trace that is there already;
+- `debug`: the paper's hint for code problems, filled in for each, where the thought would end. Code
+  problems get this one alone, and no other problems do.
+
+The hint is an id of the library. Without one it is `general`, and behind a connective one of the
+math hints, drawn by the seed. Where a model thinks anew, a policy of a plugin may be named, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from recipes.suites import CodeProblem, Problem
+from start_sdk import (
+    AfterConnective,
+    BeforeEnd,
+    ConfigError,
+    Hint,
+    HintLibrary,
+    HintPolicy,
+    Spot,
+    Tokenizer,
+    Trace,
+    draw_spot,
+    find_spots,
+    last_spot,
+)
+from start_sdk.cli import load_policy
+from start_sdk.hints.debug import debug_hint
+
+WAITS = ("Wait", "wait")
+STAGED = ("none", "end", "connective", "last-wait", "debug")
+
+
+def check_hints(names: Sequence[str], *, staged: bool) -> None:
+    """Raises ConfigError for a name that stands for nothing, before any work.
+
+    Args:
+        names: of the config.
+        staged: whether hints go into traces that are there already.
+    """
+    for name in names:
+        place, _, hint_id = name.partition(":")
+        if hint_id:
+            HintLibrary.load().get(hint_id)
+        if staged and place not in STAGED:
+            raise ConfigError(f"hints: {name!r} cannot be put into a trace; places: {STAGED}")
+        if not staged and place == "last-wait":
+            raise ConfigError("hints: which 'wait' is the last is known behind a rollout (--after)")
+        if hint_id and place not in ("end", "connective", "last-wait"):
+            raise ConfigError(f"hints: {name!r}: {place} takes no hint")
+        if place not in STAGED:
+            load_policy(place, rounds=1, seed=0)
+
+
+def fits(name: str, problem: Problem) -> bool:
+    """Whether a hint is for a problem: `debug` for code problems, all others for the rest."""
+    return name == "none" or (name == "debug") == isinstance(problem, CodeProblem)
+
+
+def hint_of(name: str, problem: Problem, seed: int) -> Hint:
+    """The hint of this name, for this problem."""
+    place, _, hint_id = name.partition(":")
+    library = HintLibrary.load()
+    if place == "debug":
+        if not isinstance(problem, CodeProblem) or not problem.samples:
+            raise ConfigError("the debug hint needs a code problem with sample tests")
+        return debug_hint(problem.samples, starter_code=problem.starter or None)
+    if not hint_id and place == "connective":
+        return Random(f"{seed}:hint").choice(
+            list(library.select(domain="math", place="connective"))
+        )
+    return library.get(hint_id or "general")
+
+
+def spot_of(name: str, trace: Trace, tokenizer: Tokenizer, seed: int) -> Spot:
+    """Where the hint of this name goes in a trace.
+
+    Raises:
+        ConfigError: the trace has no such place.
+    """
+    place = name.partition(":")[0]
+    spots = find_spots(trace, tokenizer, words=WAITS if place == "last-wait" else None)
+    spot: Spot | None
+    if place == "last-wait":
+        spot = last_spot(spots, WAITS)
+    elif place == "connective":
+        some = [s for s in spots if s.place == "connective"]
+        spot = draw_spot(some, seed=seed, trace_id=trace.id) if some else None
+    else:
+        spot = next((s for s in spots if s.place == "end"), None)
+    if spot is None:
+        raise ConfigError(f"the thought has no place for the hint {name}")
+    return spot
+
+
+def policy_of(name: str, problem: Problem, seed: int) -> HintPolicy:
+    """The policy of this name, for a model that thinks anew."""
+    place, _, hint_id = name.partition(":")
+    if place in ("end", "debug"):
+        return BeforeEnd(hints=(hint_of(name, problem, seed),))
+    if place == "connective":
+        return AfterConnective(hints=(hint_id,) if hint_id else None, seed=seed)
+    return load_policy(place, rounds=1, seed=seed)

@@ -1,0 +1,273 @@
+"""Hint-RFT's data: traces are scored, filtered, modified and checked (START, section 3).
+
+`curate` makes D_seed from rollouts with hints, and D_START from START-0's samples: the same steps,
+with other rules (`Curation`). One trace per question is kept, and for every other the reason why
+it is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from recipes import suites
+from recipes.config import Config, Curation, Evaluation
+from recipes.hint_rft.contamination import Overlap, words
+from recipes.hint_rft.modify import without_failed_tries
+from recipes.hint_rft.report import write_report
+from recipes.hint_rft.score import Score, refusal
+from recipes.rollout import read_lines, read_rows
+from recipes.suites import Problem
+from recipes.tiny.families import FAMILIES
+from start_sdk import ConfigError, Interpreter, Tokenizer, Trace, TraceDrift, plugins, verify_trace
+from start_sdk.backends.tokenizer import load_tokenizer
+from start_sdk.progress import BatchProgress
+from start_sdk.rows import Row, fingerprint
+
+BATCH = 32
+"""Rows that are looked at together: those that are modified wait for their kernels."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A row that was looked at: its trace, perhaps modified, and why it is refused, if it is."""
+
+    row: Row
+    reason: str | None
+    score: Score | None = None
+    dropped: tuple[int, ...] = ()
+    """Numbers of the segments that were dropped."""
+
+    def audit(self) -> dict[str, Any]:
+        """What is written of every row: where it is from, and what became of it."""
+        return {
+            **self.row.job.parts,
+            "family": self.row.job.input.get("family", ""),
+            "reason": self.reason,
+            "error": self.row.error,
+            "trace_id": (self.row.result or {}).get("trace", {}).get("id"),
+            "score": self.score.as_dict() if self.score else None,
+            "dropped": list(self.dropped),
+        }
+
+    def datum(self) -> dict[str, Any]:
+        """A row of the training set."""
+        assert self.score is not None
+        names = ("question", "gold", "family")
+        about = {name: self.row.job.input.get(name, "") for name in names}
+        return {**self.audit(), **about, "trace": timeless(self.score.trace)}
+
+
+def timeless(trace: Trace) -> dict[str, Any]:
+    """A trace as JSON, without what it took in seconds: equal seeds give equal files."""
+    made = trace.model_dump(mode="json") | {"seconds": {}}
+    for segment in made["segments"]:
+        if call := segment["call"]:
+            call["seconds"] = 0.0
+            for tool_call in call["tool_calls"]:
+                tool_call["seconds"] = 0.0
+    return made
+
+
+@dataclass
+class Entry:
+    """What is remembered of a row while all are looked at."""
+
+    audit: dict[str, Any]
+    question: str
+    rank: tuple[int, int, str] = (0, 0, "")
+    """The lower the better: failed calls, then tokens that the model wrote, then by lot."""
+    tokens: str = ""
+    """Hash of the trace's tokens."""
+    offset: int = -1
+    """Where its line begins in the file of good rows."""
+
+
+class Inspector:
+    """Looks at rows one by one: all steps that need no other row.
+
+    Args:
+        rules: what is kept.
+        tokenizer: of the model that wrote the traces; each is verified against it.
+        python: replays traces without their failed tries.
+        overlap: with the evaluation sets.
+        right: problems that were right without hints, if that counts.
+    """
+
+    def __init__(
+        self,
+        rules: Curation,
+        tokenizer: Tokenizer,
+        python: Interpreter,
+        overlap: Overlap,
+        right: frozenset[str] = frozenset(),
+    ) -> None:
+        self._rules = rules
+        self._tokenizer = tokenizer
+        self._python = python
+        self._overlap = overlap
+        self._right = right
+        self._overlapping: dict[str, bool] = {}
+
+    async def inspect(self, row: Row) -> Inspected:
+        """The row, with the first reason against it."""
+        if row.result is None:
+            return Inspected(row, "no trace")
+        trace = Trace.model_validate(row.result["trace"])
+        score = Score(bool(row.result["correct"]), trace)
+        if self._overlaps(row):
+            return Inspected(row, "overlaps with the evaluation", score)
+        reason = refusal(score, self._rules)
+        dropped: tuple[int, ...] = ()
+        if self._rules.modify and reason == "failed code":
+            trace, dropped = await without_failed_tries(trace, self._python)
+            score = Score(score.correct, trace)
+            reason = refusal(score, self._rules)
+        if reason is None and row.job.problem in self._right:
+            reason = "right without hints"
+        if reason is None:
+            try:
+                verify_trace(trace, self._tokenizer)
+            except TraceDrift as drift:
+                reason = f"drift: {drift}"
+        return Inspected(row, reason, score, dropped)
+
+    def _overlaps(self, row: Row) -> bool:
+        problem = row.job.problem
+        if problem not in self._overlapping:
+            found = self._overlap.find(str(row.job.input["question"]))
+            self._overlapping[problem] = found is not None
+        return self._overlapping[problem]
+
+
+def curate(
+    config: Config,
+    folder: Path,
+    rules: Curation,
+    rollouts: Sequence[Path],
+    *,
+    plain: Path | None = None,
+) -> dict[str, Any]:
+    """Makes a training set from rollouts, and says what became of every row.
+
+    Args:
+        config: the run.
+        folder: gets data.jsonl (a kept trace per line), audit.jsonl (every row, kept or why not)
+            and the report (report.json, report.md).
+        rules: what is kept: the config's `seed_data` or `start_data`.
+        rollouts: folders of rollouts.
+        plain: the rollout without hints, which `rules.rescued` needs.
+
+    Returns:
+        the report: rows, rows left out by reason, what is kept.
+
+    Raises:
+        ConfigError: a folder that holds no rollout, or `plain` is missing; nothing is kept.
+    """
+    if rules.rescued and plain is None:
+        raise ConfigError("rescued: which problems were wrong without hints? Give that rollout")
+    right = right_problems(plain) if rules.rescued and plain else frozenset[str]()
+    inspector = Inspector(
+        rules,
+        load_tokenizer(config.base),
+        plugins.load("interpreters", "python")(),
+        Overlap(evaluated(config.evaluation), run=rules.overlap_words, share=rules.overlap_share),
+        right,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder) as good:
+        entries = asyncio.run(_inspect_all(inspector, rollouts, config.seed, good))
+        choose(entries, rules.size, config.seed)
+        kept = [entry for entry in entries if entry.audit["reason"] is None]
+        _write_lines(folder / "audit.jsonl", (json.dumps(entry.audit) for entry in entries))
+        _write_lines(folder / "data.jsonl", (_line_at(good, entry.offset) for entry in kept))
+    report = write_report([entry.audit for entry in entries], rules, folder)
+    if not kept:
+        raise ConfigError(f"no row is kept: {str(folder / 'report.md')!r} says why")
+    return report
+
+
+async def _inspect_all(
+    inspector: Inspector, rollouts: Sequence[Path], seed: int, good: IO[bytes]
+) -> list[Entry]:
+    """Looks at all rows; those without a reason against them are written to `good`."""
+    entries: list[Entry] = []
+    rows = (row for folder in rollouts for row in read_rows(folder))
+    total = sum(1 for folder in rollouts for _ in read_lines(folder))
+    with BatchProgress(total) as progress:
+        while batch := list(islice(rows, BATCH)):
+            for found in await asyncio.gather(*map(inspector.inspect, batch)):
+                entries.append(_entry(found, seed, good))
+                progress.add(found.row)
+    return entries
+
+
+def _entry(found: Inspected, seed: int, good: IO[bytes]) -> Entry:
+    question = " ".join(words(str(found.row.job.input["question"])))
+    entry = Entry(found.audit(), question)
+    if found.reason is None and found.score:
+        score = found.score
+        lot = fingerprint([seed, found.row.job.parts])
+        entry.rank = (score.failed, score.written, lot)
+        entry.tokens = fingerprint(score.trace.token_ids)
+        entry.offset = good.tell()
+        good.write(json.dumps(found.datum()).encode() + b"\n")
+    return entry
+
+
+def choose(entries: Sequence[Entry], size: int | None, seed: int) -> None:
+    """Keeps one row per question, the best one, and of all at most `size`, drawn by the seed.
+
+    The others get their reason.
+    """
+    best: dict[str, Entry] = {}
+    seen: set[tuple[str, str]] = set()
+    for entry in sorted((e for e in entries if e.audit["reason"] is None), key=lambda e: e.rank):
+        if (entry.question, entry.tokens) in seen:
+            entry.audit["reason"] = "duplicate"
+        elif best.setdefault(entry.question, entry) is not entry:
+            entry.audit["reason"] = "another one is kept"
+        seen.add((entry.question, entry.tokens))
+    kept = sorted(best, key=lambda question: fingerprint([seed, question]))
+    for question in kept[size:] if size else ():
+        best[question].audit["reason"] = "not drawn"
+
+
+def _line_at(good: IO[bytes], offset: int) -> str:
+    good.seek(offset)
+    return good.readline().decode().rstrip("\n")
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Whole or not at all."""
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+    unfinished.replace(path)
+
+
+def evaluated(evaluation: Evaluation) -> list[str]:
+    """The questions that are evaluated on."""
+    found: list[Problem] = []
+    for suite in evaluation.suites:
+        if suite == "tiny":
+            for seed in evaluation.seeds:
+                found += suites.tiny(FAMILIES, evaluation.n, seed)
+        else:
+            found += suites.load(suite)
+    return [problem.question for problem in found]
+
+
+def right_problems(plain: Path) -> frozenset[str]:
+    """The problems that a rollout without hints was right on, in its first sample."""
+    return frozenset(
+        row.job.problem
+        for row in read_rows(plain)
+        if row.result is not None and row.result["correct"] and not row.job.sample
+    )

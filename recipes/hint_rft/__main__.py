@@ -1,0 +1,49 @@
+"""Makes a training set from rollouts: score, filter, modify, one per question.
+
+    python -m recipes.hint_rft --config recipes/configs/tiny.toml --rules seed_data \
+        --plain runs/x/plain --out runs/x/d-seed runs/x/hinted
+    python -m recipes.hint_rft --config recipes/configs/tiny.toml --rules start_data \
+        --out runs/x/d-start runs/x/sampled
+
+The folder gets data.jsonl (a kept trace per line), audit.jsonl (every row of the rollouts, with the
+reason why it is not kept), and a report with counts per step and samples (report.md, report.json).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from recipes import experiment
+from recipes.config import parsed_changes, read_config
+from recipes.hint_rft import curate
+from recipes.hint_rft.report import markdown
+
+
+def main() -> int:
+    """Curates; 2 for bad input, 130 for Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.hint_rft",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("rollouts", nargs="+", type=Path, help="folders of rollouts")
+    add("--config", type=Path, required=True)
+    add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
+    add("--rules", choices=("seed_data", "start_data"), default="seed_data")
+    add("--plain", type=Path, help="folder of the rollout without hints")
+    add("--out", type=Path, required=True)
+    options = parser.parse_args()
+
+    def body() -> None:
+        config = read_config(options.config, parsed_changes(options.changes))
+        rules = getattr(config, options.rules)
+        print(markdown(curate(config, options.out, rules, options.rollouts, plain=options.plain)))
+
+    return experiment.program(parser, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Drops failed tries from a trace: START's step "modify" (section 3), which it does not disclose.
+
+Whole segments go; what stays is token for token what it was. A try is a failed cell with what the
+model (or a hint) wrote for it. It goes only if
+
+- it is not the first thought, and no block of code is open where it begins;
+- it begins on a line of its own, so that no sentence is torn;
+- all other cells, run again without it, say what they said before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from start_sdk import Dialect, Interpreter, Segment, Trace
+from start_sdk.cells import KernelSlot
+from start_sdk.trace import Parent
+
+
+async def without_failed_tries(
+    trace: Trace, interpreter: Interpreter
+) -> tuple[Trace, tuple[int, ...]]:
+    """The trace without the failed tries that can go, and the numbers of the segments dropped.
+
+    A trace that is changed has the original as its parent, cut where the first try stood.
+
+    Raises:
+        InterpreterError: no kernel could be started.
+    """
+    dropped: set[int] = set()
+    for cell, segment in enumerate(trace.segments):
+        if segment.call is None or segment.call.status == "ok":
+            continue
+        tried = dropped | set(_try_of(trace.segments, cell))
+        if tried > dropped and await _same_outputs(_kept(trace, tried), interpreter):
+            dropped = tried
+    if not dropped:
+        return trace, ()
+    parent = Parent(trace_id=trace.id, at=trace.starts[min(dropped)])
+    changed = trace.model_copy(update={"segments": tuple(_kept(trace, dropped)), "parent": parent})
+    return changed, tuple(sorted(dropped))
+
+
+def _try_of(segments: Sequence[Segment], cell: int) -> range:
+    """The segments of a failed cell's try; empty if it cannot go."""
+    first = cell  # and the first thought, segment 1, stays
+    while first > 2 and segments[first - 1].source in ("model", "hint"):
+        first -= 1
+    # The shortest try: from the last place before the cell at which no block is open.
+    begin = next((b for b in range(cell - 1, first - 1, -1) if _can_begin(segments, b)), cell)
+    return range(begin, cell + 1) if begin < cell else range(0)
+
+
+def _can_begin(segments: Sequence[Segment], begin: int) -> bool:
+    """Whether a try can begin here: on a line of its own, outside any block."""
+    since = begin
+    while since > 1 and segments[since - 1].source != "tool":
+        since -= 1
+    before = "".join(s.text for s in segments[since:begin])
+    text = "".join(s.text for s in segments[:begin])
+    return text.endswith("\n") and Dialect.open_block(before) is None
+
+
+def _kept(trace: Trace, dropped: set[int]) -> list[Segment]:
+    return [segment for i, segment in enumerate(trace.segments) if i not in dropped]
+
+
+async def _same_outputs(segments: Sequence[Segment], interpreter: Interpreter) -> bool:
+    slot = KernelSlot(interpreter)
+    try:
+        replayed = await slot.replay(segments)
+    finally:
+        await slot.aclose()
+    return all(s.call.replay == "same" for s in replayed if s.call)

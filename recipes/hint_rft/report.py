@@ -1,0 +1,83 @@
+"""What became of the rows: counts per step, and samples to read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recipes.config import Curation
+from recipes.report import row
+
+STEPS = (
+    "no trace",
+    "overlaps with the evaluation",
+    "not token-exact",
+    "wrong answer",
+    "ended by a limit",
+    "no code",
+    "repetitive",
+    "output written by the model",
+    "failed code",
+    "void code",
+    "too long",
+    "right without hints",
+    "drift",
+    "duplicate",
+    "another one is kept",
+    "not drawn",
+)
+"""Reasons to leave a row out, in the order in which they are looked for."""
+SAMPLES = 3
+
+
+def write_report(audits: Sequence[dict[str, Any]], rules: Curation, folder: Path) -> dict[str, Any]:
+    """Writes report.json and report.md beside data.jsonl and audit.jsonl; returns the report."""
+    kept = [audit for audit in audits if audit["reason"] is None]
+    left_out = Counter(str(audit["reason"]).partition(":")[0] for audit in audits)
+    report = {
+        "rules": rules.model_dump(),
+        "rows": len(audits),
+        "left out": {step: left_out[step] for step in STEPS if left_out[step]},
+        "kept": len(kept),
+        "modified": sum(bool(audit["dropped"]) for audit in kept),
+        "with calls": sum(audit["score"]["calls"] > 0 for audit in kept),
+        "tokens": sum(audit["score"]["tokens"] for audit in kept),
+        "by hint": dict(sorted(Counter(audit["policy"] for audit in kept).items())),
+        "by family": dict(sorted(Counter(audit["family"] for audit in kept).items())),
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    text = markdown(report) + samples(folder / "data.jsonl")
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    return report
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The counts as text."""
+    lines = ["# Training data", "", row(["step", "left out", "left"]), row(["---", "---:", "---:"])]
+    left = report["rows"]
+    lines.append(row(["rows of the rollouts", "", str(left)]))
+    for step, count in report["left out"].items():
+        left -= count
+        lines.append(row([step, str(count), str(left)]))
+    kept = f"Kept: {report['kept']}, one per question; {report['with calls']} ran code."
+    dropped = f"{report['modified']} lost a failed try. {report['tokens']} tokens."
+    lines += ["", f"{kept} {dropped}"]
+    for name in ("by hint", "by family"):
+        counts = ", ".join(f"{key or '-'} {n}" for key, n in report[name].items())
+        lines += ["", f"{name.capitalize()}: {counts}."]
+    return "\n".join(lines) + "\n"
+
+
+def samples(data: Path) -> str:
+    """The first rows of the training set, to be read."""
+    parts: list[str] = []
+    with data.open(encoding="utf-8") as lines:
+        for line, _ in zip(lines, range(SAMPLES), strict=False):
+            datum = json.loads(line)
+            text = "".join(segment["text"] for segment in datum["trace"]["segments"])
+            head = f"{datum['problem']}, {datum['policy']}, sample {datum['sample']}"
+            parts.append(f"\n## {head}\n\n`````text\n{text}\n`````\n")
+    return "".join(parts)

@@ -1,0 +1,131 @@
+"""What rules say of a trace: START's "score" and "filter" (section 3), not disclosed there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from recipes.config import Curation
+from start_sdk import Trace
+from start_sdk.repetition import MAX_PERIOD, MIN_TOKENS
+
+_OUTPUT = re.compile(r"^`{3,}output\b", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A graded trace, measured.
+
+    Attributes:
+        correct: its answer is right, or its program passes the tests.
+        trace: what is measured.
+    """
+
+    correct: bool
+    trace: Trace
+
+    @property
+    def calls(self) -> int:
+        """Cells that it ran."""
+        return len(self.trace.calls)
+
+    @property
+    def failed(self) -> int:
+        """Cells that raised, ran too long or died."""
+        return sum(call.status != "ok" for call in self.trace.calls)
+
+    @property
+    def void(self) -> int:
+        """Cells that said nothing (SimpleTIR, arXiv 2509.02479, drops traces with such turns)."""
+        return sum(call.status == "ok" and not call.output.strip() for call in self.trace.calls)
+
+    @property
+    def error_rate(self) -> float:
+        """Share of the calls that failed; 0 without calls."""
+        return self.failed / (self.calls or 1)
+
+    @property
+    def written(self) -> int:
+        """Tokens that the model wrote."""
+        return self.trace.usage.model
+
+    @cached_property
+    def tokens(self) -> int:
+        """Of the whole trace, its prompt included."""
+        return len(self.trace.token_ids)
+
+    def as_dict(self) -> dict[str, float]:
+        """The measures, for files."""
+        return {
+            "correct": self.correct,
+            "calls": self.calls,
+            "failed": self.failed,
+            "void": self.void,
+            "written": self.written,
+            "tokens": self.tokens,
+        }
+
+
+def refusal(score: Score, rules: Curation) -> str | None:
+    """Why a trace is not trained on, the first reason that holds; None for a good one."""
+    return next(_reasons(score, rules), None)
+
+
+def _reasons(score: Score, rules: Curation) -> Iterator[str]:
+    trace = score.trace
+    if not trace.exact:
+        yield "not token-exact"
+    if not score.correct:
+        yield "wrong answer"
+    if trace.finish != "eos" or has_notice(trace):
+        yield "ended by a limit"
+    if rules.needs_call and not score.calls:
+        yield "no code"
+    if is_repetitive(trace, rules.repeats):
+        yield "repetitive"
+    if writes_output(trace):
+        yield "output written by the model"
+    if score.error_rate > rules.max_error_rate:
+        yield "failed code"
+    if score.void:
+        yield "void code"
+    if score.tokens > rules.max_tokens:
+        yield "too long"
+
+
+def has_notice(trace: Trace) -> bool:
+    """Whether the session had to say that something was used up."""
+    return any(segment.source == "notice" for segment in trace.segments)
+
+
+def writes_output(trace: Trace) -> bool:
+    """Whether the model wrote what only a cell may say: a block of output."""
+    texts = (s.text for s in trace.segments if s.source == "model")
+    return any(_OUTPUT.search(text) for text in texts)
+
+
+def is_repetitive(trace: Trace, copies: int) -> bool:
+    """Whether the model wrote the same `copies` times, one behind the other."""
+    return any(
+        repeats(segment.token_ids, copies)
+        for segment in trace.segments
+        if segment.source == "model"
+    )
+
+
+def repeats(token_ids: Sequence[int], copies: int) -> bool:
+    """Whether a pattern is repeated anywhere, with the bounds of `start_sdk.repetition`."""
+    ids = np.asarray(token_ids)
+    for period in range(1, min(MAX_PERIOD, len(ids) // copies) + 1):
+        length = period * max(copies, -(-MIN_TOKENS // period))
+        if len(ids) < length:
+            continue
+        differs = np.flatnonzero(ids[period:] != ids[:-period])
+        same = np.diff(differs, prepend=-1, append=len(ids) - period) - 1
+        if same.max() >= length - period:
+            return True
+    return False

@@ -1,0 +1,329 @@
+"""Traces scored, filtered, modified and checked; every row is kept or has its reason."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from start_tools.python import PythonTool
+
+from recipes import experiment
+from recipes.config import Config, Curation, Evaluation, Problems, Rollout
+from recipes.hint_rft import Entry, Inspector, choose, curate, evaluated
+from recipes.hint_rft.__main__ import main
+from recipes.hint_rft.contamination import Overlap, common_subsequence, words
+from recipes.hint_rft.modify import without_failed_tries
+from recipes.hint_rft.score import Score, repeats
+from recipes.rollout import rollout
+from recipes.suites import Problem
+from recipes.tiny.families import MATH
+from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, verify_trace
+from start_sdk.backends.tokenizer import load_tokenizer
+from start_sdk.repetition import repetition
+from start_sdk.rows import Job, Row, export_jsonl
+from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
+
+END = "So 4.\n</think>\n\n\\boxed{4}"
+QUESTION = "What is 2 + 2?"
+
+
+def cell(code: str, lead: str = "I look.\n") -> str:
+    return f"{lead}```python\n{code}\n```\n"
+
+
+async def thought(
+    *texts: str, hinted: bool = False, limits: Limits | None = None, real: bool = True
+) -> Trace:
+    """What a session makes of a script."""
+    session = ReasoningSession(
+        ScriptedBackend(texts),
+        interpreter=PythonTool() if real else FakeInterpreter({"print(2 + 2)": "4", "x = 4": ""}),
+        hints=BeforeEnd() if hinted else None,
+        limits=limits,
+    )
+    return await session.run(QUESTION)
+
+
+def row(trace: Trace | None, *, correct: bool = True, problem: str = "p", **key: Any) -> Row:
+    job = Job(problem=problem, input=asdict(Problem(problem, QUESTION, "4")), **key)
+    if trace is None:
+        return Row(job, "failed", error="BackendError: gone")
+    return Row(job, "done", {"correct": correct, "trace": trace.model_dump(mode="json")})
+
+
+def inspector(
+    rules: Curation | None = None, right: Sequence[str] = (), evaluated: Sequence[str] = ()
+) -> Inspector:
+    overlap = Overlap(evaluated)
+    return Inspector(rules or Curation(), CharTokenizer(), PythonTool(), overlap, frozenset(right))
+
+
+GOOD = (cell("print(2 + 2)"), END)
+
+
+async def test_a_good_trace_has_no_reason_against_it_and_every_bad_one_has_its_own() -> None:
+    good = await thought(*GOOD, real=False)
+    look = inspector()
+    assert (await look.inspect(row(good))).reason is None
+    circles = "Round and round. " * 9
+    refused = {
+        "no trace": row(None),
+        "not token-exact": row(good.model_copy(update={"exact": False})),
+        "wrong answer": row(good, correct=False),
+        "ended by a limit": row(
+            await thought(*GOOD, limits=Limits(max_tokens=20, answer_reserve=5), real=False)
+        ),
+        "no code": row(await thought(END, real=False)),
+        "repetitive": row(await thought(circles + GOOD[0], END, real=False)),
+        "output written by the model": row(
+            await thought("```output\n4\n```\n" + GOOD[0], END, real=False)
+        ),
+        "failed code": row(await thought(cell("print(3)"), END, real=False)),
+        "void code": row(await thought(cell("x = 4"), END, real=False)),
+    }
+    found = {name: (await look.inspect(r)).reason for name, r in refused.items()}
+    assert found == {name: name for name in refused}
+    short = inspector(Curation(max_tokens=50))
+    assert (await short.inspect(row(good))).reason == "too long"
+    assert (await inspector(right=["p"]).inspect(row(good))).reason == "right without hints"
+    asked = inspector(evaluated=["What is 2+2"])
+    assert (await asked.inspect(row(good))).reason == "overlaps with the evaluation"
+    segments = list(good.segments)
+    segments[1] = segments[1].model_copy(update={"text": segments[1].text.replace("look", "see")})
+    drifted = good.model_copy(update={"segments": tuple(segments)})
+    assert str((await look.inspect(row(drifted))).reason).startswith("drift: segment 1 (model)")
+
+
+async def test_rules_can_be_switched() -> None:
+    plain = row(await thought(END, real=False))
+    assert (await inspector(Curation(needs_call=False)).inspect(plain)).reason is None
+    failing = row(await thought(cell("print(3)"), *GOOD, real=False))
+    tolerant = Curation(max_error_rate=0.5, modify=False)
+    assert (await inspector(tolerant).inspect(failing)).reason is None
+
+
+OK, FAILS = cell("x = 2\nprint(x)"), cell("print(y)", "Now more.\n")
+LAST = cell("print(x + 2)", "I meant x.\n")
+
+
+async def test_a_failed_try_goes_and_what_stays_is_token_for_token_what_it_was() -> None:
+    trace = await thought(OK, FAILS, LAST, END)
+    assert [call.status for call in trace.calls] == ["ok", "error", "ok"]
+    changed, dropped = await without_failed_tries(trace, PythonTool())
+    assert [trace.segments[i].source for i in dropped] == ["model", "tool"]
+    kept = [s for i, s in enumerate(trace.segments) if i not in dropped]
+    assert list(changed.segments) == kept and changed.finish == trace.finish
+    assert changed.parent and changed.parent.trace_id == trace.id
+    assert changed.token_ids[: changed.parent.at] == trace.token_ids[: changed.parent.at]
+    assert [call.status for call in changed.calls] == ["ok", "ok"]
+    verify_trace(changed, CharTokenizer())
+    found = await inspector().inspect(row(trace))
+    assert found.reason is None and found.dropped == dropped
+    written = Trace.model_validate(found.datum()["trace"])
+    assert written.token_ids == changed.token_ids and written.id == changed.id
+    assert not written.seconds and all(call.seconds == 0 for call in written.calls)
+    assert found.datum()["trace_id"] == trace.id
+
+
+async def test_a_failed_try_stays_if_a_later_output_needs_it() -> None:
+    sets = cell("y = 5\nraise ValueError", "Now more.\n")
+    trace = await thought(OK, sets, cell("print(y)", "And now.\n"), END)
+    assert [call.status for call in trace.calls] == ["ok", "error", "ok"]
+    assert await without_failed_tries(trace, PythonTool()) == (trace, ())
+    assert (await inspector().inspect(row(trace))).reason == "failed code"
+
+
+async def test_of_several_failed_tries_those_that_can_go_do() -> None:
+    sets = cell("y = 5\nraise ValueError", "Now more.\n")
+    trace = await thought(OK, FAILS, sets, cell("print(y)", "And now.\n"), END)
+    changed, dropped = await without_failed_tries(trace, PythonTool())
+    assert [call.status for call in changed.calls] == ["ok", "error", "ok"]
+    gone = [call.code for i in dropped if (call := trace.segments[i].call)]
+    assert gone == ["print(y)\n"]
+
+
+async def test_the_first_thought_stays_and_no_sentence_is_torn() -> None:
+    first = await thought(FAILS, cell("print(4)", "Right.\n"), END)
+    assert (await without_failed_tries(first, PythonTool()))[1] == ()
+    code = ("\nprint(y)\n```\n", cell("print(4)", "That was wrong.\n"), END)
+    torn = await thought("I think 5.</think>", *code, hinted=True)
+    assert (await without_failed_tries(torn, PythonTool()))[1] == ()
+    whole = await thought("I think 5.\n</think>", *code, hinted=True)
+    changed, dropped = await without_failed_tries(whole, PythonTool())
+    assert [whole.segments[i].source for i in dropped] == ["hint", "model", "tool"]
+    assert "I think 5.\nThat was wrong.\n```python\nprint(4)\n" in changed.text
+    verify_trace(changed, CharTokenizer())
+
+
+def test_overlap_needs_words_in_a_row_and_enough_in_common() -> None:
+    known = " ".join(f"word{i}" for i in range(20))
+    overlap = Overlap([known, "Find x."], run=13, share=0.6)
+    assert overlap.find(known.upper().replace(" ", ",  ")) == known
+    assert overlap.find(" ".join(known.split()[4:]) + " and more") == known
+    scattered = " ".join(f"{w} x" for w in known.split())
+    assert overlap.find(scattered) is None
+    long = " ".join(known.split()[:13] + [f"other{i}" for i in range(40)])
+    assert overlap.find(long) == known
+    assert Overlap([known], share=0.8).find(long) is None
+    assert overlap.find("find X!") == "find x" and overlap.find("find x and y") is None
+    assert overlap.find("") is None
+    assert words("Is $x^2=4$?") == ("is", "x", "2", "4")
+    assert common_subsequence("axbycz", "abc") == 3 and common_subsequence("", "abc") == 0
+
+
+def test_repetition_is_found_in_the_middle_of_a_text() -> None:
+    pattern, other = list(range(100, 130)), list(range(1000, 1400))
+    assert repeats(other[:200] + pattern * 5 + other[200:], 4)
+    assert not repeats(other[:200] + pattern * 3 + other[200:], 4)
+    assert repeats([7] * 64, 4) and not repeats([7] * 63, 4)
+    assert not repeats([], 2) and not repeats(other, 2)
+    looped = other[:5] + [1, 2, 3] * 22 + other[5:9]  # 66 tokens: one period more than needed
+    assert repeats(looped, 4) and not repeats(looped[:-8], 4)
+    for ids in (pattern * 4, [1, 2] * 40, other + other):  # as it is found at an end
+        assert repeats(ids, 2) == bool(repetition(ids, 2))
+
+
+def entry(question: str, rank: tuple[int, int, str], tokens: str = "") -> Entry:
+    return Entry({"reason": None}, question, rank, tokens or str(rank))
+
+
+def test_one_per_question_the_best_one() -> None:
+    entries = [
+        entry("a", (0, 30, "x")),
+        entry("a", (0, 20, "y")),
+        entry("a", (1, 10, "z")),
+        entry("b", (0, 20, "y"), "same"),
+        entry("b", (0, 20, "z"), "same"),
+        Entry({"reason": "wrong answer"}, "c"),
+    ]
+    choose(entries, None, 0)
+    another = "another one is kept"
+    assert [e.audit["reason"] for e in entries] == [
+        another, None, another, None, "duplicate", "wrong answer",
+    ]  # fmt: skip
+
+
+def test_a_part_is_drawn_by_the_seed() -> None:
+    def kept(seed: int) -> list[str]:
+        entries = [entry(str(i), (0, i, "")) for i in range(50)]
+        choose(entries, 10, seed)
+        assert {e.audit["reason"] for e in entries} == {None, "not drawn"}
+        return [e.question for e in entries if e.audit["reason"] is None]
+
+    assert len(kept(1)) == 10 and kept(1) == kept(1) != kept(2)
+
+
+@pytest.fixture(scope="module")
+def rollouts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
+    """Rollouts of the base model, without hints and with two."""
+    pytest.importorskip("torch")
+    pytest.importorskip("math_verify")
+    folder = tmp_path_factory.mktemp("rollouts")
+    config = Config(
+        base="start-tiny-base",
+        prompt="plain",
+        problems=Problems(take={"tiny": 5}),
+        limits=Limits(max_tokens=400, max_repeats=4, answer_reserve=64),
+        seed_data=Curation(overlap_share=1.0),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(experiment.GROUPS, "math", (MATH[9], MATH[11]))
+        rollout(config, folder / "plain", Rollout())
+        hints = Rollout(hints=("end:general", "end:deeper-think"))
+        rollout(config, folder / "hinted", hints, after=folder / "plain")
+    return config, folder
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_d_seed_is_what_was_wrong_and_is_right_with_a_hint(
+    rollouts: tuple[Config, Path], tmp_path: Path
+) -> None:
+    config, folder = rollouts
+    report = curate(
+        config, tmp_path / "seed", config.seed_data, [folder / "hinted"], plain=folder / "plain"
+    )
+    audit, data = lines(tmp_path / "seed" / "audit.jsonl"), lines(tmp_path / "seed" / "data.jsonl")
+    assert len(audit) == report["rows"] == 20
+    assert report["rows"] == report["kept"] + sum(report["left out"].values())
+    assert len(data) == report["kept"] == len({d["question"] for d in data}) > 2
+    plain = lines(folder / "plain" / "rows.jsonl")
+    right = {r["problem"] for r in plain if r["result"]["correct"]}
+    assert right and not {d["problem"] for d in data} & right
+    tokenizer = load_tokenizer(config.base)
+    for datum in data:
+        trace = Trace.model_validate(datum["trace"])
+        verify_trace(trace, tokenizer)
+        assert Score(True, trace).calls and trace.hints
+    assert "| right without hints |" in (tmp_path / "seed" / "report.md").read_text()
+    again = curate(
+        config, tmp_path / "again", config.seed_data, [folder / "hinted"], plain=folder / "plain"
+    )
+    assert again == report
+    for file in ("data.jsonl", "audit.jsonl", "report.md", "report.json"):
+        one, other = (tmp_path / name / file for name in ("seed", "again"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_papers_selection_can_be_switched_off_and_a_size_be_set(
+    rollouts: tuple[Config, Path], tmp_path: Path
+) -> None:
+    config, folder = rollouts
+    rules = config.seed_data.model_copy(update={"rescued": False, "size": 4})
+    report = curate(config, tmp_path, rules, [folder / "hinted"])
+    assert report["kept"] == 4 and "right without hints" not in report["left out"]
+
+
+def test_problems_of_the_evaluation_are_left_out(
+    rollouts: tuple[Config, Path], tmp_path: Path
+) -> None:
+    config, folder = rollouts
+    first, second, *_ = lines(folder / "plain" / "rows.jsonl")
+    suite = tmp_path / "suite.jsonl"
+    known = {"problem": first["input"]["question"], "answer": "1"}
+    suite.write_text(json.dumps(known) + "\n", encoding="utf-8")
+    config = config.model_copy(update={"evaluation": Evaluation(suites=(str(suite),))})
+    rules = config.seed_data.model_copy(update={"rescued": False})
+    curate(config, tmp_path / "out", rules, [folder / "hinted"])
+    reasons = {(a["problem"], a["reason"]) for a in lines(tmp_path / "out" / "audit.jsonl")}
+    assert {r for p, r in reasons if p == first["problem"]} == {"overlaps with the evaluation"}
+    assert "overlaps with the evaluation" not in {r for p, r in reasons if p == second["problem"]}
+
+
+def test_the_miniatures_held_out_problems_are_those_of_its_seeds() -> None:
+    found = evaluated(Evaluation(suites=("tiny",), n=2, seeds=(5, 6)))
+    assert len(found) == 2 * 2 * 14 and set(found[:28]) != set(found[28:])
+
+
+def test_nothing_kept_says_why(tmp_path: Path) -> None:
+    export_jsonl([row(None)], tmp_path / "rows.jsonl")
+    config = Config(base="start-tiny-base")
+    with pytest.raises(ConfigError, match=r"no row is kept: '.*report\.md' says why"):
+        curate(config, tmp_path / "out", Curation(rescued=False), [tmp_path])
+    assert "| no trace | 1 | 0 |" in (tmp_path / "out" / "report.md").read_text()
+    with pytest.raises(ConfigError, match="which problems were wrong without hints"):
+        curate(config, tmp_path / "out", Curation(), [tmp_path])
+
+
+def test_the_command_line(
+    rollouts: tuple[Config, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, folder = rollouts
+    file = tmp_path / "run.toml"
+    file.write_text('base = "start-tiny-base"\n', encoding="utf-8")
+    line = f"--config {file} --out {tmp_path / 'out'} --plain {folder / 'plain'}"
+    monkeypatch.setattr(sys, "argv", ["hint_rft", *line.split(), str(folder / "hinted")])
+    assert main() == 0
+    assert "rows of the rollouts |  | 20 |" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["hint_rft", *line.split(), str(tmp_path / "nothing")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and "cannot read" in capsys.readouterr().err

@@ -1,0 +1,172 @@
+"""Rollouts on the embedded model: lineage, hints put into traces, and going on where one stopped."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("math_verify")
+
+from recipes import experiment, rollout
+from recipes.config import Config, Problems, Rollout
+from recipes.hint_names import check_hints, fits, hint_of, policy_of
+from recipes.suites import CodeProblem, Problem
+from recipes.tiny.families import MATH
+from start_sdk import BeforeEnd, ConfigError, Limits, Trace
+from start_sdk.store import RowStore
+
+CODE = CodeProblem("c", "Add two numbers.", "", samples=(("1 2", "3"),), cases=(("1 2", "3"),))
+PLAIN = Problem("p", "What is 2 * 3?", "6")
+SEQUENCES = MATH[9]
+
+
+@pytest.fixture(autouse=True)
+def one_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small world, to be quick; the base model is wrong on most of its problems."""
+    monkeypatch.setitem(experiment.GROUPS, "math", (SEQUENCES,))
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config(
+        base="start-tiny-base",
+        backend_options={"deterministic": True},
+        prompt="plain",
+        seed=3,
+        problems=Problems(take={"tiny": 4}),
+        limits=Limits(max_tokens=400, max_repeats=4, answer_reserve=64),
+    )
+
+
+def results(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (row.job.problem, row.job.policy): row.result
+        for row in rollout.read_rows(folder)
+        if row.result
+    }
+
+
+def test_hints_go_into_the_traces_that_are_there(config: Config, tmp_path: Path) -> None:
+    plain = rollout.rollout(config, tmp_path / "plain", Rollout())
+    assert plain["none"]["samples"] == 4 and plain["none"]["with calls"] == 0
+    hinted = Rollout(hints=("end:general",))
+    staged = rollout.rollout(config, tmp_path / "staged", hinted, after=tmp_path / "plain")
+    anew = rollout.rollout(config, tmp_path / "anew", hinted)
+    one, other = results(tmp_path / "staged"), results(tmp_path / "anew")
+    assert one.keys() == other.keys() and len(one) == 4
+    for key, result in one.items():
+        trace = Trace.model_validate(result["trace"])
+        # Greedy: the same tokens, whether the thought was sampled again or not.
+        assert trace.token_ids == Trace.model_validate(other[key]["trace"]).token_ids
+        base = results(tmp_path / "plain")[key[0], "none"]["trace"]
+        assert trace.parent and trace.parent.trace_id == base["id"]
+        assert [hint.id for hint in trace.hints] == ["general"] and trace.calls
+    assert staged["end:general"]["right"] == anew["end:general"]["right"] > plain["none"]["right"]
+    assert staged["end:general"]["sampled tokens"] < anew["end:general"]["sampled tokens"] / 2
+
+    text = Rollout(hints=("end",), python=False)
+    assert rollout.rollout(config, tmp_path / "text", text)["end"]["calls"] == 0
+
+    wrong = hinted.model_copy(update={"only_wrong": True})
+    left = rollout.rollout(config, tmp_path / "wrong", wrong, after=tmp_path / "plain")
+    assert left["end:general"]["samples"] == 4 - plain["none"]["right"]
+
+
+def test_the_same_command_goes_on_where_it_was_stopped(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Rollout(samples=2, temperature=0.6)
+    whole = rollout.rollout(config, tmp_path / "whole", part)
+    assert whole["none"]["samples"] == 8
+    real, begun = experiment.Judge.judge, 0
+
+    async def stopped(self: experiment.Judge, *args: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        if begun == 4:
+            raise KeyboardInterrupt
+        return await real(self, *args)
+
+    monkeypatch.setattr(experiment.Judge, "judge", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        rollout.rollout(config, tmp_path / "parts", part)
+    with RowStore(tmp_path / "parts" / "rows.sqlite") as store:
+        assert store.counts()["done"] == 3
+    assert rollout.rollout(config, tmp_path / "parts", part) == whole
+
+    def rows(name: str) -> list[dict[str, Any]]:
+        lines = (tmp_path / name / "rows.jsonl").read_text().splitlines()
+        found = [json.loads(line) for line in lines]
+        for row in found:  # what a row took is no part of it
+            row["result"]["trace"].pop("seconds")
+            for segment in row["result"]["trace"]["segments"]:
+                assert segment["call"] is None
+        return found
+
+    assert rows("parts") == rows("whole")
+
+
+def test_a_thought_without_the_place_is_a_row_that_says_so(config: Config, tmp_path: Path) -> None:
+    short = config.model_copy(update={"limits": Limits(max_tokens=40, answer_reserve=8)})
+    rollout.rollout(short, tmp_path / "plain", Rollout())
+    hinted = Rollout(hints=("end",))
+    report = rollout.rollout(short, tmp_path / "hinted", hinted, after=tmp_path / "plain")
+    assert report == {"end": {"samples": 4, "failed": 4, "right": 0}}
+    (error,) = {row.error for row in rollout.read_rows(tmp_path / "hinted")}
+    assert error == "ConfigError: the thought has no place for the hint end"
+
+
+def test_code_problems_get_the_debug_hint_and_no_other() -> None:
+    assert [name for name in ("none", "end", "debug") if fits(name, CODE)] == ["none", "debug"]
+    assert [name for name in ("none", "end", "debug") if fits(name, PLAIN)] == ["none", "end"]
+    assert "Input 1:\n1 2\nOutput 1:\n3" in hint_of("debug", CODE, 0).text
+    assert policy_of("end:deeper-think", PLAIN, 0) == BeforeEnd(
+        hints=(hint_of("end:deeper-think", PLAIN, 0),)
+    )
+    drawn = {hint_of("connective", PLAIN, seed).id for seed in range(30)}
+    assert len(drawn) > 3 and drawn == {hint_of("connective", PLAIN, s).id for s in range(30)}
+
+
+@pytest.mark.parametrize(
+    ("name", "staged", "says"),
+    [
+        ("end:nothing", True, "nothing"),
+        ("last-wait", False, "--after"),
+        ("debug:general", True, "takes no hint"),
+        ("nowhere", True, "cannot be put"),
+        ("nowhere", False, "nowhere"),
+    ],
+)
+def test_a_hint_that_is_none_is_refused_before_any_work(name: str, staged: bool, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        check_hints([name], staged=staged)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--part plain --config none.toml", "cannot read the config"),
+        ("--part hinted --after nothing", "cannot read"),
+        ("--part hinted --set hinted.only_wrong=true", "only_wrong needs"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_code_2(
+    line: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('base = "start-tiny-base"\n[problems.take]\ntiny = 1\n', encoding="utf-8")
+    options = ["--config", str(file), *line.split(), "--out", str(tmp_path / "out")]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["rollout", *options])
+    with pytest.raises(SystemExit) as ended:
+        rollout.main()
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert says in error and "Traceback" not in error
