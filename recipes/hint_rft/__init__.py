@@ -65,8 +65,8 @@ class Inspected:
 
 
 def timeless(trace: Trace) -> dict[str, Any]:
-    """A trace as JSON, without what it took in seconds: equal seeds give equal files."""
-    made = trace.model_dump(mode="json") | {"seconds": {}}
+    """A trace as JSON, without what it cost: equal seeds give equal files."""
+    made = trace.model_dump(mode="json") | {"seconds": {}, "idle": 0.0, "recomputed": None}
     for segment in made["segments"]:
         if call := segment["call"]:
             call["seconds"] = 0.0
