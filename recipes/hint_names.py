@@ -32,7 +32,7 @@ from start_sdk import (
     find_spots,
     last_spot,
 )
-from start_sdk.cli import load_policy
+from start_sdk.options import load_policy
 from start_sdk.hints.debug import debug_hint
 
 WAITS = ("Wait", "wait")
