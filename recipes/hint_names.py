@@ -32,8 +32,8 @@ from start_sdk import (
     find_spots,
     last_spot,
 )
-from start_sdk.options import load_policy
 from start_sdk.hints.debug import debug_hint
+from start_sdk.options import load_policy
 
 WAITS = ("Wait", "wait")
 STAGED = ("none", "end", "connective", "last-wait", "debug")
