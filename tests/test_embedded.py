@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from generating import Forgetful
 from start_tools.python import PythonTool
 
 from recipes.tiny.freeze import hashes
@@ -36,23 +37,6 @@ def backend() -> Iterator[TransformersBackend]:
     opened = TransformersBackend(models.DEFAULT)
     yield opened
     asyncio.run(opened.aclose())
-
-
-class Forgetful:
-    """A backend that reads the whole prefix again each time."""
-
-    def __init__(self, backend: TransformersBackend) -> None:
-        self._backend = backend
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    async def generate(
-        self, *args: Any, key: str | None = None, **kwargs: Any
-    ) -> AsyncIterator[Any]:
-        async for chunk in self._backend.generate(*args, **kwargs):
-            assert not chunk.cached
-            yield chunk
 
 
 async def hinted(backend: Any) -> Trace:
