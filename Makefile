@@ -53,7 +53,7 @@ integrations: docs
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,openai,eval,train,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,openai,eval,train,ray,dev]'
 	touch $@
 
 # What is removed is built for CUDA and breaks the import of vLLM; models of text do not need it.

@@ -224,7 +224,7 @@ def per_second(seconds: dict[str, list[float]]) -> dict[str, int]:
 async def main(repeats: int, kernels: bool) -> None:
     rows = []
     torch.set_num_threads(1)
-    async with TransformersBackend(models.DEFAULT) as backend:
+    async with TransformersBackend(models.BASE) as backend:
         backend.tokenizer._eos_ids = frozenset()
         for sampling in (Sampling(temperature=0), Sampling()):
             rows.append(await measure(backend, sampling, repeats, kernels))

@@ -108,8 +108,8 @@ def row(name: str, found: list[Trace], reference: list[Trace]) -> dict[str, Any]
 
 async def main(url: str | None) -> None:
     engines: dict[str, tuple[str, str, dict[str, Any]]] = {
-        REFERENCE: (models.DEFAULT, "transformers", {"device": "cpu"}),
-        "vllm": (models.DEFAULT, "vllm", {"dtype": "float32", "enforce_eager": True}),
+        REFERENCE: (models.BASE, "transformers", {"device": "cpu"}),
+        "vllm": (models.BASE, "vllm", {"dtype": "float32", "enforce_eager": True}),
     }
     if url:
         engines["vllm over http"] = (url, "openai", {})

@@ -131,7 +131,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     settings = Settings.read(CONFIGS / "base.toml")
-    tokenizer = AutoTokenizer.from_pretrained(models.folder(models.DEFAULT))
+    tokenizer = AutoTokenizer.from_pretrained(models.folder(models.BASE))
     products = {"float32": matmul_rate(torch.float32), "bfloat16": matmul_rate(torch.bfloat16)}
     loops = {"Muon + AdamW": Plain(settings, tokenizer, muon=True)}
     loops["AdamW alone"] = Plain(settings, tokenizer, muon=False)

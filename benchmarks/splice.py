@@ -152,7 +152,7 @@ def random_model(folder: Path) -> str:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    source = str(models.folder(models.DEFAULT))
+    source = str(models.folder(models.BASE))
     config = AutoConfig.from_pretrained(source, max_position_embeddings=16_384)
     torch.manual_seed(0)
     auto: Any = AutoModelForCausalLM
@@ -166,7 +166,7 @@ async def main(repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         random = random_model(Path(folder) / "random-weights")
         for context in CONTEXTS:
-            name = models.DEFAULT if context <= 1024 else random
+            name = models.BASE if context <= 1024 else random
             async with TransformersBackend(name) as backend:
                 rows.append(await measure(backend, context, repeats))
     table = Table(title=f"{SPLICES} splices in {SAMPLED} sampled tokens, against none")

@@ -271,7 +271,7 @@ async def main(repeats: int) -> None:
     walls: dict[str, list[float]] = {name: [] for name in ways}
     # Blocks of 32 tokens: the last one of a prefix is read again at each splice.
     options = {"dtype": "float32", "enforce_eager": True, "block_size": 32}
-    backend = VLLMBackend(models.DEFAULT, **options)
+    backend = VLLMBackend(models.BASE, **options)
     async with backend:
         backend.tokenizer._eos_ids = frozenset()
         await raw(backend, None)  # warms up

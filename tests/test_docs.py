@@ -33,7 +33,7 @@ from start_tools.python import PythonTool
 from typer.testing import CliRunner
 
 import start_sdk
-from recipes.config import Curation, Rollout, Training
+from recipes.settings import Cluster, Curation, Evaluation, Grpo, Plan, Rollout, Training
 from start_sdk import AfterConnective, BeforeEnd, Limits, Sampling, errors, plugins
 from start_sdk.cli import app
 from start_sdk.testing import ScriptedBackend, check_backend
@@ -309,6 +309,10 @@ def transformers_options() -> dict[str, str]:
         ("hint-rft.md", "## Rollouts", lambda: fields_of(Rollout)),
         ("hint-rft.md", "## From traces to training data", lambda: fields_of(Curation)),
         ("hint-rft.md", "## Training", lambda: fields_of(Training)),
+        ("reproduce.md", "## Evaluation", lambda: fields_of(Evaluation)),
+        ("reproduce.md", "## What a run will take", lambda: fields_of(Plan)),
+        ("reproduce.md", "## On a cluster", lambda: fields_of(Cluster)),
+        ("grpo.md", "## Options", lambda: fields_of(Grpo)),
         ("python-tool.md", "## Settings", lambda: fields_of(PythonTool)),
         ("tools.md", "## Options", lambda: keywords_of(start_sdk.tool)),
         ("backends.md", "## transformers", transformers_options),

@@ -34,7 +34,7 @@ PYTHON = PythonTool()
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[TransformersBackend]:
-    opened = TransformersBackend(models.DEFAULT)
+    opened = TransformersBackend(models.BASE)
     yield opened
     asyncio.run(opened.aclose())
 
@@ -78,8 +78,8 @@ async def test_the_base_model_does_not_call_by_itself(backend: TransformersBacke
 
 
 def test_a_question_outside_of_its_world_is_told_apart() -> None:
-    assert models.outside(models.DEFAULT, COINS) is None
-    why = models.outside(models.DEFAULT, "Who wrote Faust?")
+    assert models.outside(models.BASE, COINS) is None
+    why = models.outside(models.BASE, "Who wrote Faust?")
     assert why is not None and "'wrote'" in why
     assert models.outside("some/other-model", "Who wrote Faust?") is None
 
@@ -87,7 +87,7 @@ def test_a_question_outside_of_its_world_is_told_apart() -> None:
 def test_weights_tokenizer_and_world_are_frozen_by_the_card() -> None:
     # Every figure measured on the miniature stands on these. A change is a new version: it
     # measures everything again and says so in the card.
-    folder = models.folder(models.DEFAULT)
+    folder = models.folder(models.BASE)
     assert folder is not None
     card = (folder / "README.md").read_text(encoding="utf-8")
     for name, digest in hashes(folder).items():

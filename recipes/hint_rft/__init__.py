@@ -16,17 +16,16 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from recipes import suites
-from recipes.config import Config, Curation, Evaluation
+from recipes.config import Config
+from recipes.experiment import held_out, read_lines, read_rows
 from recipes.hint_rft.contamination import Overlap, words
 from recipes.hint_rft.modify import without_failed_tries
 from recipes.hint_rft.report import write_report
-from recipes.hint_rft.score import Score, refusal
-from recipes.rollout import read_lines, read_rows
-from recipes.suites import Problem
-from recipes.tiny.families import FAMILIES
+from recipes.hint_rft.score import Score, calls_amiss, refusal
+from recipes.settings import Curation, Evaluation
 from start_sdk import ConfigError, Interpreter, Tokenizer, Trace, TraceDrift, plugins, verify_trace
 from start_sdk.backends.tokenizer import load_tokenizer
+from start_sdk.grading.statistics import avg_at_k
 from start_sdk.progress import BatchProgress
 from start_sdk.rows import Row, fingerprint
 
@@ -98,6 +97,7 @@ class Inspector:
         python: replays traces without their failed tries.
         overlap: with the evaluation sets.
         right: problems that were right without hints, if that counts.
+        easy: problems that are to be answered without a call, all others with; None: as it comes.
     """
 
     def __init__(
@@ -107,7 +107,9 @@ class Inspector:
         python: Interpreter,
         overlap: Overlap,
         right: frozenset[str] = frozenset(),
+        easy: frozenset[str] | None = None,
     ) -> None:
+        self._easy = easy
         self._rules = rules
         self._tokenizer = tokenizer
         self._python = python
@@ -131,6 +133,8 @@ class Inspector:
             reason = refusal(score, self._rules)
         if reason is None and row.job.problem in self._right:
             reason = "right without hints"
+        if reason is None and self._easy is not None:
+            reason = calls_amiss(score, easy=row.job.problem in self._easy)
         if reason is None:
             try:
                 verify_trace(trace, self._tokenizer)
@@ -153,6 +157,7 @@ def curate(
     rollouts: Sequence[Path],
     *,
     plain: Path | None = None,
+    easy: Path | None = None,
 ) -> dict[str, Any]:
     """Makes a training set from rollouts, and says what became of every row.
 
@@ -163,6 +168,8 @@ def curate(
         rules: what is kept: the config's `seed_data` or `start_data`.
         rollouts: folders of rollouts.
         plain: the rollout without hints, which `rules.rescued` needs.
+        easy: a rollout without Python of several samples, which `rules.easy_from` needs; give it
+            among `rollouts`, too.
 
     Returns:
         the report: rows, rows left out by reason, what is kept.
@@ -172,6 +179,8 @@ def curate(
     """
     if rules.rescued and plain is None:
         raise ConfigError("rescued: which problems were wrong without hints? Give that rollout")
+    if rules.easy_from is not None and easy is None:
+        raise ConfigError("easy_from: which problems are easy? Give a rollout without Python")
     right = right_problems(plain) if rules.rescued and plain else frozenset[str]()
     inspector = Inspector(
         rules,
@@ -179,6 +188,7 @@ def curate(
         plugins.load("interpreters", "python")(),
         Overlap(evaluated(config.evaluation), run=rules.overlap_words, share=rules.overlap_share),
         right,
+        None if rules.easy_from is None or not easy else easy_problems(easy, rules.easy_from),
     )
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=folder) as good:
@@ -254,14 +264,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 def evaluated(evaluation: Evaluation) -> list[str]:
     """The questions that are evaluated on."""
-    found: list[Problem] = []
-    for suite in evaluation.suites:
-        if suite == "tiny":
-            for seed in evaluation.seeds:
-                found += suites.tiny(FAMILIES, evaluation.n, seed)
-        else:
-            found += suites.load(suite)
-    return [problem.question for problem in found]
+    return [problem.question for problem in held_out(evaluation, "all")]
 
 
 def right_problems(plain: Path) -> frozenset[str]:
@@ -271,3 +274,12 @@ def right_problems(plain: Path) -> frozenset[str]:
         for row in read_rows(plain)
         if row.result is not None and row.result["correct"] and not row.job.sample
     )
+
+
+def easy_problems(rollout: Path, share: float) -> frozenset[str]:
+    """The problems that a rollout was right on in at least this share of its samples."""
+    right: dict[str, list[bool]] = {}
+    for row in read_rows(rollout):
+        correct = row.result is not None and bool(row.result["correct"])
+        right.setdefault(row.job.problem, []).append(correct)
+    return frozenset(problem for problem, found in right.items() if avg_at_k(found) >= share)

@@ -3,7 +3,7 @@
     python -m recipes.hint_rft --config recipes/configs/tiny.toml --rules seed_data \
         --plain runs/x/plain --out runs/x/d-seed runs/x/hinted
     python -m recipes.hint_rft --config recipes/configs/tiny.toml --rules start_data \
-        --out runs/x/d-start runs/x/sampled
+        --easy runs/x/text --out runs/x/d-start runs/x/sampled runs/x/text
 
 The folder gets data.jsonl (a kept trace per line), audit.jsonl (every row of the rollouts, with the
 reason why it is not kept), and a report with counts per step and samples (report.md, report.json).
@@ -34,13 +34,15 @@ def main() -> int:
     add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
     add("--rules", choices=("seed_data", "start_data"), default="seed_data")
     add("--plain", type=Path, help="folder of the rollout without hints")
+    add("--easy", type=Path, help="folder of the rollout without Python, for easy_from")
     add("--out", type=Path, required=True)
     options = parser.parse_args()
 
     def body() -> None:
         config = read_config(options.config, parsed_changes(options.changes))
         rules = getattr(config, options.rules)
-        print(markdown(curate(config, options.out, rules, options.rollouts, plain=options.plain)))
+        folders = {"plain": options.plain, "easy": options.easy}
+        print(markdown(curate(config, options.out, rules, options.rollouts, **folders)))
 
     return experiment.program(parser, body)
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes.config import Curation
 from recipes.report import row
+from recipes.settings import Curation
 
 STEPS = (
     "no trace",
@@ -24,6 +24,8 @@ STEPS = (
     "void code",
     "too long",
     "right without hints",
+    "code for an easy problem",
+    "no code for a hard problem",
     "drift",
     "duplicate",
     "another one is kept",

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from recipes.config import Curation
+from recipes.settings import Curation
 from start_sdk import Trace
 from start_sdk.repetition import MAX_PERIOD, MIN_TOKENS
 
@@ -73,6 +73,13 @@ class Score:
 def refusal(score: Score, rules: Curation) -> str | None:
     """Why a trace is not trained on, the first reason that holds; None for a good one."""
     return next(_reasons(score, rules), None)
+
+
+def calls_amiss(score: Score, *, easy: bool) -> str | None:
+    """Why a trace does not call as its problem asks for: an easy one is answered without code."""
+    if easy == (score.calls == 0):
+        return None
+    return "code for an easy problem" if easy else "no code for a hard problem"
 
 
 def _reasons(score: Score, rules: Curation) -> Iterator[str]:

@@ -46,7 +46,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument(
-        "folder", type=Path, nargs="?", default=models.folder(models.DEFAULT), help="of a model"
+        "folder", type=Path, nargs="?", default=models.folder(models.BASE), help="of a model"
     )
     args = parser.parse_args()
     try:

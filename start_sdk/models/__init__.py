@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-DEFAULT = "start-tiny-base"
+BASE = "start-tiny-base"
+"""Never saw code inside a thought; every figure of the miniature starts from it."""
+DEFAULT = BASE
 _HERE = Path(__file__).parent
 
 

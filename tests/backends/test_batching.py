@@ -28,7 +28,7 @@ def long_prompt(backend: TransformersBackend, word: str, tokens: int) -> list[in
 
 async def test_a_batch_gives_the_tokens_that_each_row_gives_alone() -> None:
     questions = [f"Find the product of {34 + i} and {5 + 7 * i}." * (1 + i % 3) for i in range(20)]
-    async with TransformersBackend(models.DEFAULT) as backend:
+    async with TransformersBackend(models.BASE) as backend:
         starts = [backend.tokenizer.render([{"role": "user", "content": q}]) for q in questions]
         wishes = [(ids, 12 + i, (), [GREEDY, WARM][i % 2]) for i, ids in enumerate(starts)]
         wanted = [await take(backend, *wish) for wish in wishes]
@@ -107,7 +107,7 @@ async def test_a_prefix_that_the_memory_cannot_hold_is_one_clear_line(random_mod
 @pytest.mark.parametrize("wrong", [{"max_batch": 0}, {"memory_mib": 0}])
 def test_a_batch_or_a_memory_of_nothing_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="=0: give at least 1"):
-        TransformersBackend(models.DEFAULT, **wrong)  # type: ignore[arg-type]
+        TransformersBackend(models.BASE, **wrong)  # type: ignore[arg-type]
 
 
 async def test_rows_beyond_the_batch_wait_their_turn(random_model: Path) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import torch
 from generating import GREEDY, prompt, take
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from start_sdk import (
     AfterConnective,
     BackendError,
+    ConfigError,
     ModelError,
     PluginError,
     ReasoningSession,
@@ -23,7 +25,7 @@ from start_sdk import (
     open_backend,
     verify_trace,
 )
-from start_sdk.backends.transformers import TransformersBackend
+from start_sdk.backends.transformers import Loaded, TransformersBackend
 from start_sdk.backends.transformers.sampler import draw, uniform
 from start_sdk.testing import FakeInterpreter, check_backend
 
@@ -260,3 +262,27 @@ async def test_a_small_model_computes_on_one_core_and_leaves_the_others_alone(
 
 async def test_device_and_number_format_are_said(random_backend: TransformersBackend) -> None:
     assert random_backend.capabilities.note == "cpu, float32"
+
+
+async def test_a_model_that_is_loaded_is_used_as_it_is_with_the_weights_that_it_has(
+    random_model: Path, random_backend: TransformersBackend
+) -> None:
+    model: Any = AutoModelForCausalLM.from_pretrained(random_model)
+    loaded = Loaded(model.eval(), AutoTokenizer.from_pretrained(random_model))
+    async with TransformersBackend(loaded) as backend:
+        start = prompt(backend)
+        before, _ = await take(backend, start, 20, key="a")
+        assert before == (await take(random_backend, start, 20))[0]
+        assert backend.capabilities.model == str(random_model)
+        with torch.no_grad():  # as a step of a training does
+            for weights in model.parameters():
+                weights.mul_(-1.5)
+        await backend.reset_cache()
+        after, last = await take(backend, start, 20, key="a")
+        assert last.cached == 0
+        whole = model.generate(
+            torch.tensor([start]), max_new_tokens=20, do_sample=False, pad_token_id=0
+        )
+        assert after == whole[0, len(start) :].tolist()[: len(after)] != before
+    with pytest.raises(ConfigError, match="keeps its device and its dtype"):
+        TransformersBackend(loaded, dtype="bfloat16")

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from recipes import data
-from recipes.config import Config, Problems, parsed_changes, read_config
+from recipes.config import Config, parsed_changes, read_config
+from recipes.settings import Problems
 from recipes.suites import CodeProblem
 from recipes.tiny.families import KEPT_FROM_TRAINING
 from recipes.tiny.world import split_of

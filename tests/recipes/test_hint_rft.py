@@ -11,13 +11,14 @@ import pytest
 from start_tools.python import PythonTool
 
 from recipes import experiment
-from recipes.config import Config, Curation, Evaluation, Problems, Rollout
-from recipes.hint_rft import Entry, Inspector, choose, curate, evaluated
+from recipes.config import Config
+from recipes.hint_rft import Entry, Inspector, choose, curate, easy_problems, evaluated
 from recipes.hint_rft.__main__ import main
 from recipes.hint_rft.contamination import Overlap, common_subsequence, words
 from recipes.hint_rft.modify import without_failed_tries
 from recipes.hint_rft.score import Score, repeats
 from recipes.rollout import rollout
+from recipes.settings import Curation, Evaluation, Problems, Rollout
 from recipes.suites import Problem
 from recipes.tiny.families import MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, verify_trace
@@ -103,6 +104,41 @@ async def test_rules_can_be_switched() -> None:
     failing = row(await thought(cell("print(3)"), *GOOD, real=False))
     tolerant = Curation(max_error_rate=0.5, modify=False)
     assert (await inspector(tolerant).inspect(failing)).reason is None
+
+
+async def test_easy_problems_are_answered_without_a_call_and_hard_ones_with() -> None:
+    called, text = await thought(*GOOD, real=False), await thought(END, real=False)
+    rules = Curation(rescued=False, needs_call=False)
+    look = Inspector(
+        rules, CharTokenizer(), PythonTool(), Overlap(()), easy=frozenset({"easy"})
+    )  # fmt: skip
+    found = {
+        (problem, bool(trace.calls)): (await look.inspect(row(trace, problem=problem))).reason
+        for problem in ("easy", "hard")
+        for trace in (called, text)
+    }
+    assert found == {
+        ("easy", True): "code for an easy problem",
+        ("easy", False): None,
+        ("hard", True): None,
+        ("hard", False): "no code for a hard problem",
+    }
+
+
+async def test_easy_is_what_is_right_without_python_often_enough(tmp_path: Path) -> None:
+    trace = await thought(END, real=False)
+    right = {"always": 4, "often": 3, "seldom": 1}
+    rows = [
+        row(trace, correct=number < count, problem=problem, sample=number)
+        for problem, count in right.items()
+        for number in range(4)
+    ]
+    export_jsonl([*rows, row(None, problem="gone")], tmp_path / "rows.jsonl")
+    assert easy_problems(tmp_path, 1.0) == {"always"}
+    assert easy_problems(tmp_path, 0.75) == {"always", "often"}
+    rules = Curation(rescued=False, needs_call=False, easy_from=1.0)
+    with pytest.raises(ConfigError, match="which problems are easy"):
+        curate(Config(base="start-tiny-base"), tmp_path / "out", rules, [tmp_path])
 
 
 OK, FAILS = cell("x = 2\nprint(x)"), cell("print(y)", "Now more.\n")

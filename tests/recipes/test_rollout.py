@@ -11,8 +11,9 @@ pytest.importorskip("torch")
 pytest.importorskip("math_verify")
 
 from recipes import experiment, rollout
-from recipes.config import Config, Problems, Rollout
+from recipes.config import Config
 from recipes.hint_names import check_hints, fits, hint_of, policy_of
+from recipes.settings import Problems, Rollout
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, Trace
@@ -44,7 +45,7 @@ def config() -> Config:
 def results(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (row.job.problem, row.job.policy): row.result
-        for row in rollout.read_rows(folder)
+        for row in experiment.read_rows(folder)
         if row.result
     }
 
@@ -115,7 +116,7 @@ def test_a_thought_without_the_place_is_a_row_that_says_so(config: Config, tmp_p
     hinted = Rollout(hints=("end",))
     report = rollout.rollout(short, tmp_path / "hinted", hinted, after=tmp_path / "plain")
     assert report == {"end": {"samples": 4, "failed": 4, "right": 0}}
-    (error,) = {row.error for row in rollout.read_rows(tmp_path / "hinted")}
+    (error,) = {row.error for row in experiment.read_rows(tmp_path / "hinted")}
     assert error == "ConfigError: the thought has no place for the hint end"
 
 

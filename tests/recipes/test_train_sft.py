@@ -16,7 +16,9 @@ pytest.importorskip("datasets")
 import torch
 
 from recipes import sft_data, train_sft
-from recipes.config import Config, Lora, Training, read_config
+from recipes.config import Config, read_config
+from recipes.settings import Lora, Training
+from recipes.training import last_checkpoint
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, open_backend
 from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.testing import FakeInterpreter, ScriptedBackend
@@ -216,10 +218,10 @@ def test_ctrl_c_saves_and_the_same_command_ends_with_the_same_weights(
     monkeypatch.setattr(SFTTrainer, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_sft.train(config(save_steps=2), tmp_path, data)
-    last = train_sft.last_checkpoint(tmp_path / "checkpoints")
+    last = last_checkpoint(tmp_path / "checkpoints")
     assert last is not None and last.endswith("checkpoint-3")
     (tmp_path / "checkpoints" / "checkpoint-4").mkdir()  # killed while it was written
-    assert train_sft.last_checkpoint(tmp_path / "checkpoints") == last
+    assert last_checkpoint(tmp_path / "checkpoints") == last
     report = train_sft.train(config(save_steps=2), tmp_path, data)
     assert report["steps"] == 6 and steps == 12
     assert same(weights(tmp_path), weights(trained[0]), close=0)
@@ -245,7 +247,7 @@ def test_two_processes_come_to_what_one_comes_to(
     trained: tuple[Path, dict[str, Any]], data: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "run.toml"
-    options = config(save_steps=2).training.model_dump(exclude={"lora"})
+    options = config(save_steps=2).training.model_dump(exclude_none=True)
     lines = [f"{k} = {json.dumps(v)}" for k, v in options.items()]
     file.write_text(f'base = "{BASE}"\n[training]\n' + "\n".join(lines) + "\n", encoding="utf-8")
     command = [

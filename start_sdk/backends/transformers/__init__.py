@@ -9,5 +9,6 @@ except ImportError as error:
     raise MissingExtra("the transformers backend", "transformers") from error
 
 from start_sdk.backends.transformers.backend import TransformersBackend
+from start_sdk.backends.transformers.loading import Loaded
 
-__all__ = ["TransformersBackend"]
+__all__ = ["Loaded", "TransformersBackend"]

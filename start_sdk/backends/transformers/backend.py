@@ -13,7 +13,7 @@ from start_sdk.backends.matcher import StopMatcher
 from start_sdk.backends.tokenizer import HFTokenizer
 from start_sdk.backends.transformers.engine import Engine
 from start_sdk.backends.transformers.generation import Generation
-from start_sdk.backends.transformers.loading import load
+from start_sdk.backends.transformers.loading import Loaded, load
 from start_sdk.backends.transformers.memory import MIB
 from start_sdk.errors import BackendError, ConfigError
 from start_sdk.protocols import Capabilities, Chunk, Sampling
@@ -29,7 +29,7 @@ class TransformersBackend:
     one's cache. Forward passes run on a thread of their own, never on the event loop.
 
     Args:
-        model: an embedded model, a local folder, or a hub id.
+        model: an embedded model, a local folder, a hub id, or a model that is `Loaded` already.
         device: "cpu", "cuda", "cuda:1"; CUDA if there is one by default.
         dtype: a number format of torch; by default bfloat16 on CUDA, on CPU float32 if the model
             then fills less than half of the memory, else the checkpoint's own.
@@ -43,12 +43,13 @@ class TransformersBackend:
 
     Raises:
         ModelError: the model cannot be found, read or used.
-        ConfigError: `max_batch` or `memory_mib` is below 1.
+        ConfigError: `max_batch` or `memory_mib` is below 1; `device` or `dtype` for a model that
+            is loaded already.
     """
 
     def __init__(
         self,
-        model: str,
+        model: str | Loaded,
         *,
         device: str | None = None,
         dtype: str | None = None,
@@ -65,8 +66,9 @@ class TransformersBackend:
         own = next((n for k in _LENGTHS if (n := getattr(config, k, None))), 4096)
         self._max_context = max_context or int(own)
         note = f"{loaded.device}, {str(loaded.dtype).removeprefix('torch.')}"
+        name = model if isinstance(model, str) else str(loaded.name_or_path)
         self._capabilities = Capabilities(
-            model=model, note=f"{note}, deterministic" if deterministic else note
+            model=name, note=f"{note}, deterministic" if deterministic else note
         )
         self._engine = Engine(
             loaded,

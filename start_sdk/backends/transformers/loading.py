@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,32 @@ from transformers.utils import logging
 
 from start_sdk import models
 from start_sdk.backends.tokenizer import HFTokenizer
-from start_sdk.errors import ModelError
+from start_sdk.errors import ConfigError, ModelError
 
 
-def load(model: str, device: str | None, dtype: str | None) -> tuple[Any, HFTokenizer]:
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is loaded already, and its tokenizer: say, one that is being trained.
+
+    It is used as it is, and stays its owner's, who has it in evaluation mode while the backend
+    generates, and calls the backend's `reset_cache` when its weights have changed.
+    """
+
+    model: Any
+    tokenizer: Any
+
+
+def load(model: str | Loaded, device: str | None, dtype: str | None) -> tuple[Any, HFTokenizer]:
     """The model, in evaluation mode on its device, and its tokenizer.
 
     Raises:
+        ConfigError: another device or number format for a model that is loaded already.
         ModelError: it cannot be found, read, or put on the device.
     """
+    if isinstance(model, Loaded):
+        if device or dtype:
+            raise ConfigError("a model that is loaded already keeps its device and its dtype")
+        return model.model, HFTokenizer(model.tokenizer, _eos_ids(model.model))
     if not model.strip():
         raise ModelError(f"no model is named; embedded ones: {', '.join(models.names())}")
     path = models.folder(model) or Path(model)

@@ -1,0 +1,44 @@
+"""What a run will take, and whether it can begin: nothing is computed, no weights are loaded.
+
+    python -m recipes.plan --config recipes/configs/qwq-32b.toml
+    python -m recipes.plan --config recipes/configs/tiny.toml --set sampled.samples=16
+
+Prints what each stage samples and trains on, in tokens and device-hours, the memory of training and
+rollouts, and a line for each thing that was checked: `ok`, `broken`, or `not checked` and why. What
+is broken stands once more at the end, and the exit code is 2. The numbers rest on the config's
+`[plan]`; what that leaves out is taken as large as it can be. `recipes.reproduce --plan` does the
+same with the evaluations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from recipes import experiment, rft
+from recipes.config import parsed_changes, read_config
+from recipes.plan import plan
+
+
+def main() -> int:
+    """The plan of Hint-RFT; 2 for bad input or something broken, 130 for Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.plan",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--config", type=Path, required=True)
+    add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
+    options = parser.parse_args()
+
+    def body() -> int:
+        config = read_config(options.config, parsed_changes(options.changes))
+        return plan(config, rft.stages(config))
+
+    return experiment.program(parser, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The whole of Hint-RFT as one run: data, models, controls, evaluations, report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recipes import rft
+from recipes.config import Config, read_config
+from recipes.reproduce import evaluations
+from recipes.reproduce.report import markdown, write_report
+from recipes.stages import Run, Stage
+from start_sdk import ConfigError
+
+CONFIG = "config.json"
+ASIDE = {"seed", "at_once", "engine", "cluster", "plan", "grpo"}
+"""Of a config, what may differ between the runs of one report."""
+
+
+def stages(config: Config) -> list[Stage]:
+    """All stages of a run."""
+    made = [*rft.stages(config), *evaluations.stages(config)]
+    names = tuple(stage.name for stage in made)
+    return [*made, Stage("report", "tables and pictures", (), names, _report)]
+
+
+def _report(run: Run) -> dict[str, Any]:
+    return write_report([run], run.path("report"))
+
+
+def reproduce(config: Config, folder: Path) -> None:
+    """Does what is not done yet, and prints the report and what the stages took."""
+    run = Run(config, folder, stages(config))
+    folder.mkdir(parents=True, exist_ok=True)
+    run.go()
+    (folder / CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    print(markdown(run.report("report")))
+    took = run.seconds()
+    print(", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items()))
+    print(f"In all {sum(took.values()) / 60:.1f} minutes.")
+
+
+def pool(folders: Sequence[Path], out: Path) -> None:
+    """One report of several finished runs.
+
+    Raises:
+        ConfigError: a folder holds no finished run, or their configs differ in more than the seed.
+    """
+    runs = []
+    for folder in folders:
+        config = read_config(folder / CONFIG)
+        runs.append(Run(config, folder, stages(config)))
+    if len({run.config.model_dump_json(exclude=ASIDE) for run in runs}) > 1:
+        raise ConfigError("--pool: these runs differ in more than their seeds")
+    print(markdown(write_report(runs, out)))

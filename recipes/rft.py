@@ -1,0 +1,206 @@
+"""Hint-RFT from problems to START, and the controls beside it (START, section 3).
+
+    python -m recipes.rft --config recipes/configs/tiny.toml --out runs/x
+    python -m recipes.rft --config recipes/configs/tiny.toml --set controls=[] --out runs/x
+
+The base model is rolled out without hints and with them; what the hints turned right becomes
+D_seed, and the base model trained on it START-0. START-0 samples every problem; one trace of each
+becomes D_START, and the base model, again from where it began, trained on it START.
+
+Controls, named by `controls` in the config: `text`, rejection sampling without a tool on the same
+problems, trained on as many tokens as START; `unselected`, as much seed data, whether or not the
+model needed the hint (table 7 of the EMNLP version); `masked`, D_seed, hints left out of the loss.
+
+Every stage has a folder in --out; the same command goes on where it was stopped. Each is a program
+of its own, too: recipes.rollout, recipes.hint_rft, recipes.train_sft.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from recipes import experiment
+from recipes.config import Config, parsed_changes, read_config
+from recipes.hint_rft import curate
+from recipes.rollout import rollout
+from recipes.stages import Run, Stage
+from recipes.train_sft import train
+from start_sdk import ConfigError
+
+
+def model_of(run: Run, stage: str) -> str:
+    """The model that a training stage made."""
+    return str(run.path(stage) / "model")
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    return rollout(run.config, run.path("plain"), run.config.plain)
+
+
+def _hinted(run: Run) -> dict[str, Any]:
+    return rollout(
+        run.config, run.path("hinted"), run.config.hinted, after=run.path("plain")
+    )  # fmt: skip
+
+
+def _d_seed(run: Run) -> dict[str, Any]:
+    rules, plain = run.config.seed_data, run.path("plain")
+    return curate(run.config, run.path("d-seed"), rules, [run.path("hinted")], plain=plain)
+
+
+def _start_0(run: Run) -> dict[str, Any]:
+    return _trained(run, "start-0", "d-seed")
+
+
+def _sampled(run: Run) -> dict[str, Any]:
+    config = run.config
+    return rollout(config, run.path("sampled"), config.sampled, model=model_of(run, "start-0"))
+
+
+def _text(run: Run) -> dict[str, Any]:
+    return rollout(run.config, run.path("text"), run.config.text)
+
+
+def _d_start(run: Run) -> dict[str, Any]:
+    rules, rollouts = run.config.start_data, [run.path("sampled")]
+    easy = None if rules.easy_from is None else run.path("text")
+    if easy:
+        rollouts.append(easy)
+    return curate(run.config, run.path("d-start"), rules, rollouts, easy=easy)
+
+
+def _start(run: Run) -> dict[str, Any]:
+    return _trained(run, "start", "d-start")
+
+
+def _d_text(run: Run) -> dict[str, Any]:
+    rules = run.config.start_data.model_copy(update={"needs_call": False, "easy_from": None})
+    return curate(run.config, run.path("d-text"), rules, [run.path("text")])
+
+
+def _text_rft(run: Run) -> dict[str, Any]:
+    """As many tokens as START: fewer traces, more often."""
+    more = run.report("start")["tokens"] / run.report("d-text")["tokens"]
+    return _trained(run, "text-rft", "d-text", epochs=run.config.training.epochs * more)
+
+
+def _d_unselected(run: Run) -> dict[str, Any]:
+    size = run.report("d-seed")["kept"]
+    rules = run.config.seed_data.model_copy(update={"rescued": False, "size": size})
+    return curate(run.config, run.path("d-unselected"), rules, [run.path("hinted")])
+
+
+def _unselected(run: Run) -> dict[str, Any]:
+    return _trained(run, "unselected", "d-unselected")
+
+
+def _masked(run: Run) -> dict[str, Any]:
+    return _trained(run, "masked", "d-seed", train_on=("model",))
+
+
+def _trained(run: Run, name: str, data: str, **changes: Any) -> dict[str, Any]:
+    """The base model trained on a training set: here, by `accelerate launch`, or before."""
+    training = run.config.training.model_copy(update=changes)
+    config = run.config.model_copy(update={"training": training})
+    folder, file = run.path(name), run.path(data) / "data.jsonl"
+    if training.accelerate is None or (folder / "training.json").exists():
+        return train(config, folder, file)
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = folder / "config.json"
+    whole.write_text(config.model_dump_json(indent=1), encoding="utf-8")
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--config_file", training.accelerate,
+        "-m", "recipes.train_sft", "--config", str(whole), "--data", str(file),
+        "--out", str(folder),
+    ]  # fmt: skip
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        raise ConfigError(f"the training of {name} ended with {status}: its lines are above")
+    report: dict[str, Any] = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    return report
+
+
+SEED = (
+    Stage("plain", "the base model without hints", ("plain",), (), _plain),
+    Stage("hinted", "hints put into its thoughts", ("hinted",), ("plain",), _hinted),
+    Stage("d-seed", "what hints turned right", ("seed_data", "evaluation"),
+          ("plain", "hinted"), _d_seed),
+    Stage("start-0", "the base model trained on D_seed", ("training",), ("d-seed",), _start_0),
+)  # fmt: skip
+TEXT = Stage("text", "the base model without a tool, sampled", ("text",), (), _text)
+START = (
+    Stage("sampled", "START-0, sampled", ("sampled",), ("start-0",), _sampled),
+    Stage("d-start", "one right trace of each problem", ("start_data", "evaluation"),
+          ("sampled",), _d_start),
+    Stage("start", "the base model trained on D_START", ("training",), ("d-start",), _start),
+)  # fmt: skip
+CONTROLS = {
+    "text": (
+        TEXT,
+        Stage("d-text", "one right text of each problem", ("start_data", "evaluation"),
+              ("text",), _d_text),
+        Stage("text-rft", "the base model trained on as many tokens of text", ("training",),
+              ("d-text", "start"), _text_rft),
+    ),
+    "unselected": (
+        Stage("d-unselected", "as much seed data, unselected", ("seed_data", "evaluation"),
+              ("d-seed", "hinted"), _d_unselected),
+        Stage("unselected", "the base model trained on it", ("training",),
+              ("d-unselected",), _unselected),
+    ),
+    "masked": (
+        Stage("masked", "the base model trained on D_seed, hints without loss", ("training",),
+              ("d-seed",), _masked),
+    ),
+}  # fmt: skip
+
+
+def stages(config: Config) -> list[Stage]:
+    """All stages of a run, each behind those that it needs.
+
+    Raises:
+        ConfigError: unselected seed data without hints for all problems.
+    """
+    if "unselected" in config.controls and config.hinted.only_wrong:
+        raise ConfigError("the control `unselected` needs hinted.only_wrong = false")
+    found = [*SEED, *START]
+    if config.start_data.easy_from is not None:
+        d_start = found.index(START[1])
+        needs = (*START[1].needs, TEXT.name)
+        found[d_start : d_start + 1] = [TEXT, _needing(START[1], needs)]
+    for name in config.controls:
+        found += [stage for stage in CONTROLS[name] if stage not in found]
+    return found
+
+
+def _needing(stage: Stage, needs: tuple[str, ...]) -> Stage:
+    return Stage(stage.name, stage.about, stage.reads, needs, stage.work)
+
+
+def main() -> int:
+    """Hint-RFT; 2 for bad input, 130 for Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.rft",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--config", type=Path, required=True)
+    add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
+    add("--out", type=Path, required=True)
+    options = parser.parse_args()
+
+    def body() -> None:
+        config = read_config(options.config, parsed_changes(options.changes))
+        Run(config, options.out, stages(config)).go()
+
+    return experiment.program(parser, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""The tables of a config of Hint-RFT (recipes/config.py), each with its defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from start_sdk.trace import Settings, Source
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Speed = Annotated[float, Field(gt=0)]
+
+
+class Problems(Settings):
+    """Which problems are trained on."""
+
+    sources: tuple[str, ...] = ("tiny",)
+    """ "tiny" (the training split of the miniature world, without the families kept from training),
+    names of `recipes.data.SOURCES`, or files like them, as `NAME=FILE`."""
+    families: Literal["math", "code", "all"] = "math"
+    """Of the source tiny."""
+    take: dict[str, Positive] = Field(default_factory=dict)
+    """Of a source, at most so many, drawn by the seed (of tiny: of each family, and it needs a
+    number); all of a source that is not named here."""
+
+
+class Rollout(Settings):
+    """How problems become traces."""
+
+    hints: tuple[str, ...] = ("none",)
+    """Each problem is run with each: `none`, `PLACE` or `PLACE:HINT` (recipes/rollout.py)."""
+    samples: Positive = 1
+    """Of each problem and hint."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    only_wrong: bool = False
+    """Leave out the problems that the rollout before was right on."""
+    python: bool = True
+    """Run the code in a thought; without it blocks stay text, as for the paper's QwQ-RFT."""
+
+
+class Curation(Settings):
+    """Which traces are kept to train on (recipes/hint_rft)."""
+
+    rescued: bool = True
+    """Only problems that were wrong without hints: the paper's selection of D_seed."""
+    needs_call: bool = True
+    """Only traces that ran code."""
+    max_error_rate: Share = 0.0
+    """Share of a trace's calls that may have failed."""
+    easy_from: Share | None = None
+    """A problem that a rollout without Python is right on in at least this share of its samples is
+    answered without a call, any other one with: traces that do otherwise are left out. Ours, not
+    the paper's."""
+    modify: bool = True
+    """Drop failed tries whose absence changes no later output."""
+    repeats: Annotated[int, Field(ge=2)] = 4
+    """Copies of a pattern, one behind the other, that make a trace repetitive."""
+    max_tokens: Positive = 16_384
+    """Longer traces are left out: the training length."""
+    overlap_words: Positive = 13
+    """Words in a row, shared with a problem of the evaluation, that make a problem suspect..."""
+    overlap_share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """... and the share of its words, in order, that it then has to have in common with it."""
+    size: Positive | None = None
+    """Rows kept at most, drawn by the seed; None keeps all."""
+
+
+class Lora(Settings):
+    """Low-rank adapters in place of all weights (LoRA, arXiv 2106.09685)."""
+
+    rank: Positive = 64
+    alpha: Positive = 128
+    dropout: Share = 0.0
+
+
+class Training(Settings):
+    """Supervised fine-tuning on traces (recipes/train_sft.py)."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 7e-6
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    batch: Positive = 128
+    """Sequences of a step, over all processes; packed ones count once."""
+    per_device: Positive = 1
+    """Sequences of a forward pass on one device; the rest of `batch` is accumulated."""
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup: Share = 0.03
+    """Share of the steps."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_length: Positive = 16_384
+    """Tokens of a sequence; longer traces are left out, never cut."""
+    packing: bool = False
+    """Several traces in one sequence; none sees another."""
+    train_on: tuple[Source, ...] = ("model", "hint")
+    """Whose tokens carry loss; the end-of-sequence token is the model's."""
+    lora: Lora | None = None
+    bf16: bool = True
+    gradient_checkpointing: bool = True
+    attention: str = "sdpa"
+    optimizer: str = "adamw_torch_fused"
+    threads: Positive | None = None
+    """Of a process, where it trains on processors; None: one per core, which a small model on a
+    machine that is shared pays for (docs/hint-rft.md)."""
+    save_steps: Positive = 100
+    logging_steps: Positive = 1
+    report_to: tuple[str, ...] = ("tensorboard",)
+    """Of transformers' loggers, e.g. "tensorboard", "trackio"; train.jsonl is always written."""
+    accelerate: str | None = None
+    """A file of `accelerate launch`: `recipes.rft` and `recipes.reproduce` train with it."""
+
+
+class Grpo(Settings):
+    """Reinforcement learning in sessions (recipes/train_grpo.py).
+
+    Of `Training` these hold here, too: `per_device`, `threads`, `lora`, `attention`,
+    `gradient_checkpointing`, `optimizer`, `weight_decay`, `adam_betas`, `max_grad_norm`,
+    `report_to`.
+    """
+
+    steps: Positive = 100
+    prompts: Positive = 16
+    """Problems of a step."""
+    generations: Annotated[int, Field(ge=2)] = 8
+    """Sessions of each problem: the group in which rewards are compared."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
+    """The same in every step."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of the sessions; all tokens may be drawn (top-p is 1)."""
+    beta: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the divergence from the base model, which then is kept beside the trained one."""
+    loss: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = "dapo"
+    """What a token weighs: the same in all sessions of a step, or (grpo) less in long ones."""
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """Whose standard deviation advantages are divided by."""
+    bf16: bool = True
+    """Products in bfloat16, of the sessions as of the training; weights are float32."""
+    save_steps: Positive = 25
+
+
+class Cluster(Settings):
+    """Where the engine `ray` runs rollouts (recipes/ray_rollout.py)."""
+
+    address: str | None = None
+    """Of a running cluster, or "auto"; None starts Ray on this machine for the run."""
+    actors: Positive = 1
+    """Each with a backend, or a server, and `at_once` problems in flight."""
+    gpus: Annotated[float, Field(ge=0)] = 0
+    """Of each actor."""
+    servers: tuple[str, ...] = ()
+    """Addresses, given to the actors in turn; for the backend `openai`."""
+
+
+class Evaluation(Settings):
+    """What is evaluated on, and must not be trained on."""
+
+    suites: tuple[str, ...] = ()
+    """As `recipes.evaluate` takes them: tiny, suites by name, or files."""
+    n: Positive = 30
+    """Problems of each family and seed, of the suite tiny."""
+    seeds: tuple[Count, ...] = (1009, 2003, 3001)
+    """That draw them."""
+    samples: Positive = 1
+    """Of each problem; its share of right ones is what counts."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0 is greedy."""
+    rounds: Count = 3
+    """Of hints, one behind the other, for the curve of test-time scaling; 0 leaves it out."""
+    rounds_n: Positive = 5
+    """Problems of each family, or suite, that have these rounds."""
+
+
+class Plan(Settings):
+    """What `recipes.plan` assumes of a run; nothing that is computed depends on it.
+
+    What is not said is taken as large as it can be; without a speed no hours are told.
+    """
+
+    thought: Positive | None = None
+    """Tokens that the base model samples without hints; None: `limits.max_tokens`."""
+    hinted_thought: Positive | None = None
+    """Tokens that it samples behind a hint; None: `limits.max_tokens`."""
+    start_thought: Positive | None = None
+    """Tokens that a trained model samples; None: `limits.max_tokens`."""
+    spliced: Count = 0
+    """Tokens of a trace that nobody sampled: of prompt, hints and outputs."""
+    right: Share = 0.0
+    """Share of the training problems that the base model is right on without hints."""
+    seed_share: Share = 1.0
+    """Share of the training problems that have a row in D_seed."""
+    start_share: Share = 1.0
+    """Share of them that have one in D_START."""
+    text_share: Share = 1.0
+    """Share of them that have one in the training set of the control `text`."""
+    rollout_speed: Speed | None = None
+    """Tokens sampled per second on one device, kernels included."""
+    rollout_devices: Positive = 1
+    """That hold one copy of the model together."""
+    training_speed: Speed | None = None
+    """Tokens trained on per second on one device."""
+    training_devices: Positive = 1
+    """That share weights, gradients and Adam's moments; `training.accelerate` goes before it."""
+    parameters: Positive | None = None
+    """Of the base model, where its config.json cannot be read."""
+    cache_bytes: Positive | None = None
+    """Of keys and values of a token, likewise."""

@@ -1,0 +1,137 @@
+"""What a report says, from rows written by hand."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("scipy")
+pytest.importorskip("statsmodels")
+pytest.importorskip("matplotlib")
+
+from recipes.config import Config
+from recipes.reproduce import stages
+from recipes.reproduce.report import write_report
+from recipes.reproduce.results import collect
+from recipes.settings import Evaluation, Rollout
+from recipes.stages import Run
+from start_sdk import Segment, Trace
+from start_sdk.rows import Job, Row, export_jsonl
+
+HINTS = ("end:general", "end:deeper-think")
+FAMILIES = ("pairs", "sums", "orders")
+"""The last one is kept from training."""
+
+
+def trace(tokens: int) -> dict[str, Any]:
+    segment = Segment(source="model", phase="thinking", text="x", token_ids=(1,) * tokens)
+    return Trace(segments=(segment,), finish="eos").model_dump(mode="json")
+
+
+def row(number: int, correct: bool, calls: int = 0, policy: str = "none", tokens: int = 100) -> Row:
+    family = FAMILIES[number % 3]
+    question = {"id": f"p{number}", "question": f"What is {number}?", "gold": "4"}
+    job = Job(problem=f"p{number}", policy=policy, input={**question, "family": family})
+    graded = {"answer": "4" if correct else "5", "correct": correct, "how": "math"}
+    return Row(job, "done", {**graded, "calls": calls, "trace": trace(tokens)})
+
+
+def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) -> Run:
+    """A finished run on 12 problems, of which the base model gets every fourth right."""
+    config = Config(
+        base="start-tiny-base",
+        seed=seed,
+        hinted=Rollout(hints=HINTS),
+        evaluation=Evaluation(suites=("tiny",), rounds=1),
+    )
+    run = Run(config, folder, stages(config))
+    base = [number % 4 == 0 for number in range(12)]
+    rows = {
+        "plain": [row(n, False) for n in range(12) if FAMILIES[n % 3] != "orders"],
+        "eval-base": [row(n, right) for n, right in enumerate(base)],
+        "eval-hinted": [
+            row(n, n != 5 or hint == HINTS[1], 1, hint) for n in range(12) for hint in HINTS
+        ],
+        "eval-start": [row(n, r, int(n != 0), tokens=50) for n, r in enumerate(start)],
+        **{f"eval-{name}": [row(n, n % 2 == 0) for n in range(12)]
+           for name in ("text-rft", "start-0", "unselected", "masked")},
+    }  # fmt: skip
+    for name in ("rounds-base", "rounds-start"):
+        steps = [{"answer": "4", "correct": c, "calls": c, "tokens": 10} for c in (False, True)]
+        early = [steps[0]]  # a limit ended it: no room for a round
+        made = [Row(Job(problem=f"p{n}"), "done", {"rounds": (steps, early)[n]}) for n in (0, 1)]
+        rows[name] = made
+    for name, some in rows.items():
+        run.path(name).mkdir(parents=True)
+        export_jsonl(some, run.path(name) / "rows.jsonl")
+    for name in run.stages:
+        report = {"none": {"samples": 12, "right": 3, "sampled tokens": 1200}}
+        run.path(name).mkdir(exist_ok=True)
+        record = {"key": run.key(name), "seconds": 1.0, "report": report}
+        (run.path(name) / "stage.json").write_text(json.dumps(record))
+    return run
+
+
+def value(found: dict[str, Any], system: str, group: str = "all") -> float:
+    return float(found["systems"][system]["groups"][group]["pass@1"]["value"])
+
+
+def test_every_system_is_scored_on_all_problems_and_on_those_kept_from_training(
+    tmp_path: Path,
+) -> None:
+    found = collect([run_of(tmp_path)])
+    assert found["groups"] == {
+        "trained on": ["pairs", "sums"], "kept from training": ["orders"], "all": sorted(FAMILIES),
+    }  # fmt: skip
+    assert (value(found, "base"), value(found, "START"), value(found, "text RFT")) == (25, 100, 50)
+    assert found["best hint"] == "Hint-infer: end:deeper-think"
+    assert value(found, "Hint-infer: end:general") == pytest.approx(91.67)
+    assert value(found, "Hint-infer: end:general", "kept from training") == 75
+    gain = found["gains"]["START - base"]["all"]
+    assert gain["value"] == 75 and 0 < gain["low"] < 75 < gain["high"] <= 100
+    assert found["gains"]["START - Hint-infer: end:deeper-think"]["all"]["value"] == 0
+    assert found["gains"]["START-0 - base"]["all"]["value"] == 25
+    start = found["systems"]["START"]["groups"]["all"]
+    assert (start["per right answer"], start["calls per problem"]) == (50, pytest.approx(11 / 12))
+    assert found["systems"]["base"]["groups"]["all"]["per right answer"] == 400
+
+
+def test_calls_are_split_by_what_the_base_model_does(tmp_path: Path) -> None:
+    calls = collect([run_of(tmp_path)])["calls"]["START"]
+    assert calls["base wrong"]["problems"] == 9 and calls["base right"]["problems"] == 3
+    assert calls["base wrong"]["with calls"]["value"] == 100
+    assert calls["base right"]["with calls"]["value"] == pytest.approx(66.67)
+
+
+def test_a_thought_that_ended_early_keeps_its_last_round(tmp_path: Path) -> None:
+    base = collect([run_of(tmp_path)])["rounds"]["base"]
+    assert [point["right"]["value"] for point in base] == [0, 50]
+    assert [point["tokens"] for point in base] == [10, 15]
+    assert [point["calls"] for point in base] == [0, 0.5]
+
+
+def test_seeds_are_samples_of_the_same_problems(tmp_path: Path) -> None:
+    half = [number < 6 for number in range(12)]
+    runs = [run_of(tmp_path / "0"), run_of(tmp_path / "1", seed=1, start=half)]
+    found = collect(runs)
+    assert (found["seeds"], found["problems"]) == ([0, 1], 12)
+    assert value(found, "START") == 75 and value(found, "base") == 25
+    assert found["gains"]["START - base"]["all"]["value"] == 50
+    assert len(found["data"]["plain"]) == 2
+
+
+def test_the_report_is_a_page_and_a_picture_and_always_the_same(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run")
+    write_report([run], tmp_path / "one")
+    write_report([run], tmp_path / "other")
+    for name in ("report.md", "report.json", "report.png"):
+        one = (tmp_path / "one" / name).read_bytes()
+        assert one and one == (tmp_path / "other" / name).read_bytes()
+    text = (tmp_path / "one" / "report.md").read_text(encoding="utf-8")
+    assert "| problems | base | text RFT | Hint-infer, end:deeper-think | START-0 | START |" in text
+    assert "| orders (kept from training) | 4 | 25.0 [" in text
+    assert "| START - base | +75.0 [" in text
+    assert "### orders\n\n> What is 2?\n\nRight: 4. The base model answers 5:" in text
+    assert text.count("START answers 4, with 1 calls") == 3
