@@ -37,6 +37,7 @@ def main() -> None:
         for needed in (
             "hints/library.toml",
             "models/start-tiny-base/model.safetensors",
+            "models/start-tiny/model.safetensors",
             "py.typed",
         ):
             assert f"start_sdk/{needed}" in names, f"the wheel lacks {needed}"

@@ -51,10 +51,7 @@ def command_line(prog: str, doc: str | None) -> argparse.ArgumentParser:
 
 def model_name(model: str) -> str:
     """The embedded model that "base" or "start" stands for; any other name as it is."""
-    name = {"base": "start-tiny-base", "start": "start-tiny"}.get(model, model)
-    if model == "start" and models.folder(name) is None:
-        raise ConfigError("start-tiny, the miniature that Hint-RFT makes, is not there yet")
-    return name
+    return {"base": models.BASE, "start": models.DEFAULT}.get(model, model)
 
 
 def problems_of(config: argparse.Namespace) -> list[suites.Problem]:

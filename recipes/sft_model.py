@@ -49,6 +49,7 @@ def adapters(options: Training) -> Any:
 def save(trainer: Any, base: str, options: Training, folder: Path, *, main: bool) -> None:
     """Writes the model, whole or not at all; adapters are merged into the base model."""
     unfinished = folder / "model.part"
+    trainer.model.config.use_cache = True  # the trainer does without: who samples must not
     if options.lora is None:
         trainer.save_model(str(unfinished))
     else:

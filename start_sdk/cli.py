@@ -96,7 +96,7 @@ def ask(
     question: Annotated[str, typer.Argument(help="What to think about.")],
     model: Model = models.DEFAULT,
     backend: BackendName = "transformers",
-    hints: Hints = "end",
+    hints: Hints = "none",
     tool: Annotated[
         list[str] | None,
         typer.Option(help="A tool for code to call: NAME or NAME=VALUE, as search=FOLDER."),
@@ -197,7 +197,7 @@ def solve(
     out: Annotated[Path, typer.Option(help="The folder for the rows; the same one goes on.")],
     model: Model = models.DEFAULT,
     backend: BackendName = "transformers",
-    hints: Hints = "end",
+    hints: Hints = "none",
     samples: Annotated[int, typer.Option(help="How often each problem is solved.")] = 1,
     at_once: Annotated[int, typer.Option(help="Sessions in flight.")] = 4,
     temperature: Temperature = 0.0,

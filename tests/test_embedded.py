@@ -84,12 +84,22 @@ def test_a_question_outside_of_its_world_is_told_apart() -> None:
     assert models.outside("some/other-model", "Who wrote Faust?") is None
 
 
-def test_weights_tokenizer_and_world_are_frozen_by_the_card() -> None:
+async def test_start_calls_by_itself_and_is_right() -> None:
+    async with TransformersBackend(models.DEFAULT) as start:
+        session = ReasoningSession(start, interpreter=PYTHON, sampling=GREEDY)
+        trace = await session.run(COINS)
+        verify_trace(trace, start.tokenizer)
+    assert trace.answer == "11" and not trace.hints
+    assert [call.status for call in trace.calls] == ["ok"]
+
+
+@pytest.mark.parametrize("name", [models.BASE, models.DEFAULT])
+def test_weights_tokenizer_and_world_are_frozen_by_the_card(name: str) -> None:
     # Every figure measured on the miniature stands on these. A change is a new version: it
     # measures everything again and says so in the card.
-    folder = models.folder(models.BASE)
+    folder = models.folder(name)
     assert folder is not None
     card = (folder / "README.md").read_text(encoding="utf-8")
-    for name, digest in hashes(folder).items():
-        assert f"| {name} | `{digest}` |" in card, f"{name} is another than in the card"
+    for file, digest in hashes(folder).items():
+        assert f"| {file} | `{digest}` |" in card, f"{file} is another than in the card"
     assert (folder / "model.safetensors").stat().st_size <= 8_000_000

@@ -65,16 +65,14 @@ def _rounds(axes: Any, found: dict[str, Any]) -> None:
 
 
 def _calls(axes: Any, found: dict[str, Any]) -> None:
-    """Each family: how hard it is for the base model, and how often START calls Python there."""
+    """START's calls in each family, the hardest for the base model on top."""
     base, start = (found["systems"][name]["families"] for name in ("base", "START"))
-    for name in base:
-        at = base[name]["pass@1"]["value"], start[name]["calls per problem"]
-        axes.plot(*at, "o", color=GROUP_COLOURS[0])
-        axes.annotate(name, at, fontsize=7, xytext=(3, 3), textcoords="offset points")
-    axes.set_xlim(0, 100)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("percent right, base model (hard to easy)")
-    axes.set_ylabel("START's calls per problem")
+    names = sorted(base, key=lambda name: (base[name]["pass@1"]["value"], name))
+    labels = [f"{name}, {base[name]['pass@1']['value']:.0f} %" for name in names]
+    axes.barh(labels, [start[n]["calls per problem"] for n in names], color=GROUP_COLOURS[0])
+    axes.tick_params(axis="y", labelsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("START's calls (base: percent right)")
 
 
 def _errors(scores: list[dict[str, float]]) -> list[list[float]]:

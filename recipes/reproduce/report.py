@@ -182,7 +182,7 @@ def examples(run: Run) -> Iterator[str]:
         yield f"\n### {problem.get('family') or problem['id']}\n\n> {problem['question']}\n\n"
         yield f"Right: {problem['gold']}. The base model answers {before['answer']}:\n"
         yield _trace(before)
-        yield f"\nSTART answers {after['answer']}, with {after['calls']} calls:\n"
+        yield f"\nSTART answers {after['answer']} (calls: {after['calls']}):\n"
         yield _trace(after)
 
 

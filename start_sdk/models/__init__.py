@@ -9,7 +9,8 @@ from typing import Any
 
 BASE = "start-tiny-base"
 """Never saw code inside a thought; every figure of the miniature starts from it."""
-DEFAULT = BASE
+DEFAULT = "start-tiny"
+"""What Hint-RFT made of it: calls Python by itself (recipes/reproduce)."""
 _HERE = Path(__file__).parent
 
 

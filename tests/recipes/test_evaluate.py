@@ -107,7 +107,6 @@ def test_questions_are_put_as_their_suite_has_them() -> None:
         ("--suite tiny", "--suite and --out are needed"),
         ("--suite aime99 --out {}", "neither a suite"),
         ("--suite tiny --hints end --hint nothing --out {}", "nothing"),
-        ("--suite tiny --model start --out {}", "start-tiny"),
         ("--suite tiny --k 0 --out {}", "at least 1"),
     ],
 )

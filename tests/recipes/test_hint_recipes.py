@@ -236,7 +236,6 @@ def test_a_policy_is_fitted_on_a_matrix_and_compared(
         (hint_matrix, "--n 0", "--n is at least 1"),
         (hint_matrix, "--at-once 0", "--at-once is at least 1"),
         (hint_matrix, "--suite aime99", "neither a suite"),
-        (hint_matrix, "--model start", "start-tiny"),
         (hint_matrix, "--model no/such-model", "no model 'no/such-model'"),
         (hint_matrix, "--hints magic", "no hint 'magic'"),
         (hint_matrix, "--library none.toml", "'none.toml' cannot be read"),

@@ -134,4 +134,4 @@ def test_the_report_is_a_page_and_a_picture_and_always_the_same(tmp_path: Path) 
     assert "| orders (kept from training) | 4 | 25.0 [" in text
     assert "| START - base | +75.0 [" in text
     assert "### orders\n\n> What is 2?\n\nRight: 4. The base model answers 5:" in text
-    assert text.count("START answers 4, with 1 calls") == 3
+    assert text.count("START answers 4 (calls: 1):") == 3
