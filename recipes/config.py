@@ -7,6 +7,7 @@ START (arXiv 2503.04625) discloses stands in `recipes/configs/qwq-32b.toml`.
 
 from __future__ import annotations
 
+import argparse
 import json
 import tomllib
 from collections.abc import Mapping
@@ -114,3 +115,29 @@ def parsed_changes(texts: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:  # a bare word is a string
             changes[name] = value
     return changes
+
+
+def command_line(
+    program: str, doc: str | None, *, required: bool = True
+) -> argparse.ArgumentParser:
+    """A command line that names a config and what goes over it; `given` reads both."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {program}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    about = "values that go over those of the config, e.g. training.epochs=1"
+    parser.add_argument("--config", type=Path, required=required, help="a TOML file")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes", help=about
+    )
+    return parser
+
+
+def given(options: argparse.Namespace) -> Config:
+    """The config that a command line names.
+
+    Raises:
+        ConfigError: as `read_config` and `parsed_changes`.
+    """
+    return read_config(options.config, parsed_changes(options.changes))

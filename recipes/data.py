@@ -9,7 +9,6 @@ source. A file with the same columns, JSONL or Parquet, can stand in for a sourc
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import json
@@ -23,7 +22,7 @@ from random import Random
 from typing import Any
 
 from recipes import experiment, suites
-from recipes.config import Config, parsed_changes, read_config
+from recipes.config import Config, command_line, given
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import KEPT_FROM_TRAINING
 from start_sdk import ConfigError, MissingExtra
@@ -207,11 +206,11 @@ def _fitting(tests: Tests) -> Tests:
     """The first tests, as many as fit."""
     kept: list[tuple[str, str]] = []
     room = MAX_CHARS
-    for given, expected in tests:
-        room -= len(given) + len(expected)
+    for typed, expected in tests:
+        room -= len(typed) + len(expected)
         if room < 0 or len(kept) == MAX_CASES:
             break
-        kept.append((given, expected))
+        kept.append((typed, expected))
     return tuple(kept)
 
 
@@ -270,17 +269,12 @@ SOURCES = {
 
 def main() -> int:
     """Loads the problems of a config; 2 for bad input, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.data", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
+    parser = command_line("recipes.data", __doc__)
     parser.add_argument("--out", type=Path, help="file for the problems, JSON Lines")
     options = parser.parse_args()
 
     def body() -> None:
-        found = training_problems(read_config(options.config, parsed_changes(options.changes)))
+        found = training_problems(given(options))
         for name in dict.fromkeys(problem.family for problem in found):
             count = sum(problem.family == name for problem in found)
             paper = f" (the paper's: {SOURCES[name].paper})" if name in SOURCES else ""

@@ -17,7 +17,6 @@ of its own, too: recipes.rollout, recipes.hint_rft, recipes.train_sft.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import experiment
-from recipes.config import Config, parsed_changes, read_config
+from recipes.config import Config, command_line, given
 from recipes.hint_rft import curate
 from recipes.rollout import rollout
 from recipes.stages import Run, Stage
@@ -184,19 +183,12 @@ def _needing(stage: Stage, needs: tuple[str, ...]) -> Stage:
 
 def main() -> int:
     """Hint-RFT; 2 for bad input, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.rft",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--config", type=Path, required=True)
-    add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
-    add("--out", type=Path, required=True)
+    parser = command_line("recipes.rft", __doc__)
+    parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
 
     def body() -> None:
-        config = read_config(options.config, parsed_changes(options.changes))
+        config = given(options)
         Run(config, options.out, stages(config)).go()
 
     return experiment.program(parser, body)

@@ -18,7 +18,6 @@ rows.jsonl), and counts (report.json). The same command goes on where it was sto
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import Counter
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import experiment
-from recipes.config import Config, parsed_changes, read_config
+from recipes.config import Config, command_line, given
 from recipes.data import training_problems
 from recipes.experiment import model_name, read_rows
 from recipes.hint_names import check_hints
@@ -121,14 +120,8 @@ def counted(rows: Iterator[Row]) -> dict[str, Any]:
 
 def main() -> int:
     """A rollout; 2 for bad input, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.rollout",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("recipes.rollout", __doc__)
     add = parser.add_argument
-    add("--config", type=Path, required=True)
-    add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
     add("--part", choices=PARTS, required=True)
     add("--model", help="who thinks; default: the config's base")
     add("--after", type=Path, help="folder of the rollout without hints to put hints into")
@@ -137,10 +130,9 @@ def main() -> int:
     options = parser.parse_args()
 
     def body() -> None:
-        changes = parsed_changes(options.changes)
         if options.engine:
-            changes["engine"] = options.engine
-        config = read_config(options.config, changes)
+            options.changes.append(f"engine={options.engine}")
+        config = given(options)
         report = rollout(
             config,
             options.out,

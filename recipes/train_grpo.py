@@ -16,7 +16,6 @@ checkpoint; a training that is finished is not run again. Ctrl-C saves a checkpo
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import experiment, sft_model
-from recipes.config import Config, parsed_changes, read_config
+from recipes.config import Config, command_line, given
 from recipes.data import training_problems
 from recipes.grpo_rollout import Rollouts, right, schedule
 from recipes.suites import Problem
@@ -203,20 +202,14 @@ def picture(rewards: Sequence[float], path: Path) -> None:
 
 def main() -> int:
     """Trains; 2 for bad input, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.train_grpo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("recipes.train_grpo", __doc__)
     add = parser.add_argument
-    add("--config", type=Path, required=True)
-    add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
     add("--base", help="the model to start from; default: the config's base")
     add("--out", type=Path, required=True)
     options = parser.parse_args()
 
     def body() -> None:
-        config = read_config(options.config, parsed_changes(options.changes))
+        config = given(options)
         print(json.dumps(train(config, options.out, base=options.base), indent=1))
 
     return experiment.program(parser, body)

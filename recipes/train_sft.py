@@ -15,7 +15,6 @@ outputs and notices; `--set training.train_on=["model"]` leaves the hints out.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import experiment, sft_data, sft_model
-from recipes.config import Config, parsed_changes, read_config
+from recipes.config import Config, command_line, given
 from recipes.training import arguments, finished, last_checkpoint, processes, stoppable, write
 from start_sdk.batch import model_hash
 from start_sdk.rows import fingerprint
@@ -128,21 +127,15 @@ def _outcome(trainer: Any, seconds: float) -> dict[str, Any]:
 
 def main() -> int:
     """Trains; 2 for bad input, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.train_sft",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("recipes.train_sft", __doc__)
     add = parser.add_argument
-    add("--config", type=Path, required=True)
-    add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
     add("--data", type=Path, required=True, help="the training set, as recipes.hint_rft writes it")
     add("--base", help="the model to start from; default: the config's base")
     add("--out", type=Path, required=True)
     options = parser.parse_args()
 
     def body() -> None:
-        config = read_config(options.config, parsed_changes(options.changes))
+        config = given(options)
         print(json.dumps(train(config, options.out, options.data, base=options.base), indent=1))
 
     return experiment.program(parser, body)

@@ -11,27 +11,20 @@ reason why it is not kept), and a report with counts per step and samples (repor
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from recipes import experiment
-from recipes.config import parsed_changes, read_config
+from recipes.config import command_line, given
 from recipes.hint_rft import curate
 from recipes.hint_rft.report import markdown
 
 
 def main() -> int:
     """Curates; 2 for bad input, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.hint_rft",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("recipes.hint_rft", __doc__)
     add = parser.add_argument
     add("rollouts", nargs="+", type=Path, help="folders of rollouts")
-    add("--config", type=Path, required=True)
-    add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
     add("--rules", choices=("seed_data", "start_data"), default="seed_data")
     add("--plain", type=Path, help="folder of the rollout without hints")
     add("--easy", type=Path, help="folder of the rollout without Python, for easy_from")
@@ -39,7 +32,7 @@ def main() -> int:
     options = parser.parse_args()
 
     def body() -> None:
-        config = read_config(options.config, parsed_changes(options.changes))
+        config = given(options)
         rules = getattr(config, options.rules)
         folders = {"plain": options.plain, "easy": options.easy}
         print(markdown(curate(config, options.out, rules, options.rollouts, **folders)))

@@ -12,29 +12,20 @@ same with the evaluations.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 from recipes import experiment, rft
-from recipes.config import parsed_changes, read_config
+from recipes.config import command_line, given
 from recipes.plan import plan
 
 
 def main() -> int:
     """The plan of Hint-RFT; 2 for bad input or something broken, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.plan",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--config", type=Path, required=True)
-    add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
+    parser = command_line("recipes.plan", __doc__)
     options = parser.parse_args()
 
     def body() -> int:
-        config = read_config(options.config, parsed_changes(options.changes))
+        config = given(options)
         return plan(config, rft.stages(config))
 
     return experiment.program(parser, body)

@@ -13,26 +13,19 @@ one report of several seeds of one config.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from recipes import experiment
-from recipes.config import parsed_changes, read_config
+from recipes.config import command_line, given
 from recipes.plan import plan
 from recipes.reproduce import pool, reproduce, stages
 
 
 def main() -> int:
     """The run; 2 for bad input, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.reproduce",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("recipes.reproduce", __doc__, required=False)
     add = parser.add_argument
-    add("--config", type=Path)
-    add("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
     add("--plan", action="store_true", help="say what it takes, check, and do nothing")
     add("--pool", nargs="+", type=Path, metavar="FOLDER", help="one report of several runs")
     add("--out", type=Path)
@@ -46,7 +39,7 @@ def main() -> int:
         if options.pool:
             pool(options.pool, options.out)
             return None
-        config = read_config(options.config, parsed_changes(options.changes))
+        config = given(options)
         if options.plan:
             return plan(config, stages(config))
         reproduce(config, options.out)

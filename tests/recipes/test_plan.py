@@ -60,14 +60,14 @@ def test_the_miniatures_numbers_are_those_counted_by_hand() -> None:
     trained = {"start-0": seed, "start": start, "text-rft": start, "unselected": seed}
     trained["masked"] = seed
     assert {n: e.trained for n, e in found.items() if e.trained} == pytest.approx(trained)
-    # 180 rows in batches of 16 are 12 steps, 300 are 19; of the 150 texts, 10 in an epoch.
-    epochs = start / (150 * (180 + 40))
+    # 180 rows in batches of 16 are 12 steps, 300 are 19; of the 147 texts, 10 in an epoch.
+    epochs = start / (147 * (180 + 40))
     made = {"start-0": 12 * 4, "start": 19 * 4, "unselected": 12 * 4, "masked": 12 * 4}
     made["text-rft"] = int(10 * epochs) + 1
     assert {n: e.steps for n, e in found.items() if e.steps} == made
     assert found["plain"].hours == pytest.approx(54_000 / 1500 / 3600)
     assert found["start"].hours == pytest.approx(start / 3900 / 3600)
-    assert found["d-seed"].what == "180 rows" and found["d-text"].what == "150 rows"
+    assert found["d-seed"].what == "180 rows" and found["d-text"].what == "147 rows"
     assert found["report"] == Estimate("report")
 
 
