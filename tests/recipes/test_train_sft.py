@@ -2,9 +2,8 @@
 
 import asyncio
 import json
+import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ pytest.importorskip("datasets")
 
 import torch
 
-from recipes import sft_data, train_sft
+from recipes import rft, sft_data, train_sft
 from recipes.config import Config, read_config
 from recipes.settings import Lora, Training
+from recipes.stages import Run, Stage
 from recipes.training import last_checkpoint
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, open_backend
 from start_sdk.backends.tokenizer import load_tokenizer
@@ -243,25 +243,26 @@ def test_adapters_are_merged_into_the_model(data: Path, tmp_path: Path) -> None:
     assert weights(tmp_path).keys() == base.keys()
 
 
-def test_two_processes_come_to_what_one_comes_to(
-    trained: tuple[Path, dict[str, Any]], data: Path, tmp_path: Path
+def test_a_run_trains_in_two_processes_and_comes_to_what_one_comes_to(
+    trained: tuple[Path, dict[str, Any]],
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    file = tmp_path / "run.toml"
-    options = config(save_steps=2).training.model_dump(exclude_none=True)
-    lines = [f"{k} = {json.dumps(v)}" for k, v in options.items()]
-    file.write_text(f'base = "{BASE}"\n[training]\n' + "\n".join(lines) + "\n", encoding="utf-8")
-    command = [
-        sys.executable, "-m", "accelerate.commands.launch",
-        "--config_file", str(CONFIGS / "accelerate" / "cpu.yaml"),
-        "-m", "recipes.train_sft", "--config", str(file), "--data", str(data),
-        "--out", str(tmp_path / "out"),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, cwd=CONFIGS.parents[1])
-    assert done.returncode == 0, done.stderr[-2000:]
-    report = json.loads((tmp_path / "out" / "training.json").read_text())
+    def copied(run: Run) -> dict[str, Any]:
+        run.path("d-seed").mkdir()
+        shutil.copy(data, run.path("d-seed"))
+        return {}
+
+    launched = config(save_steps=2, accelerate=str(CONFIGS / "accelerate" / "cpu.yaml"))
+    start_0 = next(stage for stage in rft.SEED if stage.name == "start-0")
+    monkeypatch.chdir(CONFIGS.parents[1])  # where `-m recipes...` is found
+    run = Run(launched, tmp_path, [Stage("d-seed", "", (), (), copied), start_0])
+    run.go()
+    report = run.report("start-0")
     assert report["processes"] == 2 and report["steps"] == 6
     assert report["last loss"] == pytest.approx(trained[1]["last loss"], rel=0.02)
-    assert same(weights(tmp_path / "out"), weights(trained[0]), close=2e-3)
+    assert same(weights(run.path("start-0")), weights(trained[0]), close=2e-3)
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(data: Path, tmp_path: Path) -> None:
