@@ -20,7 +20,15 @@ from typing import Any, Self
 from recipes.config import Config
 from recipes.experiment import Judge, asked
 from recipes.suites import Problem
-from start_sdk import Backend, Interpreter, ReasoningSession, Sampling, Trace, plugins
+from start_sdk import (
+    Backend,
+    Interpreter,
+    InterpreterError,
+    ReasoningSession,
+    Sampling,
+    Trace,
+    plugins,
+)
 from start_sdk.grading import Grader
 from start_sdk.rows import fingerprint
 from start_sdk.scaling import sampled
@@ -52,6 +60,15 @@ def encode(trace: Trace) -> dict[str, list[Any]]:
         "env_mask": trace.loss_mask(("model",))[len(start.token_ids) :],
         "logprobs": [p for s in rest for p in s.logprobs or [0.0] * len(s.token_ids)],
     }
+
+
+async def patiently(session: ReasoningSession, question: Any, seed: int) -> Trace:
+    """A session's trace. A kernel that was not to be had is asked for once more: on a busy machine
+    it happens, and one of thousands must not end a training."""
+    try:
+        return await session.run(question, seed=seed)
+    except InterpreterError:
+        return await session.run(question, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -103,7 +120,8 @@ class Rollouts:
         """The sessions of a step, as `encode` has them, and the columns that the rewards read.
 
         Raises:
-            StartError: a session could not be run: the engine failed, or no kernel was to be had.
+            StartError: a session could not be run: the engine failed, or no kernel was to be had,
+                twice.
         """
         began = time.monotonic()
         session = self._session or self._open(trainer)
@@ -168,7 +186,7 @@ class Rollouts:
             async with places:
                 question, gold = asked(problem, self._config.prompt, self._config.seed)
                 parts = [self._config.seed, step, problem.id, generation]
-                trace = await session.run(question, seed=int(fingerprint(parts)[:12], 16))
+                trace = await patiently(session, question, int(fingerprint(parts)[:12], 16))
                 verdict = await self._judge.judge(trace, problem, gold)
                 return Rolled(trace, float(verdict["correct"]))
 

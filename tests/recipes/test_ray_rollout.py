@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,19 @@ pytest.importorskip("pyarrow")
 
 import pyarrow.parquet as pq
 import ray
+from openai_server import FakeServer
+from ray.exceptions import RayTaskError
 
 from recipes import ray_rollout
 from recipes.config import Config
 from recipes.experiment import read_rows
+from recipes.ray_worker import Parts, Turns, options_of
 from recipes.rollout import rollout
 from recipes.settings import Cluster, Rollout
 from recipes.suites import Problem, tiny
 from recipes.tiny.families import MATH
-from start_sdk import ConfigError, Limits, MissingExtra
-from start_sdk.rows import Row
+from start_sdk import ConfigError, Limits, MissingExtra, models
+from start_sdk.rows import Row, fingerprint
 from start_sdk.store import RowStore
 
 # Ray's own, at its start and end, and in its threads.
@@ -51,7 +55,12 @@ REMOTE = LOCAL.model_copy(update={"engine": "ray"})
 def cluster() -> Iterator[None]:
     """One Ray for all tests; each run would start one of its own."""
     ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20
+        "local",
+        num_cpus=2,
+        num_gpus=0,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=100 * 2**20,
     )
     yield
     ray.shutdown()
@@ -96,39 +105,140 @@ def test_keys_traces_and_verdicts_are_those_of_this_process(local: Path, tmp_pat
         assert (packed["result"] and json.loads(packed["result"])) == row["result"]
 
 
-def test_what_one_engine_began_the_other_ends(
-    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, asked = ray_rollout.results, []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that Ray was asked to compute."""
+    real, keys = ray_rollout.computed, []
 
-    def stopped(*args: Any) -> Iterator[Any]:
-        asked.append(args)
-        yield next(row for row in real(*args) if row[1] is not None)
+    def counted(*args: Any) -> Iterator[str]:
+        keys.extend(job.key for job in args[4])
+        return real(*args)
+
+    monkeypatch.setattr(ray_rollout, "computed", counted)
+    return keys
+
+
+def test_what_one_engine_began_the_other_ends(
+    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    real = ray_rollout.found
+
+    def stopped(*args: Any) -> Iterator[str]:
+        yield next(real(*args))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ray_rollout, "results", stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(ray_rollout, "found", stopped)
         rollout(REMOTE, tmp_path, Rollout(), problems=PROBLEMS)
     with RowStore(tmp_path / "rows.sqlite") as store:
-        assert store.counts() == {"done": 1, "todo": 4}
+        counts = store.counts()
+    assert counts["todo"] == 4 and counts["done"] + counts["failed"] == 1
     assert len(outcomes(tmp_path)) == 1  # also of a run that was stopped
     rollout(LOCAL, tmp_path, Rollout(), problems=PROBLEMS)
     assert outcomes(tmp_path) == outcomes(local / "plain")
+    asked.clear()
     rollout(REMOTE, tmp_path, Rollout(), problems=PROBLEMS)
-    assert len(asked) == 1  # nothing is left, and no Ray is asked
+    assert asked == [] and not (tmp_path / "parts").exists()
+
+
+def test_rows_that_were_written_and_not_taken_in_are_used(
+    local: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    rows = list(read_rows(local / "plain"))
+    parts = Parts(tmp_path / "parts")
+    for row in rows:
+        parts.add(row)
+    rollout(REMOTE, tmp_path, Rollout(), problems=PROBLEMS)
+    assert asked == []
+    assert outcomes(tmp_path) == outcomes(local / "plain")
+    assert not (tmp_path / "parts").exists()
+
+
+def test_half_a_row_is_none(local: Path, tmp_path: Path) -> None:
+    first, second = list(read_rows(local / "plain"))[:2]
+    keys = [first.job.key, second.job.key]
+    parts = Parts(tmp_path / "parts")
+    parts.add(second)
+    name = f"{fingerprint(first.job.key)}.parquet"
+    (tmp_path / "parts" / name).touch()  # what a loss of power can leave
+    (tmp_path / "parts" / f".{name}.7").touch()  # what a writer that was killed leaves
+    assert parts.written(keys) == keys[1:] and parts.read(second.job) == second
+    with pytest.raises(ConfigError, match="disk that all machines share"):
+        parts.read(first.job)
+    parts.remove(keys)
+    assert not (tmp_path / "parts").exists()
+
+
+def test_a_bug_ends_the_run_and_rows_of_its_task_stay(
+    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    monkeypatch.setattr(ray_rollout, "MAX_TASKS", 1)  # nothing comes back before all is computed
+    config = REMOTE.model_copy(update={"at_once": 1})
+    bug = Problem("bug", None, "6")  # type: ignore[arg-type]
+    with pytest.raises(RayTaskError, match="NoneType"):
+        rollout(config, tmp_path, Rollout(), problems=[*PROBLEMS[:2], bug])
+    with RowStore(tmp_path / "rows.sqlite") as store:
+        assert store.counts() == {"todo": 3}
+    asked.clear()
+    rollout(config, tmp_path, Rollout(), problems=PROBLEMS[:3])
+    keys = [row.job.key for row in read_rows(local / "plain")]
+    assert asked == keys[2:3]
+    assert outcomes(tmp_path) == {key: outcomes(local / "plain")[key] for key in keys[:3]}
+
+
+def test_a_server_gives_what_it_gives_to_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeServer(length=40) as server:
+        cluster = Cluster(servers=(server.url,))
+        served = {"base": "tiny", "backend": "openai", "backend_options": {}, "cluster": cluster}
+        here, there = (config.model_copy(update=served) for config in (LOCAL, REMOTE))
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        rollout(here, tmp_path / "here", Rollout(), problems=PROBLEMS[:2])
+        monkeypatch.delenv("OPENAI_BASE_URL")
+        rollout(there, tmp_path / "there", Rollout(), problems=PROBLEMS[:2])
+    assert outcomes(tmp_path / "there") == outcomes(tmp_path / "here")
+    assert all(row.result for row in read_rows(tmp_path / "there"))
 
 
 def test_servers_are_given_to_the_actors_in_turn() -> None:
-    turns: Any = ray.remote(ray_rollout.Turns).options(num_cpus=0).remote()
+    turns: Any = ray.remote(Turns).options(num_cpus=0).remote()
     numbers: list[int] = [ray.get(turns.take.remote()) for _ in range(3)]
-    assert numbers == [0, 1, 2]
+    config = REMOTE.model_copy(update={"cluster": Cluster(servers=("a", "b"))})
+    assert [options_of(config, n)["base_url"] for n in numbers] == ["a", "b", "a"]
 
 
-def test_a_server_that_is_not_there_ends_the_run_with_its_name(tmp_path: Path) -> None:
-    nowhere = Cluster(servers=("http://127.0.0.1:9/v1",))
-    config = REMOTE.model_copy(update={"backend": "openai", "cluster": nowhere})
-    with pytest.raises(ConfigError, match=r"ModelError: .*127\.0\.0\.1:9"):
-        rollout(config, tmp_path, Rollout(), problems=PROBLEMS[:1])
+def test_an_actor_that_cannot_work_ends_the_run_and_says_why(tmp_path: Path) -> None:
+    known = models.folder("start-tiny-base")
+    assert known
+    shutil.copytree(known, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+    with pytest.raises(ConfigError, match=r"^ModelError: "):
+        rollout(REMOTE, tmp_path, Rollout(), model=str(tmp_path / "model"), problems=PROBLEMS[:2])
+    with RowStore(tmp_path / "rows.sqlite") as store:
+        assert store.counts() == {"todo": 2}
+
+
+@pytest.mark.parametrize(
+    ("backend", "cluster", "says"),
+    [
+        ("transformers", Cluster(servers=("http://a/v1",)), "for backend=openai"),
+        ("openai", Cluster(servers=("http://a/v1", "http://b/v1")), "without an actor"),
+        ("openai", Cluster(servers=("http://127.0.0.1:9/v1",)), r"127\.0\.0\.1:9"),
+        ("transformers", Cluster(gpus=1), "gpus=1: Ray finds 0"),
+        ("transformers", Cluster(address="127.0.0.1:9"), "no Ray cluster at '127.0.0.1:9'"),
+        ("transformers", Cluster(address="nowhere"), "no Ray cluster at 'nowhere'"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_one_line(
+    backend: str, cluster: Cluster, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if cluster.address:  # as in a program that has not started Ray yet
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    options: dict[str, Any] = {} if backend == "openai" else LOCAL.backend_options
+    update = {"backend": backend, "backend_options": options, "cluster": cluster}
+    with pytest.raises(ConfigError, match=says) as caught:
+        rollout(REMOTE.model_copy(update=update), tmp_path, Rollout(), problems=PROBLEMS[:1])
+    assert "\n" not in str(caught.value)
 
 
 def test_without_ray_one_line_says_what_to_install(
@@ -143,6 +253,5 @@ def test_without_ray_one_line_says_what_to_install(
 
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(MissingExtra, match=r"start-sdk\[ray\]"):
-        rollout(REMOTE, tmp_path, Rollout(), problems=PROBLEMS[:1])
-    with RowStore(tmp_path / "rows.sqlite") as store:
-        assert store.counts() == {"todo": 1}
+        rollout(REMOTE, tmp_path / "out", Rollout(), problems=PROBLEMS[:1])
+    assert not (tmp_path / "out").exists()

@@ -22,12 +22,13 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from recipes import suites, train_grpo
 from recipes.config import Config
 from recipes.experiment import GROUPS
-from recipes.grpo_rollout import Rolled, Rollouts, encode, schedule
+from recipes.grpo_rollout import Rolled, Rollouts, encode, patiently, schedule
 from recipes.settings import Grpo, Lora, Training
 from recipes.training import last_checkpoint
 from start_sdk import (
     BeforeEnd,
     ConfigError,
+    InterpreterError,
     Limits,
     ReasoningSession,
     Sampling,
@@ -268,6 +269,26 @@ def test_each_pass_over_the_problems_has_an_order_of_its_own() -> None:
     passes = [tuple(order[i : i + 5]) for i in range(0, 20, 5)]
     assert all(sorted(one) == [0, 1, 2, 3, 4] for one in passes) and len(set(passes)) > 1
     assert order == schedule(5, config(steps=10, prompts=2))
+
+
+async def test_a_kernel_that_was_not_to_be_had_is_asked_for_once_more() -> None:
+    class Session:
+        asked: list[int] = []
+        fails = 1
+
+        async def run(self, question: str, *, seed: int) -> str:
+            self.asked.append(seed)
+            if len(self.asked) <= self.fails:
+                raise InterpreterError("a kernel did not answer")
+            return question
+
+    session: Any = Session()
+    assert await patiently(session, "?", 7) == "?"  # type: ignore[comparison-overlap]
+    assert session.asked == [7, 7]
+    session.fails = 4
+    with pytest.raises(InterpreterError):
+        await patiently(session, "?", 8)
+    assert session.asked == [7, 7, 8, 8]
 
 
 def test_the_average_moves_over_what_is_there() -> None:
