@@ -208,6 +208,8 @@ def with_imported(path: Path) -> str:
     """The source of a recipe and of those that it takes its options from."""
     source = path.read_text(encoding="utf-8")
     names = re.findall(r"^from recipes import (.+)$", source, re.MULTILINE)
+    if re.search(r"^from recipes\.config import .*\bcommand_line\b", source, re.MULTILINE):
+        names.append("config")
     others = [ROOT / "recipes" / f"{name}.py" for name in ", ".join(names).split(", ") if name]
     return source + "".join(with_imported(other) for other in others if other.is_file())
 
