@@ -130,7 +130,7 @@ def started(config: Config) -> Iterator[None]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
     try:
-        has = ray.cluster_resources().get("GPU", 0)
+        has = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
         if config.cluster.address is None and gpus > has:  # a cluster may grow; Ray would wait
             raise ConfigError(f"cluster.gpus={gpus:g}: Ray finds {has:g} on this machine")
         yield
@@ -158,6 +158,7 @@ def computed(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # the live table shows more
     context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     rows = ray.data.from_items(
         [{"key": job.key, "input": json.dumps(dict(job.input))} for job in jobs],
         override_num_blocks=min(len(jobs), MAX_TASKS),

@@ -75,6 +75,19 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that Ray was asked to compute."""
+    real, keys = ray_rollout.computed, list[str]()
+
+    def counted(*args: Any) -> Iterator[str]:
+        keys.extend(job.key for job in args[4])
+        return real(*args)
+
+    monkeypatch.setattr(ray_rollout, "computed", counted)
+    return keys
+
+
 def outcome(row: Row) -> Any:
     """What has to be the same, whoever computed it."""
     if row.result is None:
@@ -87,9 +100,14 @@ def outcomes(folder: Path) -> dict[str, Any]:
     return {row.job.key: outcome(row) for row in read_rows(folder)}
 
 
-def test_keys_traces_and_verdicts_are_those_of_this_process(local: Path, tmp_path: Path) -> None:
+def test_keys_traces_and_verdicts_are_those_of_this_process(
+    local: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    first, *others = read_rows(local / "plain")
+    Parts(tmp_path / "plain" / "parts").add(first)  # as a run that was stopped leaves it
     plain = rollout(REMOTE, tmp_path / "plain", Rollout(), problems=PROBLEMS)
     assert outcomes(tmp_path / "plain") == outcomes(local / "plain")
+    assert asked == [row.job.key for row in others]
     assert (plain["none"]["samples"], plain["none"]["failed"]) == (5, 1)
     (error,) = {row.error for row in read_rows(tmp_path / "plain") if row.error}
     assert error.startswith("PromptError: ")
@@ -103,19 +121,6 @@ def test_keys_traces_and_verdicts_are_those_of_this_process(local: Path, tmp_pat
         row = json.loads(line)
         assert packed["problem"] == row["problem"] and packed["error"] == row["error"]
         assert (packed["result"] and json.loads(packed["result"])) == row["result"]
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys that Ray was asked to compute."""
-    real, keys = ray_rollout.computed, []
-
-    def counted(*args: Any) -> Iterator[str]:
-        keys.extend(job.key for job in args[4])
-        return real(*args)
-
-    monkeypatch.setattr(ray_rollout, "computed", counted)
-    return keys
 
 
 def test_what_one_engine_began_the_other_ends(
@@ -180,10 +185,10 @@ def test_a_bug_ends_the_run_and_rows_of_its_task_stay(
     with RowStore(tmp_path / "rows.sqlite") as store:
         assert store.counts() == {"todo": 3}
     asked.clear()
-    rollout(config, tmp_path, Rollout(), problems=PROBLEMS[:3])
+    rollout(config, tmp_path, Rollout(), problems=PROBLEMS[:2])
+    assert asked == []
     keys = [row.job.key for row in read_rows(local / "plain")]
-    assert asked == keys[2:3]
-    assert outcomes(tmp_path) == {key: outcomes(local / "plain")[key] for key in keys[:3]}
+    assert outcomes(tmp_path) == {key: outcomes(local / "plain")[key] for key in keys[:2]}
 
 
 def test_a_server_gives_what_it_gives_to_this_process(
