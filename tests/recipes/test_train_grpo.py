@@ -273,8 +273,9 @@ def test_each_pass_over_the_problems_has_an_order_of_its_own() -> None:
 
 async def test_a_kernel_that_was_not_to_be_had_is_asked_for_once_more() -> None:
     class Session:
-        asked: list[int] = []
-        fails = 1
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+            self.fails = 1
 
         async def run(self, question: str, *, seed: int) -> str:
             self.asked.append(seed)
