@@ -13,6 +13,7 @@ from start_sdk import Trace, plugins
 from start_sdk.cli import app
 
 QUESTION = "Find the product of 34 and 56."
+BASE = "start-tiny-base"  # says "verify" in its thought
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_speaks_into_a_real_thought_at_its_own_trigger(site: None) -> None:
     assert plugins.names("hints") == ["connective", "end", "none", "verify"]
-    done = CliRunner().invoke(app, ["ask", QUESTION, "--hints", "verify", "--json"])
+    done = CliRunner().invoke(app, ["ask", QUESTION, "--model", BASE, "--hints", "verify", "--json"])
     assert done.exit_code == 0, done.output
     trace = Trace.model_validate_json(done.stdout)
     (hint,) = trace.hints
@@ -36,7 +37,7 @@ def test_it_speaks_into_a_real_thought_at_its_own_trigger(site: None) -> None:
 def test_it_serves_many_problems_and_is_named_in_their_rows(site: None, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(json.dumps({"question": QUESTION}), encoding="utf-8")
     args = ["solve", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out")]
-    done = CliRunner().invoke(app, [*args, "--hints", "verify"])
+    done = CliRunner().invoke(app, [*args, "--model", BASE, "--hints", "verify"])
     assert done.exit_code == 0, done.output
     row = json.loads((tmp_path / "out" / "rows.jsonl").read_text(encoding="utf-8"))
     assert row["policy"] == "verify"
