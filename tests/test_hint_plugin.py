@@ -24,7 +24,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_speaks_into_a_real_thought_at_its_own_trigger(site: None) -> None:
     assert plugins.names("hints") == ["connective", "end", "none", "verify"]
-    done = CliRunner().invoke(app, ["ask", QUESTION, "--model", BASE, "--hints", "verify", "--json"])
+    done = CliRunner().invoke(
+        app, ["ask", QUESTION, "--model", BASE, "--hints", "verify", "--json"]
+    )
     assert done.exit_code == 0, done.output
     trace = Trace.model_validate_json(done.stdout)
     (hint,) = trace.hints
