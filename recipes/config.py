@@ -1,8 +1,8 @@
 """What a run of Hint-RFT is: one config, read from TOML, whose parts the stages share.
 
 A stage is a plain function `stage(config, folder, ...) -> report`. It writes into its folder and
-goes on where it was stopped. Tables and fields that a file leaves out have the values below; what
-START (arXiv 2503.04625) discloses stands in `recipes/configs/qwq-32b.toml`.
+goes on where it was stopped. What a file leaves out has its default, here or in the tables of
+recipes/settings.py; what START (arXiv 2503.04625) discloses stands in `recipes/configs/qwq-32b.toml`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("scipy")
 
 from recipes import rft
-from recipes.config import Config
+from recipes.config import Config, read_config
 from recipes.settings import Curation, Rollout, Training
 from recipes.stages import Run, Stage
 from start_sdk import BackendError, ConfigError
@@ -111,6 +111,16 @@ def test_the_stages_of_a_run() -> None:
     wrong = CONFIG.model_copy(update={"hinted": Rollout(hints=("end",), only_wrong=True)})
     with pytest.raises(ConfigError, match=r"needs hinted\.only_wrong = false"):
         rft.stages(wrong)
+
+
+CONFIGS = sorted((Path(rft.__file__).parent / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_that_comes_along_is_a_whole_run(path: Path) -> None:
+    config = read_config(path)
+    assert names(config, *config.controls)[:4] == ["plain", "hinted", "d-seed", "start-0"]
+    assert config.evaluation.suites and config.text.python is False
 
 
 def test_bad_options_are_one_line_and_exit_code_2(
