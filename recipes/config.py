@@ -2,7 +2,8 @@
 
 A stage is a plain function `stage(config, folder, ...) -> report`. It writes into its folder and
 goes on where it was stopped. What a file leaves out has its default, here or in the tables of
-recipes/settings.py; what START (arXiv 2503.04625) discloses stands in `recipes/configs/qwq-32b.toml`.
+recipes/settings.py; what START (arXiv 2503.04625) discloses stands in
+`recipes/configs/qwq-32b.toml`.
 """
 
 from __future__ import annotations

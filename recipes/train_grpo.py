@@ -8,7 +8,8 @@ problems, runs several sessions of each on the weights as they are, with real ke
 what earned more than the others of its problem likelier. The reward is the grader's verdict, 1 or
 0. Loss is on what the model wrote and on the end-of-sequence token alone.
 
-Settings are the config's table `grpo`; how it is computed stands in `training` (recipes/settings.py).
+Settings are the config's table `grpo`; how it is computed stands in `training`
+(recipes/settings.py).
 The folder gets the model (model/), checkpoints, the training log with the reward of each step
 (train.jsonl), its curve (curve.png) and training.json. The same command goes on from the last whole
 checkpoint; a training that is finished is not run again. Ctrl-C saves a checkpoint first.
