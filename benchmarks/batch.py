@@ -35,7 +35,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from benchmarks.splice import ENDLESS
 from start_sdk import CellResult, Chunk, Interpreter, Limits, ReasoningSession, Sampling, models
 from start_sdk.backends.transformers import TransformersBackend
-from start_sdk.dialect import FENCE_END
+from start_sdk.formats import FENCE_END
 from start_sdk.protocols import ToolHost
 
 SESSIONS = 32
@@ -115,7 +115,7 @@ async def sessions(
         first = SAMPLED // 3 + i - SESSIONS // 2
         calling: Any = Calling(backend, [first, first] if interpreter else [])
         session = ReasoningSession(
-            calling, interpreter=interpreter, limits=limits, sampling=sampling, dialect=ENDLESS
+            calling, interpreter=interpreter, limits=limits, sampling=sampling, format=ENDLESS
         )
         trace = await session.run(PROMPTS[i], seed=i)
         assert trace.usage.model == limits.max_tokens, trace.usage

@@ -28,10 +28,10 @@ from rich.table import Table
 from start_sdk import (
     BeforeEnd,
     Chunk,
-    Dialect,
     Hint,
     HintLibrary,
     Limits,
+    ReasoningFormat,
     ReasoningSession,
     Sampling,
     Trace,
@@ -48,7 +48,7 @@ SAMPLED = PIECE * (SPLICES + 1)
 CONTEXTS = (512, 2048, 8192)
 
 
-class Endless(Dialect):
+class Endless(ReasoningFormat):
     """A thought that the model cannot end and in which a hint may stand anywhere, whatever it
     writes: every variant samples the same number of tokens."""
 
@@ -97,9 +97,7 @@ class Paused:
 async def timed(backend: Any, prompt: str, hints: BeforeEnd | None) -> tuple[float, Trace]:
     limits = Limits(max_tokens=SAMPLED, answer_reserve=1)
     greedy = Sampling(temperature=0)
-    session = ReasoningSession(
-        backend, hints=hints, limits=limits, sampling=greedy, dialect=ENDLESS
-    )
+    session = ReasoningSession(backend, hints=hints, limits=limits, sampling=greedy, format=ENDLESS)
     began = time.perf_counter()
     trace = await session.run(prompt)
     seconds = time.perf_counter() - began

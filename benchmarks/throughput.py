@@ -37,15 +37,15 @@ from start_tools.python import PythonTool
 from start_sdk import (
     CellResult,
     Chunk,
-    Dialect,
     Interpreter,
     Limits,
+    ReasoningFormat,
     ReasoningSession,
     Sampling,
     models,
 )
 from start_sdk.backends.vllm import VLLMBackend
-from start_sdk.dialect import FENCE_END
+from start_sdk.formats import FENCE_END
 from start_sdk.protocols import ToolHost
 
 LIMIT = 0.85
@@ -55,7 +55,7 @@ SAMPLED = PIECES * PIECE
 MEDIAN, SIGMA = 0.2, 0.5
 BLOCK = "\n```python\nprint(42)\n"
 OUTPUT = "42"
-ENDLESS = Dialect(name="endless", think=None, answer_markers=("<never written>",))
+ENDLESS = ReasoningFormat(name="endless", think=None, answer_markers=("<never written>",))
 """A thought that the model cannot end: every way samples the same number of tokens."""
 SAMPLING = Sampling(temperature=1.0, top_p=1.0)
 RESULT = Path(__file__).parent / "results" / "throughput.json"
@@ -188,7 +188,7 @@ async def sessions(backend: VLLMBackend, tool: Interpreter | None) -> tuple[floa
     session = ReasoningSession(
         calling,
         interpreter=Timed(tool, clock),
-        dialect=ENDLESS,
+        format=ENDLESS,
         limits=limits,
         sampling=SAMPLING,
     )

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from recipes.report import Result, by_problem, results
 from start_sdk import ConfigError, StartError
+from start_sdk.batch import Job, Row
 from start_sdk.grading.statistics import avg_at_k, mcnemar, paired_difference
-from start_sdk.rows import Job, Row
 
 Problems = dict[str, list[Result]]
 
@@ -64,7 +64,7 @@ def table(first: Problems, second: Problems) -> Table:
     """The gain by family and in all."""
     shown = Table(title="pass@1 in percent; gain in points, with its paired 95 % interval")
     for name in ("family", "problems", "A", "B", "gain", "A alone", "B alone", "McNemar p"):
-        shown.add_column(name, justify="left" if name == "family" else "right")
+        shown.add_column(name, justify="left" if name == "family" else "correct")
     both = paired(first, second)
     families = sorted({first[p][0].family for p in both} - {""})
     for family in [*families, "all"]:

@@ -25,7 +25,7 @@ from recipes.settings import (
     Plan,
     Positive,
     Problems,
-    Rollout,
+    RolloutConfig,
     Training,
 )
 from start_sdk import ConfigError, Limits
@@ -43,7 +43,7 @@ class Config(Settings):
     prompt: Literal["plain", "boxed"] = "boxed"
     """How a question is asked: as it is, or with a wish for a box."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    at_once: Positive = 4
+    max_concurrency: Positive = 4
     """Problems in flight."""
     engine: Literal["local", "ray"] = "local"
     """Who rolls out: this process, or actors of Ray Data."""
@@ -53,13 +53,13 @@ class Config(Settings):
     limits: Limits = Limits()
     problems: Problems = Problems()
     evaluation: Evaluation = Evaluation()
-    plain: Rollout = Rollout()
+    plain: RolloutConfig = RolloutConfig()
     """The base model without hints."""
-    hinted: Rollout = Rollout(hints=("end:general",))
+    hinted: RolloutConfig = RolloutConfig(hints=("end:general",))
     """Hint-infer."""
-    sampled: Rollout = Rollout(samples=16, temperature=0.6)
+    sampled: RolloutConfig = RolloutConfig(samples=16, temperature=0.6)
     """START-0's."""
-    text: Rollout = Rollout(samples=16, temperature=0.6, python=False)
+    text: RolloutConfig = RolloutConfig(samples=16, temperature=0.6, python=False)
     """The base model's, without a tool: what the control is trained on, and what is easy."""
     seed_data: Curation = Curation()
     """D_seed."""

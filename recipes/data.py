@@ -26,7 +26,7 @@ from recipes.config import Config, command_line, given
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import KEPT_FROM_TRAINING
 from start_sdk import ConfigError, MissingExtra
-from start_sdk.trace import last_boxed
+from start_sdk.grading import last_boxed
 
 MAX_CASES, MAX_CHARS = 20, 20_000
 """Of a code task: tests, and characters of all of them together. The sets have up to hundreds, some

@@ -26,17 +26,16 @@ from recipes.tiny.prompts import PROMPTS
 from start_sdk import (
     BeforeEnd,
     ConfigError,
-    Dialect,
     HintPolicy,
     Limits,
+    ReasoningFormat,
     ReasoningSession,
     Sampling,
     open_backend,
     plugins,
 )
-from start_sdk.batch import Work, config_hash, in_rounds
-from start_sdk.options import load_policy
-from start_sdk.rows import Job, sample_seed
+from start_sdk.batch import Job, Work, config_hash, in_rounds, sample_seed
+from start_sdk.cli import load_policy
 
 
 def chosen_policy(hints: str, hint: str | None, seed: int) -> HintPolicy:
@@ -72,7 +71,7 @@ def run(config: argparse.Namespace) -> None:
         backend=config.backend,
         sampling=sampling,
         limits=limits,
-        dialect=Dialect.detect(backend.tokenizer),
+        format=ReasoningFormat.detect(backend.tokenizer),
         hints=policy,
         interpreter=python,
         prompt=config.prompt,

@@ -16,10 +16,8 @@ from recipes.settings import Evaluation
 from recipes.tiny.families import CODE, FAMILIES, MATH
 from recipes.tiny.prompts import with_prompt
 from start_sdk import Backend, ConfigError, Interpreter, Message, StartError, Trace, models
-from start_sdk.batch import Work, run_batch
+from start_sdk.batch import Job, Row, RowStore, Work, export_jsonl, fingerprint, run_batch
 from start_sdk.grading import Grader, last_code_block, shuffled
-from start_sdk.rows import Job, Row, export_jsonl, fingerprint
-from start_sdk.store import RowStore
 
 GROUPS = {"math": MATH, "code": CODE, "all": FAMILIES}
 #: What the prompt "boxed" adds; the miniature knows its own questions alone.
@@ -43,7 +41,7 @@ def command_line(prog: str, doc: str | None) -> argparse.ArgumentParser:
     add("--families", choices=GROUPS, default="all", help="of the suite tiny")
     add("--n", type=int, help="problems (of the suite tiny: per family, default 20)")
     add("--max-calls", type=int, default=6, help="cells of one sample (the paper's limit is 6)")
-    add("--at-once", type=int, default=3, help="problems in flight")
+    add("--max-concurrency", type=int, default=3, help="problems in flight")
     add("--seed", type=int, default=0, help="of problems, options and samples")
     add("--out", type=Path, help="folder of rows and report")
     return parser
@@ -155,14 +153,14 @@ def compute(
     work_of: Callable[[Judge], Work],
 ) -> list[Row]:
     """`compute_rows` into `config.out`; returns the rows of these jobs."""
-    compute_rows(config.out, config.at_once, jobs, backend, python, work_of)
+    compute_rows(config.out, config.max_concurrency, jobs, backend, python, work_of)
     with RowStore(config.out / "rows.sqlite") as store:
         return [row for row in store.rows(jobs) if row.state in ("done", "failed")]
 
 
 def compute_rows(
     out: Path,
-    at_once: int,
+    max_concurrency: int,
     jobs: list[Job],
     backend: Backend,
     python: Interpreter,
@@ -179,7 +177,9 @@ def compute_rows(
             async with Grader() as grader:
                 work = work_of(Judge(grader, python))
                 with LiveTable(store.rows(jobs), len(jobs)) as table:
-                    await run_batch(store, jobs, work, at_once=at_once, on_row=table.add)
+                    await run_batch(
+                        store, jobs, work, max_concurrency=max_concurrency, on_row=table.add
+                    )
         finally:
             await backend.aclose()
 
@@ -224,8 +224,8 @@ def read_lines(folder: Path) -> Iterator[str]:
 def checked(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The options as they were given; exits with 2 and one line if they make no sense."""
     config = parser.parse_args()
-    if not config.suite or not config.out or config.at_once < 1:
-        parser.error("--suite and --out are needed, and --at-once is at least 1")
+    if not config.suite or not config.out or config.max_concurrency < 1:
+        parser.error("--suite and --out are needed, and --max-concurrency is at least 1")
     if config.n is not None and config.n < 1:
         parser.error("--n is at least 1")
     return config

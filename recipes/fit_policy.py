@@ -27,8 +27,7 @@ from recipes.experiment import program
 from recipes.report import row
 from start_sdk import ConfigError, MissingExtra, Trace
 from start_sdk.grading.statistics import paired_difference
-from start_sdk.hints.features import FEATURES, features
-from start_sdk.hints.learned import LearnedPolicy, Logit
+from start_sdk.hints import FEATURES, LearnedPolicy, Logit, features
 
 NONE = "none"
 
@@ -39,7 +38,7 @@ class Example:
 
     family: str
     features: dict[str, float]
-    right: dict[str, bool]
+    correct: dict[str, bool]
     """By id of the hint; `none` without one."""
 
 
@@ -55,7 +54,7 @@ def read(folder: Path) -> list[Example]:
         found = [example(family, result) for family, result in results if result]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder} holds no matrix of recipes.hint_matrix: {error}") from error
-    found = [one for one in found if len(one.right) > 1]
+    found = [one for one in found if len(one.correct) > 1]
     if not found:
         raise ConfigError(f"{folder} holds no thought with a hint at its end")
     return found
@@ -65,17 +64,17 @@ def example(family: str, result: dict[str, Any]) -> Example:
     """One row."""
     right = {NONE: bool(result["correct"])}
     for name, arm in result["arms"].items():
-        hint, _, place = name.partition(" @ ")
-        if place == "end":
+        hint, _, position = name.partition(" @ ")
+        if position == "end":
             right[hint] = bool(arm["correct"])
     return Example(family, features(Trace.model_validate(result["trace"])), right)
 
 
 def fit(examples: Sequence[Example]) -> LearnedPolicy:
     """The policy of some examples."""
-    hints = [hint for hint in examples[0].right if hint != NONE]
+    hints = [hint for hint in examples[0].correct if hint != NONE]
     return LearnedPolicy(
-        right=logit(examples, NONE), hinted={hint: logit(examples, hint) for hint in hints}
+        correct=logit(examples, NONE), hinted={hint: logit(examples, hint) for hint in hints}
     )
 
 
@@ -86,7 +85,7 @@ def logit(examples: Sequence[Example], hint: str) -> Logit:
         from sklearn.preprocessing import StandardScaler
     except ImportError as error:
         raise MissingExtra("fitting a policy", "eval") from error
-    outcomes = [one.right[hint] for one in examples]
+    outcomes = [one.correct[hint] for one in examples]
     hits = sum(outcomes)
     if hits in (0, len(outcomes)):  # nothing to tell apart: the share alone, by Laplace's rule
         return Logit(intercept=math.log((hits + 1) / (len(outcomes) - hits + 1)), weights={})
@@ -105,12 +104,12 @@ def choice(policy: LearnedPolicy, one: Example) -> str:
     """The hint that a policy gives to a thought, or none."""
     gains = {hint: p(one.features) for hint, p in policy.hinted.items()}
     best = max(gains, key=gains.__getitem__)
-    return best if gains[best] - policy.right(one.features) > policy.margin else NONE
+    return best if gains[best] - policy.correct(one.features) > policy.margin else NONE
 
 
 def best_constant(examples: Sequence[Example]) -> str:
     """The hint, or none, with which most of these were right."""
-    return max(examples[0].right, key=lambda hint: sum(one.right[hint] for one in examples))
+    return max(examples[0].correct, key=lambda hint: sum(one.correct[hint] for one in examples))
 
 
 def run(folder: Path, out: Path) -> None:
@@ -137,9 +136,9 @@ def run(folder: Path, out: Path) -> None:
             policy.model_dump_json(indent=1), encoding="utf-8"
         )
         chosen = [choice(policy, one) for one in unseen]
-        own = [float(one.right[hint]) for one, hint in zip(unseen, chosen, strict=True)]
-        best = [float(one.right[usual]) for one in unseen]
-        none = [float(one.right[NONE]) for one in unseen]
+        own = [float(one.correct[hint]) for one, hint in zip(unseen, chosen, strict=True)]
+        best = [float(one.correct[usual]) for one in unseen]
+        none = [float(one.correct[NONE]) for one in unseen]
         learned, constant, unhinted = learned + own, constant + best, unhinted + none
         percent = [f"{100 * sum(some) / len(unseen):.1f}" for some in (none, best, own)]
         hinted = sum(hint != NONE for hint in chosen) / len(unseen)

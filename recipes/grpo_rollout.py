@@ -29,9 +29,9 @@ from start_sdk import (
     Trace,
     plugins,
 )
+from start_sdk.batch import fingerprint
 from start_sdk.grading import Grader
-from start_sdk.rows import fingerprint
-from start_sdk.scaling import sampled
+from start_sdk.hints import sampled
 
 OF_THE_LOADING = {"device", "dtype"}
 """Options of the backend that a model which the trainer has loaded has no use for."""
@@ -72,14 +72,14 @@ async def patiently(session: ReasoningSession, question: Any, seed: int) -> Trac
 
 
 @dataclass(frozen=True)
-class Rolled:
+class GRPOSample:
     """One session and its reward."""
 
     trace: Trace
     reward: float
 
 
-class Rollouts:
+class GRPOSampler:
     """TRL's `rollout_func`; a context manager, that closes what it opened.
 
     Args:
@@ -98,7 +98,7 @@ class Rollouts:
         self._python: Interpreter = plugins.load("interpreters", "python")()
         self._session: ReasoningSession | None = None
         self._backend: Backend | None = None
-        self.last: list[Rolled] = []
+        self.last: list[GRPOSample] = []
 
     def __enter__(self) -> Self:
         # One loop for all steps: the grader's workers and the pool of kernels live in it.
@@ -136,7 +136,7 @@ class Rollouts:
         if self._config.grpo.temperature != 1.0:
             # Those of a trace are of temperature 1, TRL's are of the temperature of sampling.
             columns["logprobs"] = None
-        columns["right"] = [rolled.reward for rolled in self.last]
+        columns["correct"] = [rolled.reward for rolled in self.last]
         columns["calls"] = [len(rolled.trace.calls) for rolled in self.last]
         columns["sampled"] = [sampled(rolled.trace) for rolled in self.last]
         columns["seconds"] = time.monotonic() - began
@@ -175,20 +175,20 @@ class Rollouts:
 
     async def _roll(
         self, session: ReasoningSession, prompts: Sequence[str], step: int
-    ) -> list[Rolled]:
+    ) -> list[GRPOSample]:
         """The sessions of a step, in the order of the prompts."""
         assert self._backend
         await self._backend.reset_cache()  # what is in it was computed with other weights
-        places = asyncio.Semaphore(self._config.at_once)
+        places = asyncio.Semaphore(self._config.max_concurrency)
         seen: Counter[str] = Counter()
 
-        async def one(problem: Problem, generation: int) -> Rolled:
+        async def one(problem: Problem, generation: int) -> GRPOSample:
             async with places:
                 question, gold = asked(problem, self._config.prompt, self._config.seed)
                 parts = [self._config.seed, step, problem.id, generation]
                 trace = await patiently(session, question, int(fingerprint(parts)[:12], 16))
                 verdict = await self._judge.judge(trace, problem, gold)
-                return Rolled(trace, float(verdict["correct"]))
+                return GRPOSample(trace, float(verdict["correct"]))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -202,9 +202,9 @@ class Rollouts:
         return [task.result() for task in tasks]
 
 
-def right(
+def correct(
     prompts: list[str],
-    right: list[float],
+    correct: list[float],
     calls: list[int],
     sampled: list[int],
     seconds: list[float],
@@ -215,4 +215,4 @@ def right(
     log_metric("calls", sum(calls) / len(calls))
     log_metric("sampled tokens", float(sum(sampled)))
     log_metric("rollout seconds", seconds[0])
-    return [*right]
+    return [*correct]

@@ -31,21 +31,20 @@ from start_sdk import (
     ConfigError,
     Hint,
     HintLibrary,
+    InsertionPoint,
     Limits,
     ReasoningSession,
     Sampling,
-    Spot,
     Trace,
-    draw_spot,
-    find_spots,
-    last_spot,
+    draw_insertion_point,
+    find_insertion_points,
+    last_insertion_point,
     open_backend,
     plugins,
 )
-from start_sdk.batch import Work, config_hash
+from start_sdk.batch import Job, Row, Work, config_hash
 from start_sdk.grading.statistics import mcnemar, paired_difference
-from start_sdk.rows import Job, Row
-from start_sdk.scaling import sampled
+from start_sdk.hints import sampled
 
 PLACES = ("connective", "last wait", "end")
 WISHES = ("direct", "designed", "few-shot")
@@ -83,22 +82,22 @@ def chosen_hints(ids: Sequence[str], path: Path | None) -> list[Hint]:
     library = HintLibrary.load(path)
     hints = [library.get(i) for i in ids] or [*(library if path else library.select(domain="math"))]
     for hint in hints:
-        if hint.fields or not {"connective", "end"} & {*hint.places}:
+        if hint.fields or not {"connective", "end"} & {*hint.positions}:
             raise ConfigError(f"hint {hint.id!r} stands at no connective and no end as it is")
     return hints
 
 
-def spots_of(trace: Trace, session: ReasoningSession, seed: int) -> dict[str, Spot]:
+def points_of(trace: Trace, session: ReasoningSession, seed: int) -> dict[str, InsertionPoint]:
     """The places of a trace; not all have one of each."""
-    spots = find_spots(trace, session.tokenizer, session.dialect)
-    words = find_spots(trace, session.tokenizer, session.dialect, words=("Wait", "wait"))
-    found: dict[str, Spot] = {}
-    if connectives := [spot for spot in spots if spot.place == "connective"]:
-        found["connective"] = draw_spot(connectives, seed=seed, trace_id=trace.id)
-    if last := last_spot(words):
+    points = find_insertion_points(trace, session.tokenizer, session.format)
+    words = find_insertion_points(trace, session.tokenizer, session.format, words=("Wait", "wait"))
+    found: dict[str, InsertionPoint] = {}
+    if connectives := [point for point in points if point.position == "connective"]:
+        found["connective"] = draw_insertion_point(connectives, seed=seed, trace_id=trace.id)
+    if last := last_insertion_point(words):
         found["last wait"] = last
-    if spots and spots[-1].place == "end":
-        found["end"] = spots[-1]
+    if points and points[-1].position == "end":
+        found["end"] = points[-1]
     return found
 
 
@@ -107,10 +106,10 @@ async def arms_of(
 ) -> dict[str, Trace]:
     """Every trace beside the base: `hint @ place`, and `prompt: kind`."""
     runs: dict[str, Coroutine[Any, Any, Trace]] = {
-        f"{hint.id} @ {place}": session.resume_hinted(base, spot, hint)
-        for place, spot in spots_of(base, session, seed).items()
+        f"{hint.id} @ {place}": session.resume_hinted(base, point, hint)
+        for place, point in points_of(base, session, seed).items()
         for hint in hints
-        if spot.place in hint.places
+        if point.position in hint.positions
     }
     for wish in WISHES:
         runs[f"prompt: {wish}"] = session.run(with_prompt(wish, question))
@@ -204,7 +203,7 @@ def run(config: argparse.Namespace) -> None:
     session = ReasoningSession(backend, interpreter=python, limits=limits, sampling=sampling)
     key = config_hash(
         config.model, backend=config.backend, sampling=sampling, limits=limits,
-        dialect=session.dialect, hints=[hint.model_dump() for hint in hints], interpreter=python,
+        format=session.format, hints=[hint.model_dump() for hint in hints], interpreter=python,
     )  # fmt: skip
     jobs = [experiment.job_of(p, config, key, "matrix") for p in problems]
 
@@ -250,7 +249,7 @@ def main() -> int:
     add(
         "--library", type=Path, metavar="TOML", help="where their ids are looked up, if not in ours"
     )
-    parser.set_defaults(suite="tiny", families="math", at_once=8, out=Path("runs/matrix"))
+    parser.set_defaults(suite="tiny", families="math", max_concurrency=8, out=Path("runs/matrix"))
     config = experiment.checked(parser)
     return experiment.program(parser, lambda: run(config))
 

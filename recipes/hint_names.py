@@ -1,6 +1,6 @@
 """How hints are named in a config of Hint-RFT, and what the names stand for.
 
-A name is `none`, or `PLACE` or `PLACE:HINT`. The place is where the hint goes:
+A name is `none`, or `PLACE` or `PLACE:HINT`. The position is where the hint goes:
 
 - `end`: where the thought would end;
 - `connective`: behind a word such as "Wait", drawn by the seed;
@@ -25,15 +25,15 @@ from start_sdk import (
     Hint,
     HintLibrary,
     HintPolicy,
-    Spot,
+    InsertionPoint,
     Tokenizer,
     Trace,
-    draw_spot,
-    find_spots,
-    last_spot,
+    draw_insertion_point,
+    find_insertion_points,
+    last_insertion_point,
 )
-from start_sdk.hints.debug import debug_hint
-from start_sdk.options import load_policy
+from start_sdk.cli import load_policy
+from start_sdk.hints import debug_hint
 
 WAITS = ("Wait", "wait")
 STAGED = ("none", "end", "connective", "last-wait", "debug")
@@ -47,17 +47,17 @@ def check_hints(names: Sequence[str], *, staged: bool) -> None:
         staged: whether hints go into traces that are there already.
     """
     for name in names:
-        place, _, hint_id = name.partition(":")
+        position, _, hint_id = name.partition(":")
         if hint_id:
             HintLibrary.load().get(hint_id)
-        if staged and place not in STAGED:
+        if staged and position not in STAGED:
             raise ConfigError(f"hints: {name!r} cannot be put into a trace; places: {STAGED}")
-        if not staged and place == "last-wait":
+        if not staged and position == "last-wait":
             raise ConfigError("hints: which 'wait' is the last is known behind a rollout (--after)")
-        if hint_id and place not in ("end", "connective", "last-wait"):
-            raise ConfigError(f"hints: {name!r}: {place} takes no hint")
-        if place not in STAGED:
-            load_policy(place, rounds=1, seed=0)
+        if hint_id and position not in ("end", "connective", "last-wait"):
+            raise ConfigError(f"hints: {name!r}: {position} takes no hint")
+        if position not in STAGED:
+            load_policy(position, rounds=1, seed=0)
 
 
 def fits(name: str, problem: Problem) -> bool:
@@ -67,45 +67,47 @@ def fits(name: str, problem: Problem) -> bool:
 
 def hint_of(name: str, problem: Problem, seed: int) -> Hint:
     """The hint of this name, for this problem."""
-    place, _, hint_id = name.partition(":")
+    position, _, hint_id = name.partition(":")
     library = HintLibrary.load()
-    if place == "debug":
+    if position == "debug":
         if not isinstance(problem, CodeProblem) or not problem.samples:
             raise ConfigError("the debug hint needs a code problem with sample tests")
         return debug_hint(problem.samples, starter_code=problem.starter or None)
-    if not hint_id and place == "connective":
+    if not hint_id and position == "connective":
         return Random(f"{seed}:hint").choice(
-            list(library.select(domain="math", place="connective"))
+            list(library.select(domain="math", position="connective"))
         )
     return library.get(hint_id or "general")
 
 
-def spot_of(name: str, trace: Trace, tokenizer: Tokenizer, seed: int) -> Spot:
+def point_of(name: str, trace: Trace, tokenizer: Tokenizer, seed: int) -> InsertionPoint:
     """Where the hint of this name goes in a trace.
 
     Raises:
-        ConfigError: the trace has no such place.
+        ConfigError: the trace has no such position.
     """
-    place = name.partition(":")[0]
-    spots = find_spots(trace, tokenizer, words=WAITS if place == "last-wait" else None)
-    spot: Spot | None
-    if place == "last-wait":
-        spot = last_spot(spots, WAITS)
-    elif place == "connective":
-        some = [s for s in spots if s.place == "connective"]
-        spot = draw_spot(some, seed=seed, trace_id=trace.id) if some else None
+    position = name.partition(":")[0]
+    points = find_insertion_points(
+        trace, tokenizer, words=WAITS if position == "last-wait" else None
+    )
+    point: InsertionPoint | None
+    if position == "last-wait":
+        point = last_insertion_point(points, WAITS)
+    elif position == "connective":
+        some = [s for s in points if s.position == "connective"]
+        point = draw_insertion_point(some, seed=seed, trace_id=trace.id) if some else None
     else:
-        spot = next((s for s in spots if s.place == "end"), None)
-    if spot is None:
-        raise ConfigError(f"the thought has no place for the hint {name}")
-    return spot
+        point = next((s for s in points if s.position == "end"), None)
+    if point is None:
+        raise ConfigError(f"the thought has no position for the hint {name}")
+    return point
 
 
 def policy_of(name: str, problem: Problem, seed: int) -> HintPolicy:
     """The policy of this name, for a model that thinks anew."""
-    place, _, hint_id = name.partition(":")
-    if place in ("end", "debug"):
+    position, _, hint_id = name.partition(":")
+    if position in ("end", "debug"):
         return BeforeEnd(hints=(hint_of(name, problem, seed),))
-    if place == "connective":
+    if position == "connective":
         return AfterConnective(hints=(hint_id,) if hint_id else None, seed=seed)
-    return load_policy(place, rounds=1, seed=seed)
+    return load_policy(position, rounds=1, seed=seed)

@@ -12,8 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from start_sdk.progress import BatchProgress
-from start_sdk.rows import Row
+from start_sdk.batch import BatchProgress, Row
 
 
 class LiveTable:

@@ -46,12 +46,9 @@ from start_sdk import (
     open_backend,
     plugins,
 )
-from start_sdk.batch import Work, config_hash
+from start_sdk.batch import Job, Row, Work, config_hash
 from start_sdk.grading.statistics import paired_difference
-from start_sdk.hints.learned import Learned
-from start_sdk.hints.selective import AtCalculation, TrustResult, WhenUnsure
-from start_sdk.rows import Job, Row
-from start_sdk.scaling import sampled
+from start_sdk.hints import AtCalculation, Learned, TrustResult, WhenUnsure, sampled
 
 TOKENS = 1_024
 PAPERS = "end"
@@ -75,7 +72,7 @@ class Line:
 
     name: str
     problems: int
-    right: dict[str, float]
+    correct: dict[str, float]
     against_paper: dict[str, float]
     rescued: int
     broken: int
@@ -109,7 +106,7 @@ def lines_of(rows: Sequence[Row]) -> list[Line]:
             Line(
                 name=name,
                 problems=len(arms),
-                right=interval([float(r) for r in right]),
+                correct=interval([float(r) for r in right]),
                 against_paper={
                     k: round(100 * getattr(gain, k), 2) for k in ("value", "low", "high")
                 },
@@ -125,7 +122,16 @@ def lines_of(rows: Sequence[Row]) -> list[Line]:
 
 def markdown(lines: Sequence[Line], title: dict[str, Any]) -> str:
     """The comparison as text."""
-    head = ["policy", "problems", "right", "against `end`", "rescued", "broken", "hinted", "tokens"]
+    head = [
+        "policy",
+        "problems",
+        "correct",
+        "against `end`",
+        "rescued",
+        "broken",
+        "hinted",
+        "tokens",
+    ]
     text = [f"# Hint policies: {title['model']} on {title['suite']}", ""]
     text += [f"- {name}: {value}" for name, value in title.items()]
     text += ["", "Percent with 95 % intervals; points, paired; counts against no hint.", ""]
@@ -133,7 +139,7 @@ def markdown(lines: Sequence[Line], title: dict[str, Any]) -> str:
     for line in lines:
         figures = [f"{line.hinted:.0%}", f"{line.tokens:.0f}", f"{line.calls:.2f}"]
         counts = [str(line.rescued), str(line.broken)]
-        scores = [shown(line.right), shown(line.against_paper)]
+        scores = [shown(line.correct), shown(line.against_paper)]
         text.append(row([line.name, str(line.problems), *scores, *counts, *figures]))
     return "\n".join(text) + "\n"
 
@@ -155,7 +161,7 @@ def run(config: argparse.Namespace) -> None:
 
     key = config_hash(
         config.model, backend=config.backend, sampling=sampling, limits=limits, interpreter=python,
-        dialect=session(NoHints()).dialect, policies=repr(POLICIES), learned=repr(learned),
+        format=session(NoHints()).format, policies=repr(POLICIES), learned=repr(learned),
     )  # fmt: skip
     jobs = [experiment.job_of(p, one, key, "policies") for one, p in problems]
 
@@ -192,7 +198,9 @@ def run(config: argparse.Namespace) -> None:
 def main() -> int:
     """The comparison; 2 for bad input, 130 for Ctrl-C."""
     parser = experiment.command_line("python -m recipes.policies", __doc__)
-    parser.set_defaults(suite="tiny", families="math", n=10, at_once=8, out=Path("runs/policies"))
+    parser.set_defaults(
+        suite="tiny", families="math", n=10, max_concurrency=8, out=Path("runs/policies")
+    )
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[1009, 2003, 3001], help="in place of --seed"
     )

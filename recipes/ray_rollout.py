@@ -24,13 +24,12 @@ from typing import Any
 from recipes.config import Config
 from recipes.live import LiveTable
 from recipes.ray_worker import Parts, Turns, Worker, options_of
-from recipes.roller import Bases, jobs_of
-from recipes.settings import Rollout
+from recipes.rollout_worker import Bases, jobs_of
+from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import ConfigError, MissingExtra, Tokenizer, open_backend, plugins
 from start_sdk.backends.tokenizer import load_tokenizer
-from start_sdk.rows import Job, export_jsonl, export_parquet
-from start_sdk.store import RowStore
+from start_sdk.batch import Job, RowStore, export_jsonl, export_parquet
 
 MAX_TASKS = 10_000
 """Tasks that one run is cut into at most; Ray remembers something of each."""
@@ -41,7 +40,7 @@ CONNECT_SECONDS = 10.0
 def compute_rows(
     config: Config,
     folder: Path,
-    part: Rollout,
+    part: RolloutConfig,
     model: str,
     problems: Sequence[Problem],
     after: Path | None,
@@ -98,7 +97,7 @@ def tokenizer_of(config: Config, model: str) -> Tokenizer:
 
 def found(
     config: Config,
-    part: Rollout,
+    part: RolloutConfig,
     model: str,
     after: Path | None,
     left: dict[str, Job],
@@ -141,7 +140,7 @@ def started(config: Config) -> Iterator[None]:
 
 def computed(
     config: Config,
-    part: Rollout,
+    part: RolloutConfig,
     model: str,
     after: Path | None,
     jobs: Sequence[Job],
@@ -171,8 +170,8 @@ def computed(
         fn_constructor_args=(config.model_dump(), part.model_dump(), model, after, parts, turns),
         compute=ray.data.ActorPoolStrategy(
             size=cluster.actors,
-            max_tasks_in_flight_per_actor=config.at_once,
-            max_concurrent_calls_per_actor=config.at_once,
+            max_tasks_in_flight_per_actor=config.max_concurrency,
+            max_concurrent_calls_per_actor=config.max_concurrency,
         ),
         num_cpus=1,
         num_gpus=cluster.gpus,

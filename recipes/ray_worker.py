@@ -11,12 +11,11 @@ from typing import Any
 
 from recipes.config import Config
 from recipes.experiment import Judge
-from recipes.roller import Bases, Roller
-from recipes.settings import Rollout
+from recipes.rollout_worker import Bases, RolloutWorker
+from recipes.settings import RolloutConfig
 from start_sdk import ConfigError, StartError, Trace, open_backend, plugins
-from start_sdk.batch import Work
+from start_sdk.batch import Job, Row, Work, export_parquet, fingerprint
 from start_sdk.grading import Grader
-from start_sdk.rows import Job, Row, export_parquet, fingerprint
 
 
 class Parts:
@@ -152,13 +151,13 @@ class Worker:
         parts: Parts,
         turns: Any,
     ) -> None:
-        self._config, self._part = Config(**config), Rollout(**part)
+        self._config, self._part = Config(**config), RolloutConfig(**part)
         self._python = plugins.load("interpreters", "python")()
         self._model, self._after, self._parts, self._turns = model, after, parts, turns
         self._work: Work | None = None
         self._refused = ""
         self._opening = asyncio.Lock()
-        self._free = asyncio.Semaphore(self._config.at_once)
+        self._free = asyncio.Semaphore(self._config.max_concurrency)
 
     async def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """The key of a job whose row is written, and why none can be, or ""."""
@@ -189,4 +188,4 @@ class Worker:
         bases = Shared(self._after) if self._after else None
         backend = open_backend(self._model, config.backend, **options_of(config, number))
         judge = Judge(await Grader().__aenter__(), self._python)  # ends with the actor's process
-        return Roller(config, self._part, backend, self._python, bases).work_of(judge)
+        return RolloutWorker(config, self._part, backend, self._python, bases).work_of(judge)

@@ -11,6 +11,7 @@ from typing import Any
 
 from recipes import paper
 from start_sdk import ConfigError
+from start_sdk.batch import Row
 from start_sdk.grading.statistics import (
     Interval,
     avg_at_k,
@@ -19,7 +20,6 @@ from start_sdk.grading.statistics import (
     pass_at_k,
     proportion_interval,
 )
-from start_sdk.rows import Row
 
 
 @dataclass(frozen=True)

@@ -27,86 +27,89 @@ from recipes import experiment
 from recipes.config import Config, command_line, given
 from recipes.hint_rft import curate
 from recipes.rollout import rollout
-from recipes.stages import Run, Stage
+from recipes.stages import Pipeline, Stage
 from recipes.train_sft import train
 from start_sdk import ConfigError
 
 
-def model_of(run: Run, stage: str) -> str:
+def model_of(pipeline: Pipeline, stage: str) -> str:
     """The model that a training stage made."""
-    return str(run.path(stage) / "model")
+    return str(pipeline.path(stage) / "model")
 
 
-def _plain(run: Run) -> dict[str, Any]:
-    return rollout(run.config, run.path("plain"), run.config.plain)
+def _plain(pipeline: Pipeline) -> dict[str, Any]:
+    return rollout(pipeline.config, pipeline.path("plain"), pipeline.config.plain)
 
 
-def _hinted(run: Run) -> dict[str, Any]:
+def _hinted(pipeline: Pipeline) -> dict[str, Any]:
+    after = pipeline.path("plain")
+    return rollout(pipeline.config, pipeline.path("hinted"), pipeline.config.hinted, after=after)
+
+
+def _d_seed(pipeline: Pipeline) -> dict[str, Any]:
+    rules, plain = pipeline.config.seed_data, pipeline.path("plain")
+    return curate(
+        pipeline.config, pipeline.path("d-seed"), rules, [pipeline.path("hinted")], plain=plain
+    )
+
+
+def _start_0(pipeline: Pipeline) -> dict[str, Any]:
+    return _trained(pipeline, "start-0", "d-seed")
+
+
+def _sampled(pipeline: Pipeline) -> dict[str, Any]:
+    config = pipeline.config
     return rollout(
-        run.config, run.path("hinted"), run.config.hinted, after=run.path("plain")
-    )  # fmt: skip
+        config, pipeline.path("sampled"), config.sampled, model=model_of(pipeline, "start-0")
+    )
 
 
-def _d_seed(run: Run) -> dict[str, Any]:
-    rules, plain = run.config.seed_data, run.path("plain")
-    return curate(run.config, run.path("d-seed"), rules, [run.path("hinted")], plain=plain)
+def _text(pipeline: Pipeline) -> dict[str, Any]:
+    return rollout(pipeline.config, pipeline.path("text"), pipeline.config.text)
 
 
-def _start_0(run: Run) -> dict[str, Any]:
-    return _trained(run, "start-0", "d-seed")
-
-
-def _sampled(run: Run) -> dict[str, Any]:
-    config = run.config
-    return rollout(config, run.path("sampled"), config.sampled, model=model_of(run, "start-0"))
-
-
-def _text(run: Run) -> dict[str, Any]:
-    return rollout(run.config, run.path("text"), run.config.text)
-
-
-def _d_start(run: Run) -> dict[str, Any]:
-    rules, rollouts = run.config.start_data, [run.path("sampled")]
-    easy = None if rules.easy_from is None else run.path("text")
+def _d_start(pipeline: Pipeline) -> dict[str, Any]:
+    rules, rollouts = pipeline.config.start_data, [pipeline.path("sampled")]
+    easy = None if rules.easy_from is None else pipeline.path("text")
     if easy:
         rollouts.append(easy)
-    return curate(run.config, run.path("d-start"), rules, rollouts, easy=easy)
+    return curate(pipeline.config, pipeline.path("d-start"), rules, rollouts, easy=easy)
 
 
-def _start(run: Run) -> dict[str, Any]:
-    return _trained(run, "start", "d-start")
+def _start(pipeline: Pipeline) -> dict[str, Any]:
+    return _trained(pipeline, "start", "d-start")
 
 
-def _d_text(run: Run) -> dict[str, Any]:
-    rules = run.config.start_data.model_copy(update={"needs_call": False, "easy_from": None})
-    return curate(run.config, run.path("d-text"), rules, [run.path("text")])
+def _d_text(pipeline: Pipeline) -> dict[str, Any]:
+    rules = pipeline.config.start_data.model_copy(update={"needs_call": False, "easy_from": None})
+    return curate(pipeline.config, pipeline.path("d-text"), rules, [pipeline.path("text")])
 
 
-def _text_rft(run: Run) -> dict[str, Any]:
+def _text_rft(pipeline: Pipeline) -> dict[str, Any]:
     """As many tokens as START: fewer traces, more often."""
-    more = run.report("start")["tokens"] / run.report("d-text")["tokens"]
-    return _trained(run, "text-rft", "d-text", epochs=run.config.training.epochs * more)
+    more = pipeline.report("start")["tokens"] / pipeline.report("d-text")["tokens"]
+    return _trained(pipeline, "text-rft", "d-text", epochs=pipeline.config.training.epochs * more)
 
 
-def _d_unselected(run: Run) -> dict[str, Any]:
-    size = run.report("d-seed")["kept"]
-    rules = run.config.seed_data.model_copy(update={"rescued": False, "size": size})
-    return curate(run.config, run.path("d-unselected"), rules, [run.path("hinted")])
+def _d_unselected(pipeline: Pipeline) -> dict[str, Any]:
+    size = pipeline.report("d-seed")["kept"]
+    rules = pipeline.config.seed_data.model_copy(update={"rescued": False, "size": size})
+    return curate(pipeline.config, pipeline.path("d-unselected"), rules, [pipeline.path("hinted")])
 
 
-def _unselected(run: Run) -> dict[str, Any]:
-    return _trained(run, "unselected", "d-unselected")
+def _unselected(pipeline: Pipeline) -> dict[str, Any]:
+    return _trained(pipeline, "unselected", "d-unselected")
 
 
-def _masked(run: Run) -> dict[str, Any]:
-    return _trained(run, "masked", "d-seed", train_on=("model",))
+def _masked(pipeline: Pipeline) -> dict[str, Any]:
+    return _trained(pipeline, "masked", "d-seed", train_on=("model",))
 
 
-def _trained(run: Run, name: str, data: str, **changes: Any) -> dict[str, Any]:
+def _trained(pipeline: Pipeline, name: str, data: str, **changes: Any) -> dict[str, Any]:
     """The base model trained on a training set: here, by `accelerate launch`, or before."""
-    training = run.config.training.model_copy(update=changes)
-    config = run.config.model_copy(update={"training": training})
-    folder, file = run.path(name), run.path(data) / "data.jsonl"
+    training = pipeline.config.training.model_copy(update=changes)
+    config = pipeline.config.model_copy(update={"training": training})
+    folder, file = pipeline.path(name), pipeline.path(data) / "data.jsonl"
     if training.accelerate is None or (folder / "training.json").exists():
         return train(config, folder, file)
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +163,7 @@ CONTROLS = {
 
 
 def stages(config: Config) -> list[Stage]:
-    """All stages of a run, each behind those that it needs.
+    """All stages of a pipeline, each behind those that it needs.
 
     Raises:
         ConfigError: unselected seed data without hints for all problems.
@@ -189,7 +192,7 @@ def main() -> int:
 
     def body() -> None:
         config = given(options)
-        Run(config, options.out, stages(config)).go()
+        Pipeline(config, options.out, stages(config)).go()
 
     return experiment.program(parser, body)
 

@@ -31,12 +31,12 @@ from recipes.config import Config, command_line, given
 from recipes.data import training_problems
 from recipes.experiment import model_name, read_rows
 from recipes.hint_names import check_hints
-from recipes.roller import Bases, Roller, jobs_of
-from recipes.settings import Rollout
+from recipes.rollout_worker import Bases, RolloutWorker, jobs_of
+from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import Trace, open_backend, plugins
-from start_sdk.rows import Row
-from start_sdk.scaling import sampled
+from start_sdk.batch import Row
+from start_sdk.hints import sampled
 
 PARTS = ("plain", "hinted", "sampled", "text")
 
@@ -44,7 +44,7 @@ PARTS = ("plain", "hinted", "sampled", "text")
 def rollout(
     config: Config,
     folder: Path,
-    part: Rollout,
+    part: RolloutConfig,
     *,
     model: str | None = None,
     problems: Sequence[Problem] | None = None,
@@ -85,7 +85,7 @@ def rollout(
 def compute_rows(
     config: Config,
     folder: Path,
-    part: Rollout,
+    part: RolloutConfig,
     model: str,
     problems: Sequence[Problem],
     after: Path | None,
@@ -96,21 +96,23 @@ def compute_rows(
         bases = Bases(after, stack) if after else None
         backend = open_backend(model, config.backend, **config.backend_options)
         jobs = jobs_of(config, part, problems, model, backend.tokenizer, python, bases)
-        roller = Roller(config, part, backend, python, bases)
-        experiment.compute_rows(folder, config.at_once, jobs, backend, python, roller.work_of)
+        worker = RolloutWorker(config, part, backend, python, bases)
+        experiment.compute_rows(
+            folder, config.max_concurrency, jobs, backend, python, worker.work_of
+        )
 
 
 def counted(rows: Iterator[Row]) -> dict[str, Any]:
     """Counts of rows, by hint."""
     found: dict[str, Counter[str]] = {}
     for row in rows:
-        counts = found.setdefault(row.job.policy, Counter(samples=0, failed=0, right=0))
+        counts = found.setdefault(row.job.policy, Counter(samples=0, failed=0, correct=0))
         counts["samples"] += 1
         if row.result is None:
             counts["failed"] += 1
             continue
         trace = Trace.model_validate(row.result["trace"])
-        counts["right"] += row.result["correct"]
+        counts["correct"] += row.result["correct"]
         counts["with calls"] += row.result["calls"] > 0
         counts["calls"] += row.result["calls"]
         counts["sampled tokens"] += sampled(trace)

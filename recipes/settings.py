@@ -27,7 +27,7 @@ class Problems(Settings):
     number); all of a source that is not named here."""
 
 
-class Rollout(Settings):
+class RolloutConfig(Settings):
     """How problems become traces."""
 
     hints: tuple[str, ...] = ("none",)
@@ -149,7 +149,7 @@ class Cluster(Settings):
     address: str | None = None
     """Of a running cluster, or "auto"; None starts Ray on this machine for the run."""
     actors: Positive = 1
-    """Each with a backend, or a server, and `at_once` problems in flight."""
+    """Each with a backend, or a server, and `max_concurrency` problems in flight."""
     gpus: Annotated[float, Field(ge=0)] = 0
     """Of each actor."""
     servers: tuple[str, ...] = ()
@@ -189,7 +189,7 @@ class Plan(Settings):
     """Tokens that a trained model samples; None: `limits.max_tokens`."""
     spliced: Count = 0
     """Tokens of a trace that nobody sampled: of prompt, hints and outputs."""
-    right: Share = 0.0
+    correct: Share = 0.0
     """Share of the training problems that the base model is right on without hints."""
     seed_share: Share = 1.0
     """Share of the training problems that have a row in D_seed."""

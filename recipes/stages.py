@@ -19,8 +19,7 @@ from recipes import experiment
 from recipes.config import Config
 from recipes.train_sft import ASIDE
 from start_sdk import ConfigError
-from start_sdk.batch import model_hash
-from start_sdk.rows import fingerprint
+from start_sdk.batch import fingerprint, model_hash
 
 COMMON = ("backend", "backend_options", "prompt", "seed", "limits", "problems")
 """Parts of the config that every stage depends on."""
@@ -42,10 +41,10 @@ class Stage:
     about: str
     reads: tuple[str, ...]
     needs: tuple[str, ...]
-    work: Callable[[Run], dict[str, Any]]
+    work: Callable[[Pipeline], dict[str, Any]]
 
 
-class Run:
+class Pipeline:
     """A folder of stages.
 
     Args:

@@ -29,12 +29,11 @@ from typing import Any
 from recipes import experiment, sft_model
 from recipes.config import Config, command_line, given
 from recipes.data import training_problems
-from recipes.grpo_rollout import Rollouts, right, schedule
+from recipes.grpo_rollout import GRPOSampler, correct, schedule
 from recipes.suites import Problem
 from recipes.training import arguments, finished, last_checkpoint, processes, stoppable, write
 from start_sdk import ConfigError
-from start_sdk.batch import model_hash
-from start_sdk.rows import fingerprint
+from start_sdk.batch import fingerprint, model_hash
 
 SHARED = {
     "per_device", "weight_decay", "adam_betas", "max_grad_norm", "lora", "optimizer",
@@ -75,7 +74,7 @@ def train(
     key = _key(config, base, problems)
     if done := finished(folder, key):
         return done
-    with Rollouts(config, problems) as rollouts:
+    with GRPOSampler(config, problems) as rollouts:
         trainer = make_trainer(config, folder, base, rollouts, len(problems))
         began = time.monotonic()
         with stoppable(trainer, alone=True):
@@ -113,7 +112,9 @@ def check(config: Config) -> None:
         raise ConfigError("GRPO trains in one process here: start it without accelerate launch")
 
 
-def make_trainer(config: Config, folder: Path, base: str, rollouts: Rollouts, problems: int) -> Any:
+def make_trainer(
+    config: Config, folder: Path, base: str, rollouts: GRPOSampler, problems: int
+) -> Any:
     """TRL's trainer of this training, ready to train.
 
     Raises:
@@ -131,7 +132,7 @@ def make_trainer(config: Config, folder: Path, base: str, rollouts: Rollouts, pr
         warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
         return SessionTrainer(
             model=model,
-            reward_funcs=right,
+            reward_funcs=correct,
             args=options,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,

@@ -24,8 +24,7 @@ from typing import Any
 from recipes import experiment, sft_data, sft_model
 from recipes.config import Config, command_line, given
 from recipes.training import arguments, finished, last_checkpoint, processes, stoppable, write
-from start_sdk.batch import model_hash
-from start_sdk.rows import fingerprint
+from start_sdk.batch import fingerprint, model_hash
 
 ASIDE = {"save_steps", "logging_steps", "report_to", "accelerate"}
 """Of the settings, those that change nothing of what comes out."""

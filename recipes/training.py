@@ -47,17 +47,17 @@ def arguments(options: Training, seed: int, folder: Path, batch: int, named: str
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     together = processes().num_processes
-    at_once = options.per_device * together
-    if batch % at_once:
+    max_concurrency = options.per_device * together
+    if batch % max_concurrency:
         raise ConfigError(
-            f"{named}={batch} is no multiple of {at_once}: of per_device="
+            f"{named}={batch} is no multiple of {max_concurrency}: of per_device="
             f"{options.per_device} times {together} processes"
         )
     folder.mkdir(parents=True, exist_ok=True)
     return {
         "output_dir": str(folder / "checkpoints"),
         "per_device_train_batch_size": options.per_device,
-        "gradient_accumulation_steps": batch // at_once,
+        "gradient_accumulation_steps": batch // max_concurrency,
         "weight_decay": options.weight_decay,
         "adam_beta1": options.adam_betas[0],
         "adam_beta2": options.adam_betas[1],

@@ -35,10 +35,9 @@ from start_sdk import (
     open_backend,
     plugins,
 )
-from start_sdk.batch import Work, config_hash
+from start_sdk.batch import Job, Row, Work, config_hash, sample_seed
 from start_sdk.grading.statistics import maj_at_k
-from start_sdk.rows import Job, Row, sample_seed
-from start_sdk.scaling import StopWhen, round_hints, sampled, spent, think_in_rounds
+from start_sdk.hints import StopWhen, round_hints, sampled, spent, think_in_rounds
 
 WAYS = {"hints": "hints, with Python", "wait": "longer thinking, no tool", "votes": "majority vote"}
 MAX_STEPS = 24
@@ -185,7 +184,7 @@ def run(config: argparse.Namespace) -> None:
     hints = [*round_hints(config.rounds), HintLibrary.load().get("wait")]
     key = config_hash(
         config.model, backend=config.backend, sampling=sampling, limits=limits,
-        dialect=tool.dialect, interpreter=python, hints=[h.model_dump() for h in hints],
+        format=tool.format, interpreter=python, hints=[h.model_dump() for h in hints],
     )  # fmt: skip
     jobs = [experiment.job_of(p, one, key, "tts") for one, p in problems]
 
@@ -227,7 +226,9 @@ def last_round(text: str) -> int:
 def main() -> int:
     """The curves; 2 for bad input, 130 for Ctrl-C."""
     parser = experiment.command_line("python -m recipes.tts", __doc__)
-    parser.set_defaults(suite="tiny", families="math", n=10, at_once=16, out=Path("runs/tts"))
+    parser.set_defaults(
+        suite="tiny", families="math", n=10, max_concurrency=16, out=Path("runs/tts")
+    )
     add = parser.add_argument
     add("--rounds", type=last_round, default=4, help="the last round of hints: 4, or 0..4")
     add("--seeds", type=int, nargs="+", default=[1, 2, 3], help="in place of --seed")

@@ -1,7 +1,8 @@
 """start_sdk: long chains of thought that run Python as they think (START, arXiv 2503.04625)."""
 
+from start_sdk._sync import SyncSession
+from start_sdk._verify import verify_trace
 from start_sdk.backends import open_backend
-from start_sdk.dialect import Dialect
 from start_sdk.errors import (
     BackendError,
     ConfigError,
@@ -14,41 +15,36 @@ from start_sdk.errors import (
     ToolError,
     TraceDrift,
 )
+from start_sdk.formats import ReasoningFormat
 from start_sdk.hints import (
     AfterConnective,
     BeforeEnd,
     FirstOf,
-    Hint,
     HintLibrary,
     NoHints,
-    Spot,
-    draw_spot,
-    find_spots,
-    last_spot,
+    draw_insertion_point,
+    find_insertion_points,
+    last_insertion_point,
 )
-from start_sdk.limits import Limits
 from start_sdk.protocols import (
     Backend,
     Capabilities,
     CellResult,
     Chunk,
+    Hint,
+    HintContext,
     HintPolicy,
     Interpreter,
     Kernel,
     Message,
-    Moment,
     Sampling,
     Tokenizer,
     Tool,
     ToolHost,
 )
-from start_sdk.run import Delta, Run
-from start_sdk.session import ReasoningSession
-from start_sdk.sync import SyncSession
-from start_sdk.toolbox import Toolbox
-from start_sdk.tools import tool
-from start_sdk.trace import CallRecord, HintRecord, Segment, ToolCall, Trace, Usage
-from start_sdk.verify import verify_trace
+from start_sdk.session import Delta, Limits, ReasoningSession, Run
+from start_sdk.tools import Toolbox, tool
+from start_sdk.trace import CallRecord, HintRecord, InsertionPoint, Segment, ToolCall, Trace, Usage
 
 __version__ = "0.1.0"
 
@@ -63,12 +59,13 @@ __all__ = [
     "Chunk",
     "ConfigError",
     "Delta",
-    "Dialect",
     "FirstOf",
     "Hint",
+    "HintContext",
     "HintLibrary",
     "HintPolicy",
     "HintRecord",
+    "InsertionPoint",
     "Interpreter",
     "InterpreterError",
     "Kernel",
@@ -76,15 +73,14 @@ __all__ = [
     "Message",
     "MissingExtra",
     "ModelError",
-    "Moment",
     "NoHints",
     "PluginError",
     "PromptError",
+    "ReasoningFormat",
     "ReasoningSession",
     "Run",
     "Sampling",
     "Segment",
-    "Spot",
     "StartError",
     "SyncSession",
     "Tokenizer",
@@ -96,9 +92,9 @@ __all__ = [
     "Trace",
     "TraceDrift",
     "Usage",
-    "draw_spot",
-    "find_spots",
-    "last_spot",
+    "draw_insertion_point",
+    "find_insertion_points",
+    "last_insertion_point",
     "open_backend",
     "tool",
     "verify_trace",

@@ -17,17 +17,15 @@ that dies while a cell runs is told to the model, too. A backend that dies is an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from start_sdk.trace import Trace
+from typing import Any
 
 
 class StartError(Exception):
     """Root of the tree: `except StartError` catches whatever start_sdk raises on purpose."""
 
-    trace: Trace | None = None
-    """What a session had computed when the error came, so that nothing is lost."""
+    trace: Any = None
+    """The `Trace` of what a session had computed when the error came, so that nothing is lost; None
+    outside of sessions. (Untyped: traces raise these errors, so they cannot be imported here.)"""
 
 
 class ConfigError(StartError, ValueError):

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Protocol, TypedDict
 from pydantic import Field, JsonValue
 
 from start_sdk.errors import ConfigError
-from start_sdk.trace import Place, Settings, Status, ToolCall, Trace
+from start_sdk.trace import Position, Settings, Status, ToolCall, Trace
 
 
 class Message(TypedDict):
@@ -190,7 +190,7 @@ class Hint(Settings):
     text: str
     category: str
     domain: str
-    places: tuple[Place, ...] = ("connective", "end")
+    positions: tuple[Position, ...] = ("connective", "end")
     lang: str = "en"
     origin: Literal["paper", "ours"] = "ours"
     opening: str = ""
@@ -276,12 +276,12 @@ class ToolHost(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class HintContext:
     """What a policy is shown when it is asked."""
 
     trace: Trace
     """Everything so far, without what was withheld at the end of thinking."""
-    place: Place
+    position: Position
     trigger: str
     """The matched text: one of the policy's triggers, an end-of-thinking tag, "" for EOS."""
     seed: int
@@ -290,11 +290,11 @@ class Moment:
 
 
 class HintPolicy(Protocol):
-    """Decides when to speak into a thought, and what. Pure: the same moment, the same answer."""
+    """Decides when to speak into a thought, and what. Pure: the same context, the same answer."""
 
     @property
     def triggers(self) -> Sequence[str]:
         """Texts inside a thought at which it wants to be asked, besides the end of thinking."""
         ...
 
-    def decide(self, moment: Moment) -> Hint | None: ...
+    def decide(self, context: HintContext) -> Hint | None: ...

@@ -8,12 +8,15 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakSet
 
-from start_sdk.cells import KernelSlot
-from start_sdk.context import cut_segments
-from start_sdk.dialect import Dialect
+from start_sdk._loop.budget import Limits
+from start_sdk._loop.context import cut_segments
+from start_sdk._loop.hinter import Pending
+from start_sdk._loop.kernel import LazyKernel
+from start_sdk._loop.run import Delta, Event, Run
+from start_sdk._loop.setup import Setup
+from start_sdk._text.repetition import MAX_PERIOD, MIN_TOKENS
 from start_sdk.errors import ConfigError, PromptError
-from start_sdk.hinting import Pending
-from start_sdk.limits import Limits
+from start_sdk.formats import ReasoningFormat
 from start_sdk.protocols import (
     Backend,
     Hint,
@@ -24,9 +27,18 @@ from start_sdk.protocols import (
     Tokenizer,
     Tool,
 )
-from start_sdk.run import Run
-from start_sdk.setup import Setup
-from start_sdk.trace import Parent, Segment, Spot, Trace
+from start_sdk.trace import InsertionPoint, Parent, Segment, Trace
+
+__all__ = [
+    "MAX_PERIOD",
+    "MIN_TOKENS",
+    "Delta",
+    "Event",
+    "LazyKernel",
+    "Limits",
+    "ReasoningSession",
+    "Run",
+]
 
 
 class ReasoningSession:
@@ -42,7 +54,7 @@ class ReasoningSession:
         tools: functions of this process that code in a cell can call (`start_sdk.tool`). The model
             is told of them in the prompt.
         hints: a policy that may put hints into the thought.
-        dialect: how the model writes; detected from its tokenizer by default.
+        format: how the model writes; detected from its tokenizer by default.
         limits: what one run may spend.
         sampling: how tokens are drawn; its seed is the default seed of a run.
         keep_state: keep one kernel across runs.
@@ -59,22 +71,22 @@ class ReasoningSession:
         interpreter: Interpreter | None = None,
         tools: Sequence[Tool] = (),
         hints: HintPolicy | None = None,
-        dialect: Dialect | None = None,
+        format: ReasoningFormat | None = None,
         limits: Limits | None = None,
         sampling: Sampling | None = None,
         keep_state: bool = False,
     ) -> None:
         if tools and not interpreter:
             raise ConfigError("tools are called by code in cells: give the session an interpreter")
-        slot = KernelSlot(interpreter, tools) if interpreter else None  # checks the tools
+        kernel = LazyKernel(interpreter, tools) if interpreter else None  # checks the tools
         self._setup = Setup(
             backend=backend,
             interpreter=interpreter,
             tools=tuple(tools),
             hints=hints,
-            dialect=dialect or Dialect.detect(backend.tokenizer),
+            format=format or ReasoningFormat.detect(backend.tokenizer),
             limits=limits or Limits(),
-            kept=slot if keep_state else None,
+            kept=kernel if keep_state else None,
         )
         self._sampling = sampling or Sampling()
         self._runs: WeakSet[Run] = WeakSet()
@@ -85,9 +97,9 @@ class ReasoningSession:
         return self._setup.backend.tokenizer
 
     @property
-    def dialect(self) -> Dialect:
+    def format(self) -> ReasoningFormat:
         """How the model writes."""
-        return self._setup.dialect
+        return self._setup.format
 
     async def run(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Trace:
         """Thinks about a prompt to the end.
@@ -109,7 +121,7 @@ class ReasoningSession:
         if not any(m["content"].strip() for m in messages):
             raise PromptError("the prompt is empty")
         tokenizer = self._setup.backend.tokenizer
-        told = self._setup.dialect.tell_tools(messages, self._setup.tools)
+        told = self._setup.format.tell_tools(messages, self._setup.tools)
         ids = tuple(tokenizer.render(told))
         text = tokenizer.decode(ids)
         start = Segment(source="prompt", text=text, token_ids=ids, phase="prompt")
@@ -134,21 +146,22 @@ class ReasoningSession:
         return self._start(sampling, segments, Parent(trace_id=trace.id, at=at))
 
     async def resume_hinted(
-        self, trace: Trace, spot: Spot, hint: Hint, *, seed: int | None = None
+        self, trace: Trace, point: InsertionPoint, hint: Hint, *, seed: int | None = None
     ) -> Trace:
-        """Cuts a trace at a spot, puts a hint there and goes on: staged Hint-infer (START, 3).
+        """Cuts a trace at a point, puts a hint there and goes on: staged Hint-infer (START, 3).
 
-        The session's own policy is asked behind it as in any run. Spots come from `find_spots`.
+        The session's own policy is asked after it, as in any run. Points come from
+        `find_insertion_points`.
 
         Raises:
-            ConfigError: the spot lies outside the trace, or the hint has fields to be filled in.
+            ConfigError: the point lies outside the trace, or the hint has fields to be filled in.
         """
         if hint.fields:
             raise ConfigError(f"hint {hint.id!r} has fields to fill in first: {hint.fields}")
-        segments = cut_segments(trace, spot.at, self._setup.backend.tokenizer)
+        segments = cut_segments(trace, point.at, self._setup.backend.tokenizer)
         sampling = self._seeded(trace.seed if seed is None else seed)
-        pending: list[Pending] = [(hint, spot.place, spot.trigger)]
-        parent = Parent(trace_id=trace.id, at=spot.at)
+        pending: list[Pending] = [(hint, point.position, point.trigger)]
+        parent = Parent(trace_id=trace.id, at=point.at)
         return await self._drain(self._start(sampling, segments, parent, pending))
 
     def steer(self, text: str) -> None:

@@ -8,7 +8,6 @@ usage, loss mask) is derived from the segments, so that it cannot disagree with 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,12 +21,13 @@ from pydantic import (
     computed_field,
 )
 
+from start_sdk._text.answers import last_boxed
 from start_sdk.errors import ConfigError
 
 Source = Literal["prompt", "model", "hint", "tool", "notice"]
 """Who wrote a segment: a hint comes from a policy, a notice from the session (limits)."""
 
-Place = Literal["connective", "end", "calculation", "output", "steer"]
+Position = Literal["connective", "end", "calculation", "output", "steer"]
 """Where a hint is put: behind a word such as "Wait", where the thought would end, where it begins
 to calculate by hand, behind an output, or wherever somebody outside put it (`Run.steer`)."""
 
@@ -79,7 +79,7 @@ class HintRecord(Frozen):
     id: str
     category: str
     domain: str
-    place: Place
+    position: Position
     trigger: str
     """The text at which the policy was asked: a connective, an end-of-thinking tag, "" for EOS."""
     round: int
@@ -137,12 +137,12 @@ class Segment(Frozen):
     """For a model segment, on request: natural log of each token's probability."""
 
 
-class Spot(Frozen):
+class InsertionPoint(Frozen):
     """A place in a trace behind which a hint may stand."""
 
     at: Count
     """Number of tokens before it."""
-    place: Place
+    position: Position
     trigger: str
     """The connective before it; at the end of a thought, the tag behind it ("" for EOS)."""
 
@@ -259,7 +259,7 @@ class Trace(Frozen):
         return Usage(**counts, dropped=self.dropped, tool_calls=tool_calls)
 
     @property
-    def cost(self) -> str:
+    def timing(self) -> str:
         """One line: seconds by who worked, the engine's idle ones, tokens that were read again."""
         model, tool = self.seconds.get("model", 0.0), self.seconds.get("tool", 0.0)
         again = "unknown" if self.recomputed is None else sum(self.recomputed)
@@ -277,20 +277,3 @@ class Trace(Frozen):
         by one account; pass `train_on=("model",)` for that).
         """
         return [int(s.source in train_on) for s in self.segments for _ in s.token_ids]
-
-
-def last_boxed(text: str) -> str | None:
-    r"""The content of the last complete `\boxed{...}` in a text, braces balanced; None without.
-
-    Takes time linear in the text: what a model writes may hold a megabyte of open boxes.
-    """
-    found, start = None, -1
-    opened: list[int] = []
-    for brace in re.finditer(r"[{}]", text):
-        if brace[0] == "{":
-            opened.append(brace.start())
-        elif opened:
-            at = opened.pop() - len("\\boxed")
-            if at > start and text.startswith("\\boxed", at):
-                found, start = text[at + 7 : brace.start()], at
-    return None if found is None else found.strip()

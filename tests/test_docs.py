@@ -33,7 +33,7 @@ from start_tools.python import PythonTool
 from typer.testing import CliRunner
 
 import start_sdk
-from recipes.settings import Cluster, Curation, Evaluation, Grpo, Plan, Rollout, Training
+from recipes.settings import Cluster, Curation, Evaluation, Grpo, Plan, RolloutConfig, Training
 from start_sdk import AfterConnective, BeforeEnd, Limits, Sampling, errors, plugins
 from start_sdk.cli import app
 from start_sdk.testing import ScriptedBackend, check_backend
@@ -308,7 +308,7 @@ def transformers_options() -> dict[str, str]:
         ("tutorial.md", "## What a session takes", lambda: keywords_of(start_sdk.ReasoningSession)),
         ("hints.md", "### BeforeEnd", lambda: fields_of(BeforeEnd)),
         ("hints.md", "### AfterConnective", lambda: fields_of(AfterConnective)),
-        ("hint-rft.md", "## Rollouts", lambda: fields_of(Rollout)),
+        ("hint-rft.md", "## Rollouts", lambda: fields_of(RolloutConfig)),
         ("hint-rft.md", "## From traces to training data", lambda: fields_of(Curation)),
         ("hint-rft.md", "## Training", lambda: fields_of(Training)),
         ("reproduce.md", "## Evaluation", lambda: fields_of(Evaluation)),

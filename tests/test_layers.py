@@ -1,10 +1,12 @@
-"""The shape of the code: imports run one way, the core is light, files stay small."""
+"""The shape of the code: rooms import one way, insides are private, the core is light."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import start_sdk
@@ -15,62 +17,114 @@ HEAVY = {
     "start_tools",
 }
 
-# A module may import from its own layer and from those below it.
-LAYERS = [
-    {"errors", "trace", "protocols", "verify"},
-    {"dialect", "plugins", "hints", "limits", "repetition", "threads", "tools"},
-    {"context", "cost", "toolbox", "cells", "setup", "hinting", "run", "session", "scaling"},
-    {"backends", "models", "sync", "terminal", "testing", "start_tools"},
-    {"grading", "rows", "store", "batch", "progress", "solve"},
-    {"cli", "doctor", "options", "steering"},
+# Rooms, lowest first: a module imports from its own row and from the rows above it here.
+ROOMS = [
+    {"start_sdk._text"},
+    {"start_sdk.errors", "start_sdk.trace", "start_sdk.protocols", "start_sdk.plugins"},
+    {"start_sdk.formats", "start_sdk.hints", "start_sdk.tools", "start_sdk._verify"},
+    {"start_sdk._loop"},
+    {"start_sdk.session", "start_sdk._sync"},
+    {"start_sdk.models", "start_sdk.backends", "start_sdk.batch", "start_sdk.grading"},
+    {"start_sdk.testing", "start_tools"},
+    {"start_sdk.cli", "start_sdk.__main__"},
     {"recipes"},
 ]
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
 
-def module(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return {"start_sdk": parts[1], "tools": "start_tools", "recipes": "recipes"}[parts[0]]
+def sources() -> dict[str, Path]:
+    """Every module of ours that is no test, by its dotted name."""
+    found = {}
+    for folder, base in (("start_sdk", ROOT), ("start_tools", ROOT / "tools"), ("recipes", ROOT)):
+        for path in (base / folder).rglob("*.py"):
+            name = ".".join(path.relative_to(base).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
 
 
-def imported(path: Path) -> set[str]:
-    """Names of the modules of this project that a file imports."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "start_sdk":
-            found |= {f"start_sdk.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+SOURCES = sources()
+
+
+def imported(name: str) -> Iterator[str]:
+    """The modules of ours that a module imports, wherever in it, also for types only."""
+    for node in ast.walk(ast.parse(SOURCES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in SOURCES else node.module
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    names = {n.split(".")[1] if n.startswith("start_sdk.") else n.split(".")[0] for n in found}
-    return names & set().union(*LAYERS)
+            yield from (alias.name for alias in node.names)
 
 
-def sources() -> list[Path]:
-    files = [
-        p for folder in ("start_sdk", "tools", "recipes") for p in (ROOT / folder).rglob("*.py")
-    ]
-    return [p for p in files if p != ROOT / "start_sdk" / "__init__.py"]
+def ours(name: str) -> list[str]:
+    return [other for other in imported(name) if other in SOURCES and other != name]
+
+
+def room(name: str) -> str:
+    return next(r for r in (".".join(name.split(".")[:2]), name.split(".")[0]) if r in LEVEL)
 
 
 def test_imports_run_one_way() -> None:
-    level = {name: i for i, layer in enumerate(LAYERS) for name in layer}
-    upward = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in sources()
-        for name in imported(path)
-        if level[name] > level[module(path)]
-    ]
+    upward = []
+    for name in SOURCES.keys() - {"start_sdk"}:
+        for other in ours(name):
+            outside = not name.startswith("start_sdk")
+            if not (outside if other == "start_sdk" else LEVEL[room(other)] <= LEVEL[room(name)]):
+                upward.append(f"{name} imports {other}")
     assert upward == []
 
 
-def test_the_session_names_no_backend_interpreter_or_policy() -> None:
-    for name in ("session", "run", "context", "cells"):
-        assert not imported(ROOT / "start_sdk" / f"{name}.py") & {
-            "backends",
-            "start_tools",
-            "hints",
-        }
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, f"circle: {' -> '.join((*path, name))}"
+        if name not in done:
+            for other in ours(name):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in SOURCES:
+        visit(name, ())
+
+
+def test_what_is_inside_a_package_is_private_to_it() -> None:
+    """A module with an underscore is imported by its own package alone; `_text` by the SDK."""
+    allowed = {"start_sdk._loop": ("start_sdk._loop", "start_sdk.session")}
+    trespassing = []
+    for name in SOURCES:
+        for other in ours(name):
+            parts = other.split(".")
+            private = next((i for i, part in enumerate(parts) if part.startswith("_")), None)
+            if private is None:
+                continue
+            homes = allowed.get(".".join(parts[: private + 1]), (".".join(parts[:private]),))
+            if not name.startswith(homes):
+                trespassing.append(f"{name} imports {other}")
+    assert trespassing == []
+
+
+def test_the_loop_names_no_backend_interpreter_or_policy() -> None:
+    loop = [name for name in SOURCES if name.startswith("start_sdk._loop")]
+    rooms = {room(other) for name in (*loop, "start_sdk.session") for other in ours(name)}
+    assert not rooms & {"start_sdk.backends", "start_sdk.hints", "start_tools"}
+
+
+def test_the_front_of_the_sdk_is_small() -> None:
+    front = {p.stem for p in (ROOT / "start_sdk").glob("*.py") if not p.stem.startswith("_")}
+    assert front == {"errors", "plugins", "protocols", "session", "trace"}
+
+
+def test_public_modules_are_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    public = {
+        name
+        for name in SOURCES
+        if name.startswith("start_sdk.") and not re.search(r"\._", name)
+        if not name.startswith("start_sdk.cli.")  # a program, not an API
+    }
+    missing = {name for name in public if f"`{name}`" not in text and f"::: {name}." not in text}
+    assert missing == set()
 
 
 def test_importing_the_sdk_loads_nothing_heavy() -> None:
@@ -80,22 +134,19 @@ def test_importing_the_sdk_loads_nothing_heavy() -> None:
 
 
 def test_files_can_be_read_in_one_go() -> None:
-    long = {
-        str(p.relative_to(ROOT)): n
-        for p in sources()
-        if (n := len(p.read_text(encoding="utf-8").splitlines())) > 300
-    }
-    assert long == {}
+    lines = {name: len(p.read_text("utf-8").splitlines()) for name, p in SOURCES.items()}
+    assert {name: n for name, n in lines.items() if n > 300} == {}
 
 
 def test_the_public_names_are_these() -> None:
     assert set(start_sdk.__all__) == {
         "AfterConnective", "Backend", "BackendError", "BeforeEnd", "CallRecord", "Capabilities",
-        "CellResult", "Chunk", "ConfigError", "Delta", "Dialect", "FirstOf", "Hint", "HintLibrary",
-        "HintPolicy", "HintRecord", "Interpreter", "InterpreterError", "Kernel", "Limits", "Message",
-        "MissingExtra", "ModelError", "Moment", "NoHints", "PluginError", "PromptError",
-        "ReasoningSession", "Run", "Sampling", "Segment", "Spot", "StartError", "SyncSession", "Tokenizer",
-        "Trace", "Tool", "ToolCall", "ToolError", "ToolHost", "Toolbox", "TraceDrift", "Usage", "draw_spot",
-        "find_spots", "last_spot", "open_backend", "tool", "verify_trace",
+        "CellResult", "Chunk", "ConfigError", "Delta", "FirstOf", "Hint", "HintContext",
+        "HintLibrary", "HintPolicy", "HintRecord", "InsertionPoint", "Interpreter",
+        "InterpreterError", "Kernel", "Limits", "Message", "MissingExtra", "ModelError", "NoHints",
+        "PluginError", "PromptError", "ReasoningFormat", "ReasoningSession", "Run", "Sampling",
+        "Segment", "StartError", "SyncSession", "Tokenizer", "Tool", "ToolCall", "ToolError",
+        "ToolHost", "Toolbox", "Trace", "TraceDrift", "Usage", "draw_insertion_point",
+        "find_insertion_points", "last_insertion_point", "open_backend", "tool", "verify_trace",
     }  # fmt: skip
     assert all(hasattr(start_sdk, name) for name in start_sdk.__all__)

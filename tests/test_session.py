@@ -18,10 +18,10 @@ from start_sdk import (
     Chunk,
     ConfigError,
     Delta,
-    Dialect,
     FirstOf,
     Limits,
     PromptError,
+    ReasoningFormat,
     ReasoningSession,
     Sampling,
     Segment,
@@ -79,7 +79,7 @@ async def test_the_end_of_thinking_is_withheld_and_dropped_for_a_hint() -> None:
     assert trace.text.count("</think>") == 1
     assert trace.dropped == trace.usage.dropped == 1
     (hint,) = trace.hints
-    assert (hint.id, hint.place, hint.trigger, hint.round) == ("general", "end", "</think>", 1)
+    assert (hint.id, hint.position, hint.trigger, hint.round) == ("general", "end", "</think>", 1)
 
 
 async def test_an_eos_inside_the_thought_is_dropped_for_a_hint_too() -> None:
@@ -147,7 +147,7 @@ async def test_a_hint_stands_behind_a_connective() -> None:
         hints=AfterConnective(hints=("general",)),
     )
     assert "5. Wait, maybe using python here is a good idea.\n```python\n1\n```\n" in trace.thinking
-    assert [h.place for h in trace.hints] == ["connective"]
+    assert [h.position for h in trace.hints] == ["connective"]
     assert "no" not in trace.thinking.split("maybe")[0]
 
 
@@ -418,7 +418,7 @@ def test_a_misspelt_or_wrong_setting_is_refused() -> None:
         lambda: Limits(max_tokns=3),  # type: ignore[call-arg]
         lambda: Sampling(temprature=0),  # type: ignore[call-arg]
         lambda: Limits(max_calls=-1),
-        lambda: Dialect(think=None),
+        lambda: ReasoningFormat(think=None),
     ):
         with pytest.raises(ConfigError) as error:
             make()
@@ -434,7 +434,7 @@ async def test_settings_without_a_repr_do_not_change_the_config() -> None:
     class Mine:
         triggers = ()
 
-        def decide(self, moment: object) -> None:
+        def decide(self, context: object) -> None:
             return None
 
     a, b = [await think(["4</think>4"], hints=Mine()) for _ in range(2)]

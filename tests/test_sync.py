@@ -14,7 +14,7 @@ from start_sdk import (
     Limits,
     PromptError,
     SyncSession,
-    find_spots,
+    find_insertion_points,
 )
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
@@ -51,11 +51,14 @@ def test_a_hint_is_put_into_a_finished_thought() -> None:
         streamed = hinted.run("?")
     with SyncSession(ScriptedBackend(script[:1])) as plain:
         trace = plain.run("?", seed=3)
-    spot, general = find_spots(trace, CharTokenizer())[-1], HintLibrary.load().get("general")
+    point, general = (
+        find_insertion_points(trace, CharTokenizer())[-1],
+        HintLibrary.load().get("general"),
+    )
     with SyncSession(ScriptedBackend(script[1:]), interpreter=interpreter) as session:
-        staged = session.resume_hinted(trace, spot, general)
+        staged = session.resume_hinted(trace, point, general)
         assert staged.token_ids == streamed.token_ids and staged.seed == 3
-        assert session.resume_hinted(trace, spot, general, seed=5).seed == 5
+        assert session.resume_hinted(trace, point, general, seed=5).seed == 5
 
 
 def test_a_stream_is_steered_between_its_events() -> None:

@@ -17,8 +17,8 @@ from start_sdk import (
     TraceDrift,
     verify_trace,
 )
+from start_sdk.grading import last_boxed
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
-from start_sdk.trace import last_boxed
 
 
 async def a_trace() -> Trace:

@@ -77,7 +77,7 @@ def cases(problems: Iterable[Problem]) -> Iterator[Case]:
                         yield Case(name, problem, variant, accept)
 
 
-def right(case: Case, verdict: Verdict) -> bool:
+def correct(case: Case, verdict: Verdict) -> bool:
     return verdict.correct == case.accept
 
 
@@ -85,11 +85,11 @@ def table(title: str, rules: dict[str, Rule], graded: Sequence[tuple[Case, Verdi
     """A row per rule: cases, those graded right, their share."""
     found = Table("rule", "tried", title, "%", box=None)
     for name in (*rules, "all"):
-        results = [right(c, v) for c, v in graded if name in (c.rule, "all")]
+        results = [correct(c, v) for c, v in graded if name in (c.rule, "all")]
         share = f"{100 * sum(results) / len(results):.1f}" if results else ""
         found.add_row(name.replace("[", r"\["), str(len(results)), str(sum(results)), share)
     for column in found.columns[1:]:
-        column.justify = "right"
+        column.justify = "correct"
     return found
 
 
@@ -122,10 +122,10 @@ def main(files: Sequence[Path]) -> int:
         part = [(c, v) for c, v in graded if c.accept == accept]
         console.print(table(title, rules, part))
         for case, v in part:
-            if not right(case, v):
+            if not correct(case, v):
                 line = f"  miss: {case.problem.id}, {case.rule}: {case.variant!r}"
                 console.print(f"{line} for {case.problem.answer!r}: {v.how} {v.note}", markup=False)
-        ok &= sum(right(c, v) for c, v in part) >= TARGET * len(part)
+        ok &= sum(correct(c, v) for c, v in part) >= TARGET * len(part)
     killed = sum("took" in v.note for v in verdicts)
     cpu = spent.user + spent.system + spent.children_user + spent.children_system
     console.print(

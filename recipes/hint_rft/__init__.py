@@ -25,9 +25,8 @@ from recipes.hint_rft.score import Score, calls_amiss, refusal
 from recipes.settings import Curation, Evaluation
 from start_sdk import ConfigError, Interpreter, Tokenizer, Trace, TraceDrift, plugins, verify_trace
 from start_sdk.backends.tokenizer import load_tokenizer
+from start_sdk.batch import BatchProgress, Row, fingerprint
 from start_sdk.grading.statistics import avg_at_k
-from start_sdk.progress import BatchProgress
-from start_sdk.rows import Row, fingerprint
 
 BATCH = 32
 """Rows that are looked at together: those that are modified wait for their kernels."""
@@ -278,8 +277,8 @@ def right_problems(plain: Path) -> frozenset[str]:
 
 def easy_problems(rollout: Path, share: float) -> frozenset[str]:
     """The problems that a rollout was right on in at least this share of its samples."""
-    right: dict[str, list[bool]] = {}
+    verdicts: dict[str, list[bool]] = {}
     for row in read_rows(rollout):
         correct = row.result is not None and bool(row.result["correct"])
-        right.setdefault(row.job.problem, []).append(correct)
-    return frozenset(problem for problem, found in right.items() if avg_at_k(found) >= share)
+        verdicts.setdefault(row.job.problem, []).append(correct)
+    return frozenset(problem for problem, found in verdicts.items() if avg_at_k(found) >= share)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from start_sdk import Dialect, Interpreter, Segment, Trace
-from start_sdk.cells import KernelSlot
+from start_sdk import Interpreter, ReasoningFormat, Segment, Trace
+from start_sdk.session import LazyKernel
 from start_sdk.trace import Parent
 
 
@@ -58,7 +58,7 @@ def _can_begin(segments: Sequence[Segment], begin: int) -> bool:
         since -= 1
     before = "".join(s.text for s in segments[since:begin])
     text = "".join(s.text for s in segments[:begin])
-    return text.endswith("\n") and Dialect.open_block(before) is None
+    return text.endswith("\n") and ReasoningFormat.open_block(before) is None
 
 
 def _kept(trace: Trace, dropped: set[int]) -> list[Segment]:
@@ -66,7 +66,7 @@ def _kept(trace: Trace, dropped: set[int]) -> list[Segment]:
 
 
 async def _same_outputs(segments: Sequence[Segment], interpreter: Interpreter) -> bool:
-    slot = KernelSlot(interpreter)
+    slot = LazyKernel(interpreter)
     try:
         replayed = await slot.replay(segments)
     finally:

@@ -11,7 +11,7 @@ import numpy as np
 
 from recipes.settings import Curation
 from start_sdk import Trace
-from start_sdk.repetition import MAX_PERIOD, MIN_TOKENS
+from start_sdk.session import MAX_PERIOD, MIN_TOKENS
 
 _OUTPUT = re.compile(r"^`{3,}output\b", re.MULTILINE)
 
@@ -125,7 +125,7 @@ def is_repetitive(trace: Trace, copies: int) -> bool:
 
 
 def repeats(token_ids: Sequence[int], copies: int) -> bool:
-    """Whether a pattern is repeated anywhere, with the bounds of `start_sdk.repetition`."""
+    """Whether a pattern is repeated anywhere, with the bounds of `start_sdk`."""
     ids = np.asarray(token_ids)
     for period in range(1, min(MAX_PERIOD, len(ids) // copies) + 1):
         length = period * max(copies, -(-MIN_TOKENS // period))

@@ -17,9 +17,9 @@ from recipes.plan.hub import NotHere, model_folder
 from recipes.plan.memory import Launch, Model
 from recipes.plan.sources import check_source, check_suite
 from recipes.suites import CodeProblem, Problem
-from start_sdk import ConfigError, Dialect, Hint, Message, MissingExtra, StartError, plugins
+from start_sdk import ConfigError, Hint, Message, MissingExtra, ReasoningFormat, StartError, plugins
 from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
-from start_sdk.scaling import round_hints
+from start_sdk.hints import round_hints
 
 QUESTION = Problem("plan", "What is 84719 times 9317?", "789326923")
 PROGRAM = CodeProblem("plan", "Double a number.", "", samples=(("2", "4"),))
@@ -111,7 +111,7 @@ def check_tokenizer(base: Base) -> str:
 def check_template(config: Config, tokenizer: HFTokenizer) -> str:
     """A question is rendered whole, and what the model writes next begins a thought."""
     prompt, question = rendered(config, tokenizer)
-    dialect = Dialect.detect(tokenizer)
+    format = ReasoningFormat.detect(tokenizer)
     if question not in prompt:
         raise ConfigError("the chat template drops the question: it is not in what it renders")
     if any(prompt.rstrip().endswith(tokenizer.decode([i])) for i in tokenizer.eos_ids):
@@ -119,30 +119,30 @@ def check_template(config: Config, tokenizer: HFTokenizer) -> str:
             "the chat template ends with the end of a turn, not where the model's begins: "
             "it has to look at add_generation_prompt"
         )
-    if not dialect.thinks_after(prompt):
+    if not format.thinks_after(prompt):
         raise ConfigError(
             "the chat template closes the thought before it begins: there is nothing to put "
             "hints into; take the template of the thinking mode"
         )
-    if dialect.think is None:
-        return f"dialect {dialect.name}: no tags; an answer opens with a heading or a box"
-    opens = prompt.rstrip().endswith(dialect.think[0])
+    if format.think is None:
+        return f"format {format.name}: no tags; an answer opens with a heading or a box"
+    opens = prompt.rstrip().endswith(format.think[0])
     by = "the template opens the thought" if opens else "the model opens the thought itself"
-    return f"dialect {dialect.name}: {by}"
+    return f"format {format.name}: {by}"
 
 
 def check_joins(config: Config, tokenizer: HFTokenizer) -> str:
     """Hints and outputs, spliced as ids behind a thought, decode to the text that they are."""
-    dialect = Dialect.detect(tokenizer)
+    format = ReasoningFormat.detect(tokenizer)
     tail = [*tokenizer.encode(rendered(config, tokenizer)[0], control=True)]
     tail += tokenizer.encode(THOUGHT)
-    texts = {"an output": dialect.joiner(THOUGHT, "line") + dialect.show_output("84")}
+    texts = {"an output": format.joiner(THOUGHT, "line") + format.show_output("84")}
     for hint in (*_hints(config), *round_hints(max(1, config.evaluation.rounds))):
-        for place in hint.places:
-            behind = place == "connective"
+        for position in hint.positions:
+            behind = position == "connective"
             text = hint.text if behind else hint.opening + hint.text
-            joiner = dialect.joiner(THOUGHT, "connective" if behind else "paragraph")
-            texts[f"hint {hint.id}, {place}"] = joiner + text
+            joiner = format.joiner(THOUGHT, "connective" if behind else "paragraph")
+            texts[f"hint {hint.id}, {position}"] = joiner + text
     before = tokenizer.decode(tail)
     for name, text in texts.items():
         if tokenizer.decode([*tail, *tokenizer.encode(text)]) != before + text:

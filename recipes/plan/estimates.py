@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recipes.config import Config
-from recipes.settings import Rollout, Training
+from recipes.settings import RolloutConfig, Training
 
 CODE = ("codeforces", "code_contests", "livecodebench")
 """Sources of code problems: those get the hint `debug`, all others the rest."""
@@ -72,7 +72,7 @@ class Estimator:
             case "plain":
                 return self._rollout(stage, problems, config.plain, self._thought)
             case "hinted":
-                wrong = 1 - self._plan.right if config.hinted.only_wrong else 1
+                wrong = 1 - self._plan.correct if config.hinted.only_wrong else 1
                 some = (round(problems[0] * wrong), round(problems[1] * wrong))
                 return self._rollout(stage, some, config.hinted, self._hinted)
             case "text":
@@ -98,7 +98,7 @@ class Estimator:
         """Rows of a training set."""
         plan, seed, start = self._plan, self._config.seed_data, self._config.start_data
         if data in ("d-seed", "d-unselected"):  # the second is made as large as the first
-            most = 1 - plan.right if seed.rescued else 1.0
+            most = 1 - plan.correct if seed.rescued else 1.0
             share, size = min(plan.seed_share, most), seed.size
         else:
             share = plan.start_share if data == "d-start" else plan.text_share
@@ -113,7 +113,7 @@ class Estimator:
         return min(tokens, self._config.training.max_length)
 
     def _rollout(
-        self, stage: str, problems: tuple[int, int], part: Rollout, thought: int
+        self, stage: str, problems: tuple[int, int], part: RolloutConfig, thought: int
     ) -> Estimate:
         """Problems are those that get no `debug` hint, and code problems."""
         math_hints = sum(name != "debug" for name in part.hints)
@@ -126,8 +126,8 @@ class Estimator:
         runs = sum(n * hints for n, hints in fits) * part.samples
         return self._sampled(stage, f"{what} x {part.samples} x {thought:,} tokens", runs * thought)
 
-    def _evaluation(self, hints: tuple[str, ...]) -> Rollout:
-        return Rollout(hints=hints, samples=self._config.evaluation.samples)
+    def _evaluation(self, hints: tuple[str, ...]) -> RolloutConfig:
+        return RolloutConfig(hints=hints, samples=self._config.evaluation.samples)
 
     def _rounds(self, stage: str) -> Estimate:
         evaluation = self._config.evaluation

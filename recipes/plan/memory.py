@@ -120,7 +120,7 @@ def _training(config: Config, model: Model, launch: Launch) -> str:
 
 
 def _rollouts(config: Config, model: Model) -> list[str]:
-    devices, many = config.plan.rollout_devices, config.at_once
+    devices, many = config.plan.rollout_devices, config.max_concurrency
     weights = model.stored * model.parameters
     longest = min(config.limits.max_tokens, model.longest or config.limits.max_tokens)
     made = [

@@ -10,12 +10,12 @@ from recipes import rft
 from recipes.config import Config, read_config
 from recipes.reproduce import evaluations
 from recipes.reproduce.report import markdown, write_report
-from recipes.stages import Run, Stage
+from recipes.stages import Pipeline, Stage
 from start_sdk import ConfigError
 
 CONFIG = "config.json"
-ASIDE = {"seed", "at_once", "engine", "cluster", "plan", "grpo"}
-"""Of a config, what may differ between the runs of one report."""
+ASIDE = {"seed", "max_concurrency", "engine", "cluster", "plan", "grpo"}
+"""Of a config, what may differ between the pipelines of one report."""
 
 
 def stages(config: Config) -> list[Stage]:
@@ -25,32 +25,32 @@ def stages(config: Config) -> list[Stage]:
     return [*made, Stage("report", "tables and pictures", (), names, _report)]
 
 
-def _report(run: Run) -> dict[str, Any]:
-    return write_report([run], run.path("report"))
+def _report(pipeline: Pipeline) -> dict[str, Any]:
+    return write_report([pipeline], pipeline.path("report"))
 
 
 def reproduce(config: Config, folder: Path) -> None:
     """Does what is not done yet, and prints the report and what the stages took."""
-    run = Run(config, folder, stages(config))
+    pipeline = Pipeline(config, folder, stages(config))
     folder.mkdir(parents=True, exist_ok=True)
-    run.go()
+    pipeline.go()
     (folder / CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    print(markdown(run.report("report")))
-    took = run.seconds()
+    print(markdown(pipeline.report("report")))
+    took = pipeline.seconds()
     print(", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items()))
     print(f"In all {sum(took.values()) / 60:.1f} minutes.")
 
 
 def pool(folders: Sequence[Path], out: Path) -> None:
-    """One report of several finished runs.
+    """One report of several finished pipelines.
 
     Raises:
         ConfigError: a folder holds no finished run, or their configs differ in more than the seed.
     """
-    runs = []
+    pipelines = []
     for folder in folders:
         config = read_config(folder / CONFIG)
-        runs.append(Run(config, folder, stages(config)))
-    if len({run.config.model_dump_json(exclude=ASIDE) for run in runs}) > 1:
-        raise ConfigError("--pool: these runs differ in more than their seeds")
-    print(markdown(write_report(runs, out)))
+        pipelines.append(Pipeline(config, folder, stages(config)))
+    if len({pipeline.config.model_dump_json(exclude=ASIDE) for pipeline in pipelines}) > 1:
+        raise ConfigError("--pool: these pipelines differ in more than their seeds")
+    print(markdown(write_report(pipelines, out)))

@@ -13,10 +13,10 @@ from recipes import experiment
 from recipes.config import Config
 from recipes.experiment import Judge, held_out, model_name, problem_of, read_rows
 from recipes.rft import model_of
-from recipes.roller import Bases
 from recipes.rollout import rollout
-from recipes.settings import Rollout
-from recipes.stages import Run, Stage
+from recipes.rollout_worker import Bases
+from recipes.settings import RolloutConfig
+from recipes.stages import Pipeline, Stage
 from recipes.suites import Problem
 from start_sdk import (
     Backend,
@@ -26,9 +26,8 @@ from start_sdk import (
     open_backend,
     plugins,
 )
-from start_sdk.batch import Work, config_hash
-from start_sdk.rows import Job, sample_seed
-from start_sdk.scaling import round_hints, sampled, think_in_rounds
+from start_sdk.batch import Job, Work, config_hash, sample_seed
+from start_sdk.hints import round_hints, sampled, think_in_rounds
 
 MODELS = {"text-rft": "text", "start-0": None, "start": None, "unselected": "unselected",
           "masked": "masked"}  # fmt: skip
@@ -53,41 +52,45 @@ def stages(config: Config) -> list[Stage]:
     return found
 
 
-def _base(run: Run) -> dict[str, Any]:
-    return _evaluated(run, "base", run.config.base)
+def _base(pipeline: Pipeline) -> dict[str, Any]:
+    return _evaluated(pipeline, "base", pipeline.config.base)
 
 
 def _evaluation_of(name: str) -> Any:
-    return lambda run: _evaluated(run, name, model_of(run, name))
+    return lambda pipeline: _evaluated(pipeline, name, model_of(pipeline, name))
 
 
-def _evaluated(run: Run, name: str, model: str) -> dict[str, Any]:
-    folder = run.path(f"eval-{name}")
-    return rollout(run.config, folder, _part(run.config), model=model, problems=_problems(run))
+def _evaluated(pipeline: Pipeline, name: str, model: str) -> dict[str, Any]:
+    folder = pipeline.path(f"eval-{name}")
+    return rollout(
+        pipeline.config, folder, _part(pipeline.config), model=model, problems=_problems(pipeline)
+    )
 
 
-def _hinted(run: Run) -> dict[str, Any]:
+def _hinted(pipeline: Pipeline) -> dict[str, Any]:
     """Greedy, each hint goes into the trace of the base model; else each sample thinks anew."""
-    part = _part(run.config).model_copy(update={"hints": run.config.hinted.hints})
-    after = run.path("eval-base") if run.config.evaluation.samples == 1 else None
-    folder = run.path("eval-hinted")
-    return rollout(run.config, folder, part, problems=_problems(run), after=after)
+    part = _part(pipeline.config).model_copy(update={"hints": pipeline.config.hinted.hints})
+    after = pipeline.path("eval-base") if pipeline.config.evaluation.samples == 1 else None
+    folder = pipeline.path("eval-hinted")
+    return rollout(pipeline.config, folder, part, problems=_problems(pipeline), after=after)
 
 
-def _part(config: Config) -> Rollout:
-    """How held-out problems are run, whoever thinks."""
+def _part(config: Config) -> RolloutConfig:
+    """How held-out problems are pipeline, whoever thinks."""
     evaluation = config.evaluation
-    return Rollout(samples=evaluation.samples, temperature=evaluation.temperature)
+    return RolloutConfig(samples=evaluation.samples, temperature=evaluation.temperature)
 
 
-def _problems(run: Run) -> list[Problem]:
-    return held_out(run.config.evaluation, run.config.problems.families)
+def _problems(pipeline: Pipeline) -> list[Problem]:
+    return held_out(pipeline.config.evaluation, pipeline.config.problems.families)
 
 
 def _rounds_of(name: str) -> Any:
-    def work(run: Run) -> dict[str, Any]:
-        model = run.config.base if name == "base" else model_of(run, name)
-        return rounds(run.config, run.path(f"rounds-{name}"), model, run.path(f"eval-{name}"))
+    def work(pipeline: Pipeline) -> dict[str, Any]:
+        model = pipeline.config.base if name == "base" else model_of(pipeline, name)
+        return rounds(
+            pipeline.config, pipeline.path(f"rounds-{name}"), model, pipeline.path(f"eval-{name}")
+        )
 
     return work
 
@@ -113,9 +116,11 @@ def rounds(config: Config, folder: Path, model: str, after: Path) -> dict[str, A
         backend = open_backend(model, config.backend, **config.backend_options)
         scaling = _Rounds(config, backend, python, bases)
         jobs = scaling.jobs(problems, model)
-        experiment.compute_rows(folder, config.at_once, jobs, backend, python, scaling.work_of)
+        experiment.compute_rows(
+            folder, config.max_concurrency, jobs, backend, python, scaling.work_of
+        )
     results = [row.result for row in read_rows(folder)]
-    return {"problems": len(results), "right": sum(bool(r and r["correct"]) for r in results)}
+    return {"problems": len(results), "correct": sum(bool(r and r["correct"]) for r in results)}
 
 
 def _first(problems: Sequence[Problem], config: Config) -> list[Problem]:

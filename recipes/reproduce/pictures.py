@@ -48,7 +48,7 @@ def _bars(axes: Any, found: dict[str, Any]) -> None:
 def _rounds(axes: Any, found: dict[str, Any]) -> None:
     """Percent right against rounds of hints (START, figure 5)."""
     for name, points in found["rounds"].items():
-        scores = [point["right"] for point in points]
+        scores = [point["correct"] for point in points]
         axes.errorbar(
             [point["round"] for point in points],
             [score["value"] for score in scores],

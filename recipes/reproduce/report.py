@@ -11,17 +11,17 @@ from recipes.experiment import read_rows
 from recipes.report import row, shown
 from recipes.reproduce.pictures import picture
 from recipes.reproduce.results import HINTED, SYSTEMS, collect
-from recipes.stages import Run
+from recipes.stages import Pipeline
 from start_sdk import Trace
 
 EXAMPLES = 3
 Rows = list[list[str]]
 
 
-def write_report(runs: Sequence[Run], folder: Path) -> dict[str, Any]:
+def write_report(pipelines: Sequence[Pipeline], folder: Path) -> dict[str, Any]:
     """Writes the report of one run, or of several seeds of one config together."""
-    found = collect(runs)
-    text = markdown(found) + "".join(examples(runs[0]))
+    found = collect(pipelines)
+    text = markdown(found) + "".join(examples(pipelines[0]))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(text, encoding="utf-8")
@@ -156,17 +156,19 @@ def _counts(report: dict[str, Any]) -> str:
     counts = report.values()
     total = {
         name: sum(c.get(name, 0) for c in counts)
-        for name in ("samples", "failed", "right", "with calls", "sampled tokens")
+        for name in ("samples", "failed", "correct", "with calls", "sampled tokens")
     }
     return ", ".join(f"{n} {name}" for name, n in total.items())
 
 
-def examples(run: Run) -> Iterator[str]:
+def examples(pipeline: Pipeline) -> Iterator[str]:
     """A few problems that the base model gets wrong and START right, side by side (figure 2)."""
-    base = {r.job.problem: r.result for r in read_rows(run.path("eval-base")) if not r.job.sample}
+    base = {
+        r.job.problem: r.result for r in read_rows(pipeline.path("eval-base")) if not r.job.sample
+    }
     families: set[str] = set()
     found = []
-    for r in read_rows(run.path("eval-start")):
+    for r in read_rows(pipeline.path("eval-start")):
         before, family = base.get(r.job.problem), str(r.job.input.get("family"))
         if r.job.sample or family in families or not (before and r.result):
             continue
@@ -176,7 +178,7 @@ def examples(run: Run) -> Iterator[str]:
     if found:
         yield "\n## The same problem, base and START\n"
     # The last families are those that were kept from training, where there are any.
-    trained = _trained(run)
+    trained = _trained(pipeline)
     found.sort(key=lambda each: str(each[0].get("family")) in trained)
     for problem, before, after in found[:EXAMPLES]:
         yield f"\n### {problem.get('family') or problem['id']}\n\n> {problem['question']}\n\n"
@@ -186,8 +188,8 @@ def examples(run: Run) -> Iterator[str]:
         yield _trace(after)
 
 
-def _trained(run: Run) -> set[str]:
-    return {str(r.job.input.get("family")) for r in read_rows(run.path("plain"))}
+def _trained(pipeline: Pipeline) -> set[str]:
+    return {str(r.job.input.get("family")) for r in read_rows(pipeline.path("plain"))}
 
 
 def _trace(result: dict[str, Any]) -> str:

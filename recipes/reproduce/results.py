@@ -8,9 +8,9 @@ from typing import Any
 
 from recipes.experiment import read_rows
 from recipes.report import Result, by_problem, interval, points, results, scores
-from recipes.stages import Run
+from recipes.stages import Pipeline
+from start_sdk.batch import Row
 from start_sdk.grading.statistics import avg_at_k, paired_difference
-from start_sdk.rows import Row
 
 HINTED = "Hint-infer: "
 SYSTEMS = {
@@ -28,19 +28,19 @@ DATA = ("plain", "hinted", "d-seed", "start-0", "text", "sampled", "d-start", "s
 Systems = dict[str, list[Result]]
 
 
-def collect(runs: Sequence[Run]) -> dict[str, Any]:
+def collect(pipelines: Sequence[Pipeline]) -> dict[str, Any]:
     """All that the report says, JSON. It holds no times: equal seeds give equal reports.
 
     Several runs are several seeds of one config: what they did on a problem counts as samples of
     it, so that intervals are over problems.
     """
-    systems = _systems(runs)
-    groups = _groups(systems["base"], runs)
+    systems = _systems(pipelines)
+    groups = _groups(systems["base"], pipelines)
     best = best_hint(systems)
-    config = runs[0].config
+    config = pipelines[0].config
     return {
         "base model": config.base,
-        "seeds": [run.config.seed for run in runs],
+        "seeds": [pipeline.config.seed for pipeline in pipelines],
         "suites": list(config.evaluation.suites),
         "problems": len(by_problem(systems["base"])),
         "best hint": best,
@@ -49,32 +49,34 @@ def collect(runs: Sequence[Run]) -> dict[str, Any]:
         "gains": gains(systems, groups, best),
         "calls": {name: calls_by_base(systems["base"], rs) for name, rs in systems.items()},
         "rounds": {
-            SYSTEMS[name]: _rounds(runs, name)
+            SYSTEMS[name]: _rounds(pipelines, name)
             for name in ("base", "start")
-            if f"rounds-{name}" in runs[0].stages
+            if f"rounds-{name}" in pipelines[0].stages
         },
         "data": {
-            name: [run.report(name) for run in runs] for name in DATA if name in runs[0].stages
+            name: [pipeline.report(name) for pipeline in pipelines]
+            for name in DATA
+            if name in pipelines[0].stages
         },
     }
 
 
-def _systems(runs: Sequence[Run]) -> Systems:
+def _systems(pipelines: Sequence[Pipeline]) -> Systems:
     found: Systems = {}
-    for number, run in enumerate(runs):
-        for stage in (name for name in run.stages if name.startswith("eval-")):
-            for name, samples in _named(run, stage):
-                many = run.config.evaluation.samples
+    for number, pipeline in enumerate(pipelines):
+        for stage in (name for name in pipeline.stages if name.startswith("eval-")):
+            for name, samples in _named(pipeline, stage):
+                many = pipeline.config.evaluation.samples
                 moved = [replace(s, sample=s.sample + number * many) for s in samples]
                 found.setdefault(name, []).extend(moved)
     return found
 
 
-def _named(run: Run, stage: str) -> Iterator[tuple[str, list[Result]]]:
+def _named(pipeline: Pipeline, stage: str) -> Iterator[tuple[str, list[Result]]]:
     """The systems that a stage evaluated."""
-    rows = list(_light(read_rows(run.path(stage))))
+    rows = list(_light(read_rows(pipeline.path(stage))))
     if stage == "eval-hinted":
-        for hint in run.config.hinted.hints:
+        for hint in pipeline.config.hinted.hints:
             yield HINTED + hint, results(row for row in rows if row.job.policy == hint)
     else:
         yield SYSTEMS[stage.removeprefix("eval-")], results(rows)
@@ -88,9 +90,9 @@ def _light(rows: Iterator[Row]) -> Iterator[Row]:
         yield row
 
 
-def _groups(samples: Sequence[Result], runs: Sequence[Run]) -> dict[str, set[str]]:
+def _groups(samples: Sequence[Result], pipelines: Sequence[Pipeline]) -> dict[str, set[str]]:
     """Families that were trained on, those that were not, and all."""
-    trained = {str(row.job.input.get("family")) for row in read_rows(runs[0].path("plain"))}
+    trained = {str(row.job.input.get("family")) for row in read_rows(pipelines[0].path("plain"))}
     families = {sample.family for sample in samples}
     found = {"trained on": families & trained, "kept from training": families - trained}
     if not all(found.values()):
@@ -166,21 +168,21 @@ def calls_by_base(base: Sequence[Result], samples: Sequence[Result]) -> dict[str
     return made
 
 
-def _rounds(runs: Sequence[Run], name: str) -> list[dict[str, Any]]:
+def _rounds(pipelines: Sequence[Pipeline], name: str) -> list[dict[str, Any]]:
     """Right answers and tokens behind each round; a thought that ended early keeps its last one."""
     steps: dict[str, list[list[dict[str, Any]]]] = {}
-    for run in runs:
-        for row in read_rows(run.path(f"rounds-{name}")):
+    for pipeline in pipelines:
+        for row in read_rows(pipeline.path(f"rounds-{name}")):
             if row.result:
                 steps.setdefault(row.job.problem, []).append(row.result["rounds"])
     made = []
-    for number in range(runs[0].config.evaluation.rounds + 1):
+    for number in range(pipelines[0].config.evaluation.rounds + 1):
         at = [[each[min(number, len(each) - 1)] for each in found] for found in steps.values()]
         made.append(
             {
                 "round": number,
                 "problems": len(at),
-                "right": interval([avg_at_k([s["correct"] for s in found]) for found in at]),
+                "correct": interval([avg_at_k([s["correct"] for s in found]) for found in at]),
                 "calls": _mean([s["calls"] for found in at for s in found]),
                 "tokens": _mean(
                     [

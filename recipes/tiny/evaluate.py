@@ -18,7 +18,7 @@ from typing import Any
 
 from recipes import evaluate
 from start_sdk import StartError
-from start_sdk.options import check_writable
+from start_sdk.cli import check_writable
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

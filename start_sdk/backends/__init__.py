@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from start_sdk import plugins
+from start_sdk.backends._characters import CharTokenizer
+from start_sdk.backends._continuation import Continuation, StopMatcher
 from start_sdk.protocols import Backend
+
+__all__ = ["CharTokenizer", "Continuation", "StopMatcher", "open_backend"]
 
 
 def open_backend(model: str, backend: str = "transformers", **options: Any) -> Backend:

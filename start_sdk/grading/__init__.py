@@ -3,10 +3,11 @@
 The statistics stand in `start_sdk.grading.statistics`.
 """
 
-from start_sdk.grading.choice import Choices, shuffled
-from start_sdk.grading.compare import Verdict
-from start_sdk.grading.extract import choice_letter, final_answer, last_code_block, last_number
-from start_sdk.grading.grader import Grader, grade_all
+from start_sdk._text.answers import last_boxed
+from start_sdk.grading._choice import Choices, shuffled
+from start_sdk.grading._compare import Verdict
+from start_sdk.grading._extract import choice_letter, final_answer, last_code_block, last_number
+from start_sdk.grading._grader import Grader, grade_all
 
 __all__ = [
     "Choices",
@@ -15,6 +16,7 @@ __all__ = [
     "choice_letter",
     "final_answer",
     "grade_all",
+    "last_boxed",
     "last_code_block",
     "last_number",
     "shuffled",

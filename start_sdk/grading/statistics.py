@@ -70,7 +70,7 @@ def maj_at_k(answers: Sequence[str | None], right: Sequence[bool]) -> float:
     Returns:
         1.0 or 0.0; with a tie at the top, the right answer's chance if a coin decides.
     """
-    from start_sdk.grading.normalise import normalise
+    from start_sdk.grading._normalise import normalise
 
     votes: dict[str | bool, int] = {}
     for answer, correct in zip(answers, right, strict=True):

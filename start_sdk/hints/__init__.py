@@ -1,20 +1,48 @@
-"""Hints as data, and policies that put them into a thought."""
+"""Hints as data, policies that put them into a thought, insertion points, and rounds."""
 
-from start_sdk.hints.library import HintLibrary
-from start_sdk.hints.policies import AfterConnective, BeforeEnd, FirstOf, NoHints
-from start_sdk.hints.spots import draw_spot, find_spots, last_spot
-from start_sdk.protocols import Hint
-from start_sdk.trace import Spot
+from start_sdk.hints._debug import debug_hint
+from start_sdk.hints._features import FEATURES, features, results
+from start_sdk.hints._insertion_points import (
+    draw_insertion_point,
+    find_insertion_points,
+    last_insertion_point,
+)
+from start_sdk.hints._learned import Learned, LearnedPolicy, Logit
+from start_sdk.hints._library import HintLibrary
+from start_sdk.hints._policies import AfterConnective, BeforeEnd, FirstOf, NoHints
+from start_sdk.hints._rounds import (
+    StopWhen,
+    round_hints,
+    sampled,
+    spent,
+    stable,
+    think_in_rounds,
+)
+from start_sdk.hints._selective import AtCalculation, TrustResult, WhenUnsure
 
 __all__ = [
+    "FEATURES",
     "AfterConnective",
+    "AtCalculation",
     "BeforeEnd",
     "FirstOf",
-    "Hint",
     "HintLibrary",
+    "Learned",
+    "LearnedPolicy",
+    "Logit",
     "NoHints",
-    "Spot",
-    "draw_spot",
-    "find_spots",
-    "last_spot",
+    "StopWhen",
+    "TrustResult",
+    "WhenUnsure",
+    "debug_hint",
+    "draw_insertion_point",
+    "features",
+    "find_insertion_points",
+    "last_insertion_point",
+    "results",
+    "round_hints",
+    "sampled",
+    "spent",
+    "stable",
+    "think_in_rounds",
 ]

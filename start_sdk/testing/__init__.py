@@ -4,12 +4,12 @@ backend = ScriptedBackend(["It is 4.\n</think>", "\nprint(2 + 2)\n```\n", "</thi
 session = ReasoningSession(backend, interpreter=FakeInterpreter({"print(2 + 2)": "4"}))
 """
 
-from start_sdk.backends.characters import CharTokenizer
-from start_sdk.testing.backends import check_backend
-from start_sdk.testing.check import Check
-from start_sdk.testing.fakes import FakeInterpreter, ScriptedBackend
-from start_sdk.testing.interpreters import check_interpreter
-from start_sdk.testing.tools import check_tool
+from start_sdk.backends import CharTokenizer
+from start_sdk.testing._backends import check_backend
+from start_sdk.testing._check import Check
+from start_sdk.testing._fakes import FakeInterpreter, ScriptedBackend
+from start_sdk.testing._interpreters import check_interpreter
+from start_sdk.testing._tools import check_tool
 
 __all__ = [
     "CharTokenizer",

@@ -17,7 +17,7 @@ from generating import GREEDY, prompt, take
 
 from start_sdk import BackendError, ConfigError, Sampling, models
 from start_sdk.backends.transformers import TransformersBackend
-from start_sdk.backends.transformers.memory import shared
+from start_sdk.backends.transformers._memory import shared
 
 WARM = Sampling(temperature=1.0, top_p=0.9)
 

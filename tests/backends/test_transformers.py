@@ -26,7 +26,7 @@ from start_sdk import (
     verify_trace,
 )
 from start_sdk.backends.transformers import Loaded, TransformersBackend
-from start_sdk.backends.transformers.sampler import draw, uniform
+from start_sdk.backends.transformers._sampler import draw, uniform
 from start_sdk.testing import FakeInterpreter, check_backend
 
 

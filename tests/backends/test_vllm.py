@@ -163,9 +163,9 @@ async def test_sessions_with_hints_and_calls_verify_and_repeat_themselves(
 
 async def test_many_at_once_give_what_each_gives_alone(backend: Backend) -> None:
     starts = [prompt(backend, f"What is {i} times 34?") for i in range(12, 28)]
-    at_once = await asyncio.gather(*(take(backend, s, 30) for s in starts))
+    max_concurrency = await asyncio.gather(*(take(backend, s, 30) for s in starts))
     alone = [await take(backend, s, 30) for s in starts[:4]]
-    assert [ids for ids, _ in at_once[:4]] == [ids for ids, _ in alone]
+    assert [ids for ids, _ in max_concurrency[:4]] == [ids for ids, _ in alone]
 
 
 async def test_seeded_prompts_that_fill_a_step_do_not_end_the_engine(backend: Backend) -> None:

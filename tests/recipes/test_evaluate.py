@@ -65,7 +65,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
             signal.raise_signal(signal.SIGINT)
         return await real(self, *args)
 
-    line = f"--suite tiny --n 2 --at-once 1 --out {tmp_path}"
+    line = f"--suite tiny --n 2 --max-concurrency 1 --out {tmp_path}"
     with monkeypatch.context() as patch:
         patch.setattr(experiment.Judge, "judge", stopped)
         with pytest.raises(SystemExit) as ended:
@@ -82,7 +82,7 @@ def test_questions_are_put_as_their_suite_has_them() -> None:
     text, gold = experiment.asked(number, "boxed", 0)
     assert text == "What is 2 + 2?" + experiment.BOXED and gold == "4"
     assert "\\boxed{}" in experiment.BOXED
-    choice = Problem("2", "Which?", "right", ("w1", "w2", "w3"))
+    choice = Problem("2", "Which?", "correct", ("w1", "w2", "w3"))
     golds = set()
     for seed in range(12):
         text, gold = experiment.asked(choice, "boxed", seed)

@@ -23,7 +23,7 @@ from recipes import experiment, fit_policy, hint_matrix, policies, tts
 from recipes.suites import Problem
 from recipes.tiny.families import MATH
 from start_sdk import Trace, open_backend, verify_trace
-from start_sdk.hints.learned import Learned
+from start_sdk.hints import Learned
 
 FEW = "--n 1 --hints general check-logic"
 PROGRAMS = [
@@ -61,7 +61,7 @@ id = "odd"
 text = "(Good.)"
 category = "c"
 domain = "math"
-places = ["output"]
+positions = ["output"]
 """
 
 
@@ -102,7 +102,7 @@ def test_what_was_stopped_goes_on_and_comes_to_the_same_table(
         begun.add(problem.id)
         return await real(self, trace, problem, gold)
 
-    line = f"{line} --at-once 1 --out {tmp_path}"
+    line = f"{line} --max-concurrency 1 --out {tmp_path}"
     with monkeypatch.context() as patch:
         patch.setattr(experiment.Judge, "judge", stopped)
         with pytest.raises(SystemExit) as ended:
@@ -137,7 +137,7 @@ def test_a_matrix_holds_each_hint_at_each_place_in_one_and_the_same_thought(
                 at = trace.parent.at
                 assert trace.token_ids[:at] == base.token_ids[:at]
                 assert trace.hints[0].id == hint
-                assert trace.hints[0].place == ("end" if place == "end" else "connective")
+                assert trace.hints[0].position == ("end" if place == "end" else "connective")
             else:
                 assert name.startswith("prompt: ") and not trace.hints and not trace.parent
             assert arm["called"] == bool(trace.calls)
@@ -159,7 +159,7 @@ def test_a_matrix_holds_each_hint_at_each_place_in_one_and_the_same_thought(
 
 
 def open_tokenizer() -> Any:
-    from start_sdk.backends.transformers.loading import load
+    from start_sdk.backends.transformers._loading import load
 
     return load("start-tiny-base", "cpu", None)[1]
 
@@ -204,7 +204,7 @@ def test_all_policies_get_the_same_problems_and_tokens(folders: dict[str, Path])
             usage = arm["trace"]["usage"]
             assert usage["model"] + usage["dropped"] == arm["sampled"] <= policies.TOKENS
         assert line["problems"] == len(rows) == 2
-        assert line["right"]["value"] == 100 * sum(a["correct"] for a in arms) / len(arms)
+        assert line["correct"]["value"] == 100 * sum(a["correct"] for a in arms) / len(arms)
         gained = sum(a["correct"] - b for a, b in zip(arms, before, strict=True))
         assert line["rescued"] - line["broken"] == gained
     assert lines["none"]["hinted"] == 0 and lines["end"]["hinted"] > 0
@@ -234,7 +234,7 @@ def test_a_policy_is_fitted_on_a_matrix_and_compared(
     ("program", "line", "says"),
     [
         (hint_matrix, "--n 0", "--n is at least 1"),
-        (hint_matrix, "--at-once 0", "--at-once is at least 1"),
+        (hint_matrix, "--max-concurrency 0", "--max-concurrency is at least 1"),
         (hint_matrix, "--suite aime99", "neither a suite"),
         (hint_matrix, "--model no/such-model", "no model 'no/such-model'"),
         (hint_matrix, "--hints magic", "no hint 'magic'"),

@@ -18,13 +18,13 @@ from recipes.hint_rft.contamination import Overlap, common_subsequence, words
 from recipes.hint_rft.modify import without_failed_tries
 from recipes.hint_rft.score import Score, repeats
 from recipes.rollout import rollout
-from recipes.settings import Curation, Evaluation, Problems, Rollout
+from recipes.settings import Curation, Evaluation, Problems, RolloutConfig
 from recipes.suites import Problem
 from recipes.tiny.families import MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, verify_trace
+from start_sdk._text.repetition import repetition
 from start_sdk.backends.tokenizer import load_tokenizer
-from start_sdk.repetition import repetition
-from start_sdk.rows import Job, Row, export_jsonl
+from start_sdk.batch import Job, Row, export_jsonl
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
 END = "So 4.\n</think>\n\n\\boxed{4}"
@@ -267,8 +267,8 @@ def rollouts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(experiment.GROUPS, "math", (MATH[9], MATH[11]))
-        rollout(config, folder / "plain", Rollout())
-        hints = Rollout(hints=("end:general", "end:deeper-think"))
+        rollout(config, folder / "plain", RolloutConfig())
+        hints = RolloutConfig(hints=("end:general", "end:deeper-think"))
         rollout(config, folder / "hinted", hints, after=folder / "plain")
     return config, folder
 

@@ -15,9 +15,9 @@ pytest.importorskip("statsmodels")
 pytest.importorskip("sklearn")
 
 from recipes import fit_policy, hint_matrix, policies, tts
-from start_sdk import ConfigError, Moment, Segment, Trace
-from start_sdk.hints.learned import Learned
-from start_sdk.rows import Job, Row, export_jsonl
+from start_sdk import ConfigError, HintContext, Segment, Trace
+from start_sdk.batch import Job, Row, export_jsonl
+from start_sdk.hints import Learned
 
 
 def done(number: int, result: dict[str, Any], family: str = "f") -> Row:
@@ -142,7 +142,7 @@ def test_a_fitted_policy_hints_where_hints_rescue_in_families_it_has_not_seen(
     assert whole.split(" | ")[4] == "100.0"
     policy = Learned.load(tmp_path / "out" / "without-a.json")
     for text, speaks in ((UNSETTLED, True), (SETTLED, False)):
-        hint = policy.decide(Moment(thought(text), "end", "</think>", 0, 6))
+        hint = policy.decide(HintContext(thought(text), "end", "</think>", 0, 6))
         assert (hint is not None) is speaks
 
 

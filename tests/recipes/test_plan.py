@@ -78,7 +78,7 @@ def test_what_is_not_assumed_is_as_large_as_it_can_be() -> None:
     assert estimator.of("hinted").sampled == 7 * 3 * 640  # the hint of code problems is not named
     assert estimator.rows("d-seed") == estimator.rows("d-start") == 9
     assert estimator.row_tokens("d-seed") == 1024  # two thoughts of 640, but for the length
-    right = config.model_copy(update={"plan": Plan(right=0.4)})
+    right = config.model_copy(update={"plan": Plan(correct=0.4)})
     assert Estimator(right, Counts({"tiny": 10}, {})).rows("d-seed") == 6  # only what was wrong
     assert Estimator(right, Counts({"tiny": 10}, {})).of("hinted").sampled == 6 * 3 * 640
 
@@ -150,7 +150,7 @@ def test_rows_of_parquet_are_counted_without_reading_them_all(tmp_path: Path) ->
 def test_the_program_ends_with_2_for_what_is_broken(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["plan", "--config", str(CONFIGS / "tiny.toml"), "--set", "plan.right=0.5"]
+    line = ["plan", "--config", str(CONFIGS / "tiny.toml"), "--set", "plan.correct=0.5"]
     monkeypatch.setattr(sys, "argv", line)
     assert main() == 0
     assert "150 rows" in capsys.readouterr().out  # of 300, half of which were wrong

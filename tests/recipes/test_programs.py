@@ -20,7 +20,7 @@ CALLED = CodeProblem(
 
 
 @pytest.mark.parametrize(
-    ("code", "right"),
+    ("code", "correct"),
     [
         ("a, b = map(int, input().split())\nprint(a + b)", True),
         ("import sys\nprint(sum(map(int, sys.stdin.buffer.read().split())))\nsys.exit(0)", True),
@@ -39,7 +39,7 @@ async def test_a_program_that_reads_its_input(code: str | None, right: bool) -> 
 
 
 @pytest.mark.parametrize(
-    ("body", "right"),
+    ("body", "correct"),
     [("sum(a) + b", True), ("6", False), ("1 / 0", False), ("{a: 1}", False)],
 )
 async def test_a_function_that_is_called(body: str, right: bool) -> None:

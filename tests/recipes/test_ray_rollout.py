@@ -24,12 +24,11 @@ from recipes.config import Config
 from recipes.experiment import read_rows
 from recipes.ray_worker import Parts, Turns, options_of
 from recipes.rollout import rollout
-from recipes.settings import Cluster, Rollout
+from recipes.settings import Cluster, RolloutConfig
 from recipes.suites import Problem, tiny
 from recipes.tiny.families import MATH
 from start_sdk import ConfigError, Limits, MissingExtra, models
-from start_sdk.rows import Row, fingerprint
-from start_sdk.store import RowStore
+from start_sdk.batch import Row, RowStore, fingerprint
 
 # Ray's own, at its start and end, and in its threads.
 pytestmark = [
@@ -39,13 +38,13 @@ pytestmark = [
 ]
 ENDLESS = Problem("endless", "What is 2 times 3? " * 500, "6")
 PROBLEMS = [*tiny((MATH[9], MATH[11]), 2, 3, "train"), ENDLESS]
-STAGED = Rollout(hints=("end:general",))
+STAGED = RolloutConfig(hints=("end:general",))
 LOCAL = Config(
     base="start-tiny-base",
     backend_options={"deterministic": True, "max_batch": 2},
     prompt="plain",
     seed=3,
-    at_once=2,
+    max_concurrency=2,
     limits=Limits(max_tokens=300, max_repeats=4, answer_reserve=64),
 )
 REMOTE = LOCAL.model_copy(update={"engine": "ray"})
@@ -70,7 +69,7 @@ def cluster() -> Iterator[None]:
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What this process makes of the problems: without hints, and with one in those thoughts."""
     folder = tmp_path_factory.mktemp("local")
-    rollout(LOCAL, folder / "plain", Rollout(), problems=PROBLEMS)
+    rollout(LOCAL, folder / "plain", RolloutConfig(), problems=PROBLEMS)
     rollout(LOCAL, folder / "staged", STAGED, problems=PROBLEMS, after=folder / "plain")
     return folder
 
@@ -105,7 +104,7 @@ def test_keys_traces_and_verdicts_are_those_of_this_process(
 ) -> None:
     first, *others = read_rows(local / "plain")
     Parts(tmp_path / "plain" / "parts").add(first)  # as a run that was stopped leaves it
-    plain = rollout(REMOTE, tmp_path / "plain", Rollout(), problems=PROBLEMS)
+    plain = rollout(REMOTE, tmp_path / "plain", RolloutConfig(), problems=PROBLEMS)
     assert outcomes(tmp_path / "plain") == outcomes(local / "plain")
     assert asked == [row.job.key for row in others]
     assert (plain["none"]["samples"], plain["none"]["failed"]) == (5, 1)
@@ -134,15 +133,15 @@ def test_what_one_engine_began_the_other_ends(
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(ray_rollout, "found", stopped)
-        rollout(REMOTE, tmp_path, Rollout(), problems=PROBLEMS)
+        rollout(REMOTE, tmp_path, RolloutConfig(), problems=PROBLEMS)
     with RowStore(tmp_path / "rows.sqlite") as store:
         counts = store.counts()
     assert counts["todo"] == 4 and counts["done"] + counts["failed"] == 1
     assert len(outcomes(tmp_path)) == 1  # also of a run that was stopped
-    rollout(LOCAL, tmp_path, Rollout(), problems=PROBLEMS)
+    rollout(LOCAL, tmp_path, RolloutConfig(), problems=PROBLEMS)
     assert outcomes(tmp_path) == outcomes(local / "plain")
     asked.clear()
-    rollout(REMOTE, tmp_path, Rollout(), problems=PROBLEMS)
+    rollout(REMOTE, tmp_path, RolloutConfig(), problems=PROBLEMS)
     assert asked == [] and not (tmp_path / "parts").exists()
 
 
@@ -153,7 +152,7 @@ def test_rows_that_were_written_and_not_taken_in_are_used(
     parts = Parts(tmp_path / "parts")
     for row in rows:
         parts.add(row)
-    rollout(REMOTE, tmp_path, Rollout(), problems=PROBLEMS)
+    rollout(REMOTE, tmp_path, RolloutConfig(), problems=PROBLEMS)
     assert asked == []
     assert outcomes(tmp_path) == outcomes(local / "plain")
     assert not (tmp_path / "parts").exists()
@@ -178,14 +177,14 @@ def test_a_bug_ends_the_run_and_rows_of_its_task_stay(
     local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
 ) -> None:
     monkeypatch.setattr(ray_rollout, "MAX_TASKS", 1)  # nothing comes back before all is computed
-    config = REMOTE.model_copy(update={"at_once": 1})
+    config = REMOTE.model_copy(update={"max_concurrency": 1})
     bug = Problem("bug", None, "6")  # type: ignore[arg-type]
     with pytest.raises(RayTaskError, match="NoneType"):
-        rollout(config, tmp_path, Rollout(), problems=[*PROBLEMS[:2], bug])
+        rollout(config, tmp_path, RolloutConfig(), problems=[*PROBLEMS[:2], bug])
     with RowStore(tmp_path / "rows.sqlite") as store:
         assert store.counts() == {"todo": 3}
     asked.clear()
-    rollout(config, tmp_path, Rollout(), problems=PROBLEMS[:2])
+    rollout(config, tmp_path, RolloutConfig(), problems=PROBLEMS[:2])
     assert asked == []
     keys = [row.job.key for row in read_rows(local / "plain")]
     assert outcomes(tmp_path) == {key: outcomes(local / "plain")[key] for key in keys[:2]}
@@ -199,9 +198,9 @@ def test_a_server_gives_what_it_gives_to_this_process(
         served = {"base": "tiny", "backend": "openai", "backend_options": {}, "cluster": cluster}
         here, there = (config.model_copy(update=served) for config in (LOCAL, REMOTE))
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        rollout(here, tmp_path / "here", Rollout(), problems=PROBLEMS[:2])
+        rollout(here, tmp_path / "here", RolloutConfig(), problems=PROBLEMS[:2])
         monkeypatch.delenv("OPENAI_BASE_URL")
-        rollout(there, tmp_path / "there", Rollout(), problems=PROBLEMS[:2])
+        rollout(there, tmp_path / "there", RolloutConfig(), problems=PROBLEMS[:2])
     assert outcomes(tmp_path / "there") == outcomes(tmp_path / "here")
     assert all(row.result for row in read_rows(tmp_path / "there"))
 
@@ -218,7 +217,9 @@ def test_an_actor_that_cannot_work_ends_the_run_and_says_why(tmp_path: Path) -> 
     assert known
     shutil.copytree(known, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
     with pytest.raises(ConfigError, match=r"^ModelError: "):
-        rollout(REMOTE, tmp_path, Rollout(), model=str(tmp_path / "model"), problems=PROBLEMS[:2])
+        rollout(
+            REMOTE, tmp_path, RolloutConfig(), model=str(tmp_path / "model"), problems=PROBLEMS[:2]
+        )
     with RowStore(tmp_path / "rows.sqlite") as store:
         assert store.counts() == {"todo": 2}
 
@@ -242,7 +243,7 @@ def test_a_cluster_that_cannot_be_used_is_one_line(
     options: dict[str, Any] = {} if backend == "openai" else LOCAL.backend_options
     update = {"backend": backend, "backend_options": options, "cluster": cluster}
     with pytest.raises(ConfigError, match=says) as caught:
-        rollout(REMOTE.model_copy(update=update), tmp_path, Rollout(), problems=PROBLEMS[:1])
+        rollout(REMOTE.model_copy(update=update), tmp_path, RolloutConfig(), problems=PROBLEMS[:1])
     assert "\n" not in str(caught.value)
 
 
@@ -258,5 +259,5 @@ def test_without_ray_one_line_says_what_to_install(
 
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(MissingExtra, match=r"start-sdk\[ray\]"):
-        rollout(REMOTE, tmp_path / "out", Rollout(), problems=PROBLEMS[:1])
+        rollout(REMOTE, tmp_path / "out", RolloutConfig(), problems=PROBLEMS[:1])
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib")
 from recipes import compare
 from recipes.report import markdown, results, summary, write_report
 from start_sdk import ConfigError
-from start_sdk.rows import Job, Row, export_jsonl
+from start_sdk.batch import Job, Row, export_jsonl
 
 TITLE = {"suite": "aime24", "model": "m", "hints": "none", "k": 2}
 

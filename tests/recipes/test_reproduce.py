@@ -24,7 +24,7 @@ ROOT = Path(reproduce.__file__).parents[2]
 CONFIG = """
 base = "start-tiny-base"
 prompt = "plain"
-at_once = 4
+max_concurrency = 4
 controls = ["text"]
 backend_options = { deterministic = true, max_batch = 4 }
 limits = { max_tokens = 400, max_repeats = 4, answer_reserve = 64 }

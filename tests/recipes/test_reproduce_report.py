@@ -15,10 +15,10 @@ from recipes.config import Config
 from recipes.reproduce import stages
 from recipes.reproduce.report import write_report
 from recipes.reproduce.results import collect
-from recipes.settings import Evaluation, Rollout
-from recipes.stages import Run
+from recipes.settings import Evaluation, RolloutConfig
+from recipes.stages import Pipeline
 from start_sdk import Segment, Trace
-from start_sdk.rows import Job, Row, export_jsonl
+from start_sdk.batch import Job, Row, export_jsonl
 
 HINTS = ("end:general", "end:deeper-think")
 FAMILIES = ("pairs", "sums", "orders")
@@ -38,15 +38,15 @@ def row(number: int, correct: bool, calls: int = 0, policy: str = "none", tokens
     return Row(job, "done", {**graded, "calls": calls, "trace": trace(tokens)})
 
 
-def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) -> Run:
+def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) -> Pipeline:
     """A finished run on 12 problems, of which the base model gets every fourth right."""
     config = Config(
         base="start-tiny-base",
         seed=seed,
-        hinted=Rollout(hints=HINTS),
+        hinted=RolloutConfig(hints=HINTS),
         evaluation=Evaluation(suites=("tiny",), rounds=1),
     )
-    run = Run(config, folder, stages(config))
+    run = Pipeline(config, folder, stages(config))
     base = [number % 4 == 0 for number in range(12)]
     rows = {
         "plain": [row(n, False) for n in range(12) if FAMILIES[n % 3] != "orders"],
@@ -67,7 +67,7 @@ def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) ->
         run.path(name).mkdir(parents=True)
         export_jsonl(some, run.path(name) / "rows.jsonl")
     for name in run.stages:
-        report = {"none": {"samples": 12, "right": 3, "sampled tokens": 1200}}
+        report = {"none": {"samples": 12, "correct": 3, "sampled tokens": 1200}}
         run.path(name).mkdir(exist_ok=True)
         record = {"key": run.key(name), "seconds": 1.0, "report": report}
         (run.path(name) / "stage.json").write_text(json.dumps(record))
@@ -107,7 +107,7 @@ def test_calls_are_split_by_what_the_base_model_does(tmp_path: Path) -> None:
 
 def test_a_thought_that_ended_early_keeps_its_last_round(tmp_path: Path) -> None:
     base = collect([run_of(tmp_path)])["rounds"]["base"]
-    assert [point["right"]["value"] for point in base] == [0, 50]
+    assert [point["correct"]["value"] for point in base] == [0, 50]
     assert [point["tokens"] for point in base] == [10, 15]
     assert [point["calls"] for point in base] == [0, 0.5]
 

@@ -10,8 +10,8 @@ pytest.importorskip("scipy")
 
 from recipes import rft
 from recipes.config import Config, read_config
-from recipes.settings import Curation, Rollout, Training
-from recipes.stages import Run, Stage
+from recipes.settings import Curation, RolloutConfig, Training
+from recipes.stages import Pipeline, Stage
 from start_sdk import BackendError, ConfigError
 
 CONFIG = Config(base="start-tiny-base")
@@ -26,7 +26,7 @@ class Done:
 
     def stages(self) -> list[Stage]:
         def work(name: str) -> Any:
-            def done(run: Run) -> dict[str, Any]:
+            def done(run: Pipeline) -> dict[str, Any]:
                 if name == self.fails:
                     raise BackendError("gone")
                 run.path(name).mkdir(parents=True, exist_ok=True)
@@ -45,35 +45,35 @@ class Done:
 def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
     broken = Done(fails="b")
     with pytest.raises(BackendError):
-        Run(CONFIG, tmp_path, broken.stages()).go()
+        Pipeline(CONFIG, tmp_path, broken.stages()).go()
     whole = Done()
-    run = Run(CONFIG, tmp_path, whole.stages())
+    run = Pipeline(CONFIG, tmp_path, whole.stages())
     run.go()
     assert (broken.log, whole.log) == (["a"], ["b", "c"])
     assert run.report("b") == {"name": "b"} and list(run.seconds()) == ["a", "b", "c"]
     again = Done()
-    Run(CONFIG, tmp_path, again.stages()).go()
+    Pipeline(CONFIG, tmp_path, again.stages()).go()
     assert again.log == []
 
 
 @pytest.mark.parametrize(
     ("change", "holds"),
     [
-        ({"plain": Rollout(samples=2)}, "a"),
+        ({"plain": RolloutConfig(samples=2)}, "a"),
         ({"seed": 1}, "a"),
         ({"training": Training(epochs=1)}, "b"),
         ({"training": Training(save_steps=7, report_to=())}, None),
-        ({"at_once": 9}, None),
-        ({"sampled": Rollout(samples=3)}, None),
+        ({"max_concurrency": 9}, None),
+        ({"sampled": RolloutConfig(samples=3)}, None),
     ],
 )
 def test_a_folder_of_another_run_is_refused_before_any_work(
     tmp_path: Path, change: dict[str, Any], holds: str | None
 ) -> None:
-    Run(CONFIG, tmp_path, Done().stages()).go()
+    Pipeline(CONFIG, tmp_path, Done().stages()).go()
     (tmp_path / "c" / "stage.json").unlink()
     after = Done()
-    run = Run(CONFIG.model_copy(update=change), tmp_path, after.stages())
+    run = Pipeline(CONFIG.model_copy(update=change), tmp_path, after.stages())
     if holds is None:
         run.go()
         assert after.log == ["c"]
@@ -84,10 +84,10 @@ def test_a_folder_of_another_run_is_refused_before_any_work(
 
 
 def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:
-    Run(CONFIG, tmp_path, Done().stages()).go()
+    Pipeline(CONFIG, tmp_path, Done().stages()).go()
     (tmp_path / "b" / "stage.json").write_text("{")
     with pytest.raises(ConfigError, match=r"stage\.json' cannot be read"):
-        Run(CONFIG, tmp_path, Done().stages()).go()
+        Pipeline(CONFIG, tmp_path, Done().stages()).go()
 
 
 def names(config: Config, *controls: str) -> list[str]:
@@ -108,7 +108,7 @@ def test_the_stages_of_a_run() -> None:
     assert names(spared) == chain
     assert names(spared, "text") == [*chain, "d-text", "text-rft"]
     assert names(CONFIG, "unselected")[-2:] == ["d-unselected", "unselected"]
-    wrong = CONFIG.model_copy(update={"hinted": Rollout(hints=("end",), only_wrong=True)})
+    wrong = CONFIG.model_copy(update={"hinted": RolloutConfig(hints=("end",), only_wrong=True)})
     with pytest.raises(ConfigError, match=r"needs hinted\.only_wrong = false"):
         rft.stages(wrong)
 

@@ -13,11 +13,11 @@ pytest.importorskip("math_verify")
 from recipes import experiment, rollout
 from recipes.config import Config
 from recipes.hint_names import check_hints, fits, hint_of, policy_of
-from recipes.settings import Problems, Rollout
+from recipes.settings import Problems, RolloutConfig
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, Trace
-from start_sdk.store import RowStore
+from start_sdk.batch import RowStore
 
 CODE = CodeProblem("c", "Add two numbers.", "", samples=(("1 2", "3"),), cases=(("1 2", "3"),))
 PLAIN = Problem("p", "What is 2 * 3?", "6")
@@ -51,9 +51,9 @@ def results(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def test_hints_go_into_the_traces_that_are_there(config: Config, tmp_path: Path) -> None:
-    plain = rollout.rollout(config, tmp_path / "plain", Rollout())
+    plain = rollout.rollout(config, tmp_path / "plain", RolloutConfig())
     assert plain["none"]["samples"] == 4 and plain["none"]["with calls"] == 0
-    hinted = Rollout(hints=("end:general",))
+    hinted = RolloutConfig(hints=("end:general",))
     staged = rollout.rollout(config, tmp_path / "staged", hinted, after=tmp_path / "plain")
     anew = rollout.rollout(config, tmp_path / "anew", hinted)
     one, other = results(tmp_path / "staged"), results(tmp_path / "anew")
@@ -65,21 +65,25 @@ def test_hints_go_into_the_traces_that_are_there(config: Config, tmp_path: Path)
         base = results(tmp_path / "plain")[key[0], "none"]["trace"]
         assert trace.parent and trace.parent.trace_id == base["id"]
         assert [hint.id for hint in trace.hints] == ["general"] and trace.calls
-    assert staged["end:general"]["right"] == anew["end:general"]["right"] > plain["none"]["right"]
+    assert (
+        staged["end:general"]["correct"]
+        == anew["end:general"]["correct"]
+        > plain["none"]["correct"]
+    )
     assert staged["end:general"]["sampled tokens"] < anew["end:general"]["sampled tokens"] / 2
 
-    text = Rollout(hints=("end",), python=False)
+    text = RolloutConfig(hints=("end",), python=False)
     assert rollout.rollout(config, tmp_path / "text", text)["end"]["calls"] == 0
 
     wrong = hinted.model_copy(update={"only_wrong": True})
     left = rollout.rollout(config, tmp_path / "wrong", wrong, after=tmp_path / "plain")
-    assert left["end:general"]["samples"] == 4 - plain["none"]["right"]
+    assert left["end:general"]["samples"] == 4 - plain["none"]["correct"]
 
 
 def test_the_same_command_goes_on_where_it_was_stopped(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = Rollout(samples=2, temperature=0.6)
+    part = RolloutConfig(samples=2, temperature=0.6)
     whole = rollout.rollout(config, tmp_path / "whole", part)
     assert whole["none"]["samples"] == 8
     real, begun = experiment.Judge.judge, 0
@@ -112,10 +116,10 @@ def test_the_same_command_goes_on_where_it_was_stopped(
 
 def test_a_thought_without_the_place_is_a_row_that_says_so(config: Config, tmp_path: Path) -> None:
     short = config.model_copy(update={"limits": Limits(max_tokens=40, answer_reserve=8)})
-    rollout.rollout(short, tmp_path / "plain", Rollout())
-    hinted = Rollout(hints=("end",))
+    rollout.rollout(short, tmp_path / "plain", RolloutConfig())
+    hinted = RolloutConfig(hints=("end",))
     report = rollout.rollout(short, tmp_path / "hinted", hinted, after=tmp_path / "plain")
-    assert report == {"end": {"samples": 4, "failed": 4, "right": 0}}
+    assert report == {"end": {"samples": 4, "failed": 4, "correct": 0}}
     (error,) = {row.error for row in experiment.read_rows(tmp_path / "hinted")}
     assert error == "ConfigError: the thought has no place for the hint end"
 

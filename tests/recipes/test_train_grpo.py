@@ -22,7 +22,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from recipes import suites, train_grpo
 from recipes.config import Config
 from recipes.experiment import GROUPS
-from recipes.grpo_rollout import Rolled, Rollouts, encode, patiently, schedule
+from recipes.grpo_rollout import GRPOSample, GRPOSampler, encode, patiently, schedule
 from recipes.settings import Grpo, Lora, Training
 from recipes.training import last_checkpoint
 from start_sdk import (
@@ -50,14 +50,14 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-class Hinted(Rollouts):
+class Hinted(GRPOSampler):
     """The base model runs code behind a hint alone, so these sessions get one."""
 
     made: list[Any] = []  # noqa: RUF012  (the trainings of this file, one behind the other)
 
     def _open(self, trainer: Any) -> ReasoningSession:
         super()._open(trainer)
-        self.steps: list[list[Rolled]] = []
+        self.steps: list[list[GRPOSample]] = []
         self.weights: list[dict[str, torch.Tensor]] = []
         self.made.append(self)
         assert self._backend
@@ -96,7 +96,7 @@ def config(lora: Lora | None = None, *, deterministic: bool = True, **grpo: Any)
     return Config(
         base=BASE,
         prompt="plain",
-        at_once=4,
+        max_concurrency=4,
         backend_options={"deterministic": deterministic},
         limits=Limits(max_tokens=200, answer_reserve=32),
         training=training,
@@ -224,7 +224,7 @@ def test_the_folder_holds_model_log_and_curve_and_is_not_trained_again(trained: 
 def test_ctrl_c_saves_and_the_same_command_ends_with_the_same_weights(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Any = Rollouts.__call__
+    real: Any = GRPOSampler.__call__
 
     def interrupted(self: Any, prompts: list[str], trainer: Any) -> Any:
         if trainer.state.global_step == 1:  # the second step is let end
@@ -232,7 +232,7 @@ def test_ctrl_c_saves_and_the_same_command_ends_with_the_same_weights(
         return real(self, prompts, trainer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Rollouts, "__call__", interrupted)
+        patch.setattr(GRPOSampler, "__call__", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_grpo.train(config(), tmp_path, problems=PROBLEMS)
     last = last_checkpoint(tmp_path / "checkpoints")

@@ -17,7 +17,7 @@ import torch
 from recipes import rft, sft_data, train_sft
 from recipes.config import Config, read_config
 from recipes.settings import Lora, Training
-from recipes.stages import Run, Stage
+from recipes.stages import Pipeline, Stage
 from recipes.training import last_checkpoint
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, open_backend
 from start_sdk.backends.tokenizer import load_tokenizer
@@ -249,15 +249,15 @@ def test_a_run_trains_in_two_processes_and_comes_to_what_one_comes_to(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def copied(run: Run) -> dict[str, Any]:
-        run.path("d-seed").mkdir()
-        shutil.copy(data, run.path("d-seed"))
+    def copied(pipeline: Pipeline) -> dict[str, Any]:
+        pipeline.path("d-seed").mkdir()
+        shutil.copy(data, pipeline.path("d-seed"))
         return {}
 
     launched = config(save_steps=2, accelerate=str(CONFIGS / "accelerate" / "cpu.yaml"))
     start_0 = next(stage for stage in rft.SEED if stage.name == "start-0")
     monkeypatch.chdir(CONFIGS.parents[1])  # where `-m recipes...` is found
-    run = Run(launched, tmp_path, [Stage("d-seed", "", (), (), copied), start_0])
+    run = Pipeline(launched, tmp_path, [Stage("d-seed", "", (), (), copied), start_0])
     run.go()
     report = run.report("start-0")
     assert report["processes"] == 2 and report["steps"] == 6

@@ -9,6 +9,6 @@ try:
 except ImportError as error:
     raise MissingExtra("the openai backend", "openai") from error
 
-from start_sdk.backends.openai.backend import OpenAIBackend
+from start_sdk.backends.openai._backend import OpenAIBackend
 
 __all__ = ["OpenAIBackend"]

@@ -8,7 +8,7 @@ try:
 except ImportError as error:
     raise MissingExtra("the transformers backend", "transformers") from error
 
-from start_sdk.backends.transformers.backend import TransformersBackend
-from start_sdk.backends.transformers.loading import Loaded
+from start_sdk.backends.transformers._backend import TransformersBackend
+from start_sdk.backends.transformers._loading import Loaded
 
 __all__ = ["Loaded", "TransformersBackend"]

@@ -9,6 +9,6 @@ try:
 except ImportError as error:
     raise MissingExtra("the vllm backend", "vllm") from error
 
-from start_sdk.backends.vllm.backend import VLLMBackend
+from start_sdk.backends.vllm._backend import VLLMBackend
 
 __all__ = ["VLLMBackend"]

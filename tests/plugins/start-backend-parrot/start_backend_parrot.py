@@ -3,7 +3,7 @@
 import asyncio
 
 from start_sdk import Capabilities
-from start_sdk.backends.continuation import Continuation
+from start_sdk.backends import Continuation
 from start_sdk.testing import CharTokenizer
 
 SENTENCE = "two and two are four. "

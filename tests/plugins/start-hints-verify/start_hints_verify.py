@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from start_sdk import Hint, Moment
+from start_sdk import Hint, HintContext
 
 BY_CODE = Hint(
     id="by-code",
     text="and Python does that without mistakes.\n```python",
     category="Verification",
     domain="math",
-    places=("connective",),
+    positions=("connective",),
 )
 
 
@@ -19,6 +19,6 @@ class WhereItVerifies:
 
     triggers: tuple[str, ...] = ("verify",)
 
-    def decide(self, moment: Moment) -> Hint | None:
-        asked = moment.trigger in self.triggers and not moment.trace.hints
+    def decide(self, context: HintContext) -> Hint | None:
+        asked = context.trigger in self.triggers and not context.trace.hints
         return BY_CODE if asked else None

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import start_tools
 from start_sdk.errors import InterpreterError
-from start_tools.inside import root
 from start_tools.python.parent import PROGRAMS, SANDBOX, Parent
 from start_tools.python.starting import command, environment
 from start_tools.python.wire import PORTS
+from start_tools.sandbox import root
 
 _MOUNTED = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
 _ETC = (
@@ -65,7 +65,7 @@ def arguments(disk: int) -> list[str]:
         said += ["--ro-bind-try", path, path]
     # What runs inside of this package, and nothing of what lies around it.
     package = Path(start_tools.__file__).parent
-    for path in (str(package / "__init__.py"), str(package / "inside")):
+    for path in (str(package / "__init__.py"), str(package / "sandbox")):
         said += ["--ro-bind", path, path]
     # --dev makes a file system of no fixed size: closed, but for the part with one.
     said += [

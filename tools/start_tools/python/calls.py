@@ -8,11 +8,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from start_sdk.protocols import Tool, ToolHost
-from start_tools.inside.host import EOF
+from start_tools.sandbox.host import EOF
 
 
 def definitions(tools: Sequence[Tool]) -> str:
-    """The code of a cell that puts the functions in place (inside/host.py)."""
+    """The code of a cell that puts the functions in place (sandbox/host.py)."""
     told = [
         {
             "name": tool.name,

@@ -1,7 +1,7 @@
 """Caps on the memory and the number of processes of a whole kernel, where this user may set them.
 
 Version 2 and version 1 of Linux's control groups, or none: an ordinary user has them only where a
-service manager has delegated a group. Limits per process (inside/box.py) hold in any case.
+service manager has delegated a group. Limits per process (sandbox/box.py) hold in any case.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Output:
     """Keeps the first and the last characters that come in and counts what lies between.
 
     Its memory is bounded by `max_chars`, however much comes in. A piece is a string, or what the
-    kernel's side (inside/streams.py) makes of a very long one: a list of its first part, the
+    kernel's side (sandbox/streams.py) makes of a very long one: a list of its first part, the
     number of characters left out, and its last part.
 
     Args:

@@ -21,7 +21,7 @@ from start_tools.python.starting import private_folder
 from start_tools.python.wire import PORTS
 
 SANDBOX = Path("/sandbox")
-"""Where the folders of a cell lie, as it sees them (inside/root.py)."""
+"""Where the folders of a cell lie, as it sees them (sandbox/root.py)."""
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
 SHARED = 256 << 20
 """Bytes that count as a kernel's own, where they are measured, but came from the zygote."""

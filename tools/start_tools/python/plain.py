@@ -17,11 +17,11 @@ import subprocess
 from pathlib import Path
 
 from start_sdk.errors import InterpreterError
-from start_tools.inside.linux import open_beneath
 from start_tools.python.output import Output
 from start_tools.python.process import START_LIMIT, Process, first
 from start_tools.python.starting import command, environment, last_words, private_folder
 from start_tools.python.wire import PORTS, Wire
+from start_tools.sandbox.linux import open_beneath
 
 
 class PlainProcess(Process):

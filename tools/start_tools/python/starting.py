@@ -12,8 +12,8 @@ import start_tools
 from start_sdk.errors import InterpreterError
 
 BOOT = (
-    "import sys; sys.path.insert(0, sys.argv.pop()); import start_tools.inside; del sys.path[0];"
-    "from start_tools.inside.{module} import main; main()"
+    "import sys; sys.path.insert(0, sys.argv.pop()); import start_tools.sandbox; del sys.path[0];"
+    "from start_tools.sandbox.{module} import main; main()"
 )
 """Takes start_tools from where it lies here, and nothing else from there."""
 PASSED_ON = ("LD_LIBRARY_PATH", "TZ")
@@ -21,7 +21,7 @@ PASSED_ON = ("LD_LIBRARY_PATH", "TZ")
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Runs `main` of a module of start_tools.inside in a fresh interpreter."""
+    """Runs `main` of a module of start_tools.sandbox in a fresh interpreter."""
     root = str(Path(start_tools.__file__).parents[1])
     return [sys.executable, "-P", "-c", BOOT.format(module=module), *arguments, root]
 

@@ -14,11 +14,11 @@ from typing import Any
 from jupyter_client.session import Session
 
 from start_sdk.protocols import ToolHost
-from start_tools.inside.sizes import largest_message, largest_question
 from start_tools.python.calls import Calls
 from start_tools.python.cell import Cell
 from start_tools.python.output import Output
 from start_tools.python.zmtp import Socket
+from start_tools.sandbox.sizes import largest_message, largest_question
 
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4}
 """Ends of the sockets' names, in place of TCP ports."""

@@ -1,0 +1,99 @@
+"""A blocking face of the SDK, for scripts and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from start_sdk.protocols import Backend, Hint, Message
+from start_sdk.session import Event, ReasoningSession, Run
+from start_sdk.trace import InsertionPoint, Trace
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
+
+
+class SyncSession:
+    """A `ReasoningSession` behind blocking calls: one event loop in one thread of its own.
+
+    Works where a loop runs already (notebooks). Use it as a context manager; it takes what
+    `ReasoningSession` takes. The backend stays the caller's; `close_backend=True` hands it over.
+    """
+
+    def __init__(self, backend: Backend, *, close_backend: bool = False, **options: Any) -> None:
+        self._backend = backend
+        self._close_backend = close_backend
+        self._options = options
+        self._stack = ExitStack()
+        self._portal: BlockingPortal
+        self._session: ReasoningSession
+
+    def __enter__(self) -> Self:
+        from anyio.from_thread import start_blocking_portal  # takes 50 ms that few need
+
+        self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
+        if self._close_backend:
+            self._stack.callback(self._portal.call, self._backend.aclose)
+        self._session = ReasoningSession(self._backend, **self._options)
+        self._stack.callback(self._portal.call, self._session.aclose)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def run(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Trace:
+        """See `ReasoningSession.run`."""
+        return self._portal.call(lambda: self._session.run(prompt, seed=seed))
+
+    def resume(self, trace: Trace, at: int, *, seed: int | None = None) -> Trace:
+        """See `ReasoningSession.resume`."""
+        return self._portal.call(lambda: self._session.resume(trace, at, seed=seed))
+
+    def resume_hinted(
+        self, trace: Trace, point: InsertionPoint, hint: Hint, *, seed: int | None = None
+    ) -> Trace:
+        """See `ReasoningSession.resume_hinted`."""
+        return self._portal.call(lambda: self._session.resume_hinted(trace, point, hint, seed=seed))
+
+    def steer(self, text: str) -> None:
+        """See `ReasoningSession.steer`; may be called from any thread, also beside a `run`."""
+        self._portal.call(self._session.steer, text)
+
+    def stream_from(self, trace: Trace, at: int, *, seed: int | None = None) -> SyncRun:
+        """See `ReasoningSession.stream_from`."""
+        return SyncRun(self._portal, self._session.stream_from(trace, at, seed=seed))
+
+    def stream(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> SyncRun:
+        """See `ReasoningSession.stream`."""
+        return SyncRun(self._portal, self._session.stream(prompt, seed=seed))
+
+
+class SyncRun:
+    """A `Run` as a plain iterator; `trace` is what is there so far."""
+
+    def __init__(self, portal: BlockingPortal, run: Run) -> None:
+        self._portal = portal
+        self._run = run
+
+    @property
+    def trace(self) -> Trace:
+        return self._run.trace
+
+    def steer(self, text: str) -> None:
+        """See `Run.steer`; may be called from any thread."""
+        self._portal.call(self._run.steer, text)
+
+    def __iter__(self) -> Iterator[Event]:
+        events = aiter(self._run)
+        try:
+            while (event := self._portal.call(anext, events, None)) is not None:
+                yield event
+        finally:
+            self._portal.call(self._run.aclose)

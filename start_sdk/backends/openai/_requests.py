@@ -1,0 +1,175 @@
+"""The three ways to ask a server to go on: with token ids, with text, as a chat.
+
+Stop texts are never sent. The shared matcher decides, and closing the stream stops the server: a
+server's own stops cut text but not ids, do not say what matched, or are switched off in thoughts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from openai import APIConnectionError, AsyncOpenAI, AsyncStream
+
+from start_sdk.backends._characters import CharTokenizer
+from start_sdk.backends._continuation import Continuation, request_seed
+from start_sdk.protocols import Sampling, Tokenizer
+
+ENDS = ("stop", "length")
+"""How a generation ends. With any other word ("abort") a server gave it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one event of a stream holds."""
+
+    token_ids: Sequence[int] = ()
+    logprobs: Sequence[float] | None = None
+    finish: str | None = None
+    """The server's word for why it ended."""
+    cached: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that a way of asking needs to know."""
+
+    client: AsyncOpenAI
+    model: str
+    tokenizer: Tokenizer
+    work: Continuation
+    sampling: Sampling
+    headers: dict[str, str]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """What all three ways send: a server that is told nothing takes defaults of its own."""
+        position = len(self.work.token_ids)
+        seeded = {"seed": request_seed(self.sampling.seed, position)}
+        return {
+            "model": self.model,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "temperature": self.sampling.temperature,
+            "top_p": self.sampling.top_p,
+            **(seeded if self.sampling.temperature else {}),
+            "extra_headers": self.headers,
+        }
+
+
+Pieces = AsyncGenerator[Piece, None]
+Way = Callable[[Request], Pieces]
+
+
+async def by_token_ids(request: Request) -> Pieces:
+    """Ids out, ids in: vLLM's extension of `/completions`. Nothing is ever encoded again."""
+    extra = {
+        "return_token_ids": True,
+        "ignore_eos": True,  # the tokenizer's ends are these, whatever the server's defaults say
+        "stop_token_ids": sorted(request.tokenizer.eos_ids),
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        **request.extra,
+    }
+    options = {"logprobs": 0} if request.sampling.logprobs else {}
+    create: Any = request.client.completions.create
+    stream = await create(
+        prompt=request.work.token_ids,
+        max_tokens=request.work.left,
+        extra_body=extra,
+        **request.common,
+        **options,
+    )
+
+    def read(choice: Any) -> Piece:
+        ids = getattr(choice, "token_ids", None) or ()
+        if choice.text and not ids:
+            raise ValueError("text came without its token ids")
+        logprobs = choice.logprobs.token_logprobs if choice.logprobs else None
+        return Piece(ids, logprobs, choice.finish_reason)
+
+    async for piece in _pieces(stream, read):
+        yield piece
+
+
+async def by_text(request: Request) -> Pieces:
+    """Text out, text in: ids are an encoding of what came."""
+    tokenizer = request.tokenizer
+    create: Any = request.client.completions.create
+    stream = await create(
+        prompt=tokenizer.decode(request.work.token_ids),
+        max_tokens=request.work.left,
+        extra_body=request.extra,
+        **request.common,
+    )
+
+    def read(choice: Any) -> Piece:
+        ids = tokenizer.encode(choice.text or "", control=True)
+        return Piece(ids, finish=choice.finish_reason)
+
+    async for piece in _pieces(stream, read):
+        yield piece
+
+
+async def by_chat(request: Request) -> Pieces:
+    """Messages out, text in; a thought is gone on with only where a server can do that."""
+    tokenizer = request.tokenizer
+    assert isinstance(tokenizer, CharTokenizer)
+    messages, written = tokenizer.messages(request.work.token_ids)
+    extra = request.extra
+    if written:
+        messages.append({"role": "assistant", "content": written})
+        extra = {"continue_final_message": True, "add_generation_prompt": False, **extra}
+    create: Any = request.client.chat.completions.create
+    stream = await create(
+        messages=messages,
+        max_tokens=request.work.left,
+        extra_body=extra,
+        **request.common,
+    )
+    inside = "<think>" in written and "</think>" not in written
+    parted = False
+
+    def read(choice: Any) -> Piece:
+        nonlocal inside, parted
+        delta, text = choice.delta, ""
+        # Servers that part the thought from the answer call it by one name or the other.
+        thought = getattr(delta, "reasoning", None) or getattr(delta, "reasoning_content", None)
+        if thought:
+            text = thought if inside else f"<think>\n{thought}"
+            inside = parted = True
+        if delta.content:
+            text += f"\n</think>\n\n{delta.content}" if parted else delta.content
+            inside = parted = False
+        return Piece(tokenizer.encode(text), finish=choice.finish_reason)
+
+    async for piece in _pieces(stream, read):
+        yield piece
+
+
+async def _pieces(stream: AsyncStream[Any], read: Callable[[Any], Piece]) -> Pieces:
+    """Reads a stream to its end; each piece holds tokens, or is the last one.
+
+    The last one waits for the usage, which comes behind it.
+
+    Raises:
+        APIConnectionError: the stream ended, and not because the generation did.
+    """
+    last: Piece | None = None
+    async with stream:
+        async for event in stream:
+            piece = read(event.choices[0]) if event.choices else Piece()
+            if piece.finish in ENDS:
+                last = piece
+            elif piece.token_ids:
+                yield piece
+            details = event.usage and event.usage.prompt_tokens_details
+            if last and details:
+                last = replace(last, cached=details.cached_tokens or 0)
+    if last is None:
+        message = "the stream ended early"
+        raise APIConnectionError(message=message, request=stream.response.request)
+    yield last

@@ -1,0 +1,161 @@
+"""TransformersBackend: sessions join and leave one running batch as they pause for tools."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
+
+import torch
+
+from start_sdk.backends._continuation import StopMatcher
+from start_sdk.backends.tokenizer import HFTokenizer
+from start_sdk.backends.transformers._engine import Engine
+from start_sdk.backends.transformers._generation import Generation
+from start_sdk.backends.transformers._loading import Loaded, load
+from start_sdk.backends.transformers._memory import MIB
+from start_sdk.errors import BackendError, ConfigError
+from start_sdk.protocols import Capabilities, Chunk, Sampling
+
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len")
+
+
+class TransformersBackend:
+    """Runs a causal language model of transformers, many generations in one batch.
+
+    The cache of a session is kept while it pauses, so that a splice costs its own tokens only;
+    what a session drops is cropped off, and a session that begins like another one copies that
+    one's cache. Forward passes run on a thread of their own, never on the event loop.
+
+    Args:
+        model: an embedded model, a local folder, a hub id, or a model that is `Loaded` already.
+        device: "cpu", "cuda", "cuda:1"; CUDA if there is one by default.
+        dtype: a number format of torch; by default bfloat16 on CUDA, on CPU float32 if the model
+            then fills less than half of the memory, else the checkpoint's own.
+        max_context: tokens; the model's own limit by default.
+        max_batch: generations that decode at a time; further ones wait, first come, first served.
+        memory_mib: MiB that caches may take; by default a quarter of the machine's memory, on
+            CUDA three quarters of what the model leaves free. The least recently used cache of a
+            session that pauses goes first, and is read again when it resumes.
+        deterministic: equal requests give equal bits, whatever runs beside them: each row decodes
+            alone, and no cache is shared or dropped.
+
+    Raises:
+        ModelError: the model cannot be found, read or used.
+        ConfigError: `max_batch` or `memory_mib` is below 1; `device` or `dtype` for a model that
+            is loaded already.
+    """
+
+    def __init__(
+        self,
+        model: str | Loaded,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        max_context: int | None = None,
+        max_batch: int = 32,
+        memory_mib: int | None = None,
+        deterministic: bool = False,
+    ) -> None:
+        for name, value in (("max_batch", max_batch), ("memory_mib", memory_mib)):
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}={value}: give at least 1")
+        loaded, self._tokenizer = load(model, device, dtype)
+        config = loaded.config.get_text_config()
+        own = next((n for k in _LENGTHS if (n := getattr(config, k, None))), 4096)
+        self._max_context = max_context or int(own)
+        note = f"{loaded.device}, {str(loaded.dtype).removeprefix('torch.')}"
+        name = model if isinstance(model, str) else str(loaded.name_or_path)
+        self._capabilities = Capabilities(
+            model=name, note=f"{note}, deterministic" if deterministic else note
+        )
+        self._engine = Engine(
+            loaded,
+            self._tokenizer,
+            max_batch=max_batch,
+            memory=memory_mib * MIB if memory_mib else _spare_memory(loaded.device),
+            deterministic=deterministic,
+        )
+
+    @property
+    def tokenizer(self) -> HFTokenizer:
+        return self._tokenizer
+
+    @property
+    def max_context(self) -> int:
+        return self._max_context
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    async def generate(
+        self,
+        prefix_ids: Sequence[int],
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        *,
+        max_tokens: int,
+        key: str | None = None,
+    ) -> AsyncGenerator[Chunk, None]:
+        """See `Backend.generate`."""
+        prefix, tokenizer = list(prefix_ids), self._tokenizer
+        self._check(len(prefix), max_tokens)
+        matcher = StopMatcher(
+            tokenizer.stream(prefix), tokenizer.decode, stop, logprobs=sampling.logprobs
+        )
+        generation = Generation(
+            prefix, sampling, matcher, max_tokens, key, asyncio.get_running_loop()
+        )
+        self._submit(self._engine.add, generation)
+        try:
+            while True:
+                item = await generation.chunks.get()
+                if isinstance(item, Exception):
+                    raise BackendError(f"{self._capabilities.model}: {item}") from item
+                yield item
+                if item.reason:
+                    return
+        finally:
+            generation.cancelled = True
+
+    async def release(self, key: str) -> None:
+        """Forgets a session's cache."""
+        self._submit(self._engine.release, key)
+
+    async def reset_cache(self) -> None:
+        """Forgets the caches of all sessions that pause."""
+        self._submit(self._engine.reset_cache)
+
+    async def aclose(self) -> None:
+        """Ends the engine's thread; what still runs gets an error. Idempotent."""
+        await asyncio.to_thread(self._engine.shutdown)
+
+    async def __aenter__(self) -> TransformersBackend:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _check(self, prefix: int, max_tokens: int) -> None:
+        name, room = self._capabilities.model, self._max_context
+        if not prefix or max_tokens < 1:
+            raise BackendError(f"{name}: a prefix of {prefix} and {max_tokens} tokens to sample")
+        if prefix + max_tokens > room:
+            raise BackendError(
+                f"{name}: {prefix} + {max_tokens} tokens do not fit a context of {room}"
+            )
+
+    def _submit(self, work: Callable[..., Any], argument: Any = None) -> None:
+        try:
+            self._engine.submit(work, *([] if argument is None else [argument]))
+        except RuntimeError as error:
+            raise BackendError(f"{self._capabilities.model}: the backend is closed") from error
+
+
+def _spare_memory(device: torch.device) -> int:
+    """Bytes for caches: beside them, a forward pass needs some for itself."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) * 3 // 4
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4

@@ -1,0 +1,278 @@
+"""The engine: one thread that owns the model and all caches, and decodes all rows at once."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import torch
+
+from start_sdk.backends.tokenizer import HFTokenizer
+from start_sdk.backends.transformers._batch import Batch
+from start_sdk.backends.transformers._cache import OneRow
+from start_sdk.backends.transformers._generation import Delivery, Generation, deliver
+from start_sdk.backends.transformers._memory import CacheMemory, Source
+from start_sdk.backends.transformers._sampler import draw
+
+PREFILL = 512
+"""Tokens of prefixes read between two steps of the running batch, so that it never waits long."""
+
+DELIVER_EVERY = 0.05
+"""Seconds between two deliveries of what is being sampled. Faster than anyone reads; handing over
+each token by itself would cost the event loop as much as a small model costs the engine."""
+
+SMALL = 30_000_000
+"""Parameters below which a forward pass on CPU is too short to be shared between cores: on a busy
+machine the threads would mostly wait for each other."""
+
+
+class Engine:
+    """Reads prefixes, decodes, keeps the caches of sessions that pause.
+
+    All state belongs to the engine's thread; what others want is handed over with `submit`. While
+    there is work, each turn submits the next one, so that requests are taken up between turns. A
+    turn reads up to `PREFILL` tokens of waiting prefixes, first come, first served, and then
+    decodes one token of every row.
+
+    Args:
+        model: in evaluation mode, on its device.
+        tokenizer: the model's.
+        max_batch: rows that decode at a time; further ones wait.
+        memory: bytes that caches may take.
+        deterministic: each row decodes alone, from a cache that only its own session has filled.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: HFTokenizer,
+        *,
+        max_batch: int,
+        memory: int,
+        deterministic: bool,
+    ) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._max_batch = max_batch
+        self._memory = CacheMemory(model.config, limit=memory, deterministic=deterministic)
+        takes = inspect.signature(model.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        self._takes_positions = "position_ids" in takes
+        self._waiting: deque[Generation] = deque()
+        self._running: list[Generation] = []
+        self._batch = Batch()
+        self._turning = False
+        self._due, self._delivered = False, 0.0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="start-engine")
+        if model.device.type == "cpu" and model.num_parameters() < SMALL:
+            # torch keeps one number for all threads, which each takes over at its first use of it:
+            # so take it over, change it, and put it back for the others.
+            cores = torch.get_num_threads()
+            self._thread.submit(torch.get_num_threads).result()
+            self._thread.submit(torch.set_num_threads, 1).result()
+            torch.set_num_threads(cores)
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Has a method called on the engine's thread, between two turns.
+
+        Raises:
+            RuntimeError: the engine is closed.
+        """
+        return self._thread.submit(work, *arguments)
+
+    def shutdown(self) -> None:
+        """Ends the thread; what still runs gets an error. Idempotent."""
+        try:
+            failed = self.submit(self._fail_all, RuntimeError("the backend was closed"))
+        except RuntimeError:
+            return
+        failed.result()
+        self._thread.shutdown()
+
+    def add(self, generation: Generation) -> None:
+        self._waiting.append(generation)
+        if not self._turning:
+            self._turning = True
+            self._turn()
+
+    def release(self, key: str) -> None:
+        self._memory.forget(key)
+        for generation in (*self._waiting, *self._running):
+            if generation.key == key:
+                generation.key = None
+
+    def reset_cache(self) -> None:
+        self._memory.clear()
+
+    @torch.inference_mode()
+    def _turn(self) -> None:
+        now = time.monotonic()
+        self._due = now - self._delivered >= DELIVER_EVERY
+        if self._due:
+            self._delivered = now
+        try:
+            self._sweep()
+            self._admit()
+            self._decode()
+        except Exception as error:  # a bug here must not leave anyone waiting for ever
+            self._fail_all(error)
+        self._turning = bool(self._waiting or self._running)
+        if self._turning:
+            try:
+                self.submit(self._turn)
+            except RuntimeError as error:  # the interpreter ends
+                self._fail_all(error)
+
+    def _sweep(self) -> None:
+        """Lets go of what nobody waits for any more."""
+        for generation in [g for g in (*self._waiting, *self._running) if g.cancelled]:
+            self._park(generation)
+
+    def _admit(self) -> None:
+        budget = PREFILL
+        while budget > 0 and self._waiting and len(self._running) < self._max_batch:
+            generation = self._waiting[0]
+            try:
+                if not self._memory.fits([len(g.ids) for g in (*self._running, generation)]):
+                    break
+                if generation.cache is None:
+                    generation.begin(self._memory, self._sources())
+                budget -= self._read(generation)
+            except Exception as error:  # crosses threads: raised again in the caller's task
+                self._fail([generation], error)
+        self._trim()
+
+    def _sources(self) -> Iterator[Source]:
+        for row in self._running:
+            copied = row.cache.copied if row.cache is not None else partial(self._batch.copied, row)
+            yield Source(row.ids, row.read, copied)
+
+    def _read(self, generation: Generation) -> int:
+        """Reads a part of a prefix; behind the last one the generation is running. Returns how
+        many tokens that was."""
+        cache, left = generation.cache, len(generation.ids) - generation.read
+        assert cache
+        if left > 1 or not generation.read:  # one token is read in step with the others
+            cache.reserve(left)
+            part = generation.ids[generation.read :][:PREFILL]
+            logits = self._forward(cache, [generation], len(part), input_ids=self._tensor([part]))
+            self._memory.learn(cache)
+            if len(part) < left:
+                return len(part)
+            self._waiting.popleft()
+            self._running.append(generation)
+            self._sample([generation], logits)
+            return len(part)
+        self._waiting.popleft()
+        self._running.append(generation)
+        return 1
+
+    def _decode(self) -> None:
+        """One token for every row."""
+        self._preempt()
+        for rows in self._groups():
+            try:
+                if rows[0].cache is None:
+                    rows = list(self._batch.rows)
+                    assert self._batch.cache
+                    logits = self._forward(self._batch.cache, rows, 1, **self._batch.inputs())
+                else:
+                    ids = self._tensor([rows[0].ids[-1:]])
+                    rows[0].cache.reserve(1)
+                    logits = self._forward(rows[0].cache, rows, 1, input_ids=ids)
+                self._sample(rows, logits)
+            except Exception as error:  # crosses threads: raised again in the callers' tasks
+                self._fail(rows, error)
+
+    def _groups(self) -> list[list[Generation]]:
+        """Which rows share a forward pass. One alone stays in its own cache: nothing is copied."""
+        if not self._memory.together or len(self._running) < 2:
+            for row in [r for r in self._running if r.cache is None]:
+                self._batch.leave(row, keep=True)
+            return [[row] for row in self._running]
+        for row in self._running:
+            if row.cache is not None:
+                self._batch.join(row)
+        return [list(self._batch.rows)]
+
+    def _forward(
+        self, cache: OneRow, rows: Sequence[Generation], tokens: int, **inputs: Any
+    ) -> torch.Tensor:
+        """Logits behind the last token of each row, shape (rows, vocabulary)."""
+        if not self._takes_positions:
+            inputs.pop("position_ids", None)
+        out = self._model(**inputs, past_key_values=cache, use_cache=True, **self._last_only)
+        cache.advance(tokens)
+        for row in rows:
+            row.read += tokens
+        logits: torch.Tensor = out.logits[:, -1]
+        return logits
+
+    def _sample(self, rows: Sequence[Generation], logits: torch.Tensor) -> None:
+        drawn = draw(logits, [r.sampling for r in rows], [len(r.ids) for r in rows])
+        deliveries: list[Delivery] = []
+        for row, token, logprob in zip(rows, *drawn, strict=True):
+            row.pending += row.take(token, logprob, self._tokenizer)
+            ended = bool(row.pending and row.pending[-1].reason)
+            if ended:
+                self._park(row)
+            if ended or (self._due and row.pending):
+                deliveries.append((row, row.collect()))
+        deliver(deliveries)
+
+    def _park(self, row: Generation) -> None:
+        """Takes a row out; its session's cache is kept for when it resumes."""
+        if row in self._running:
+            self._running.remove(row)
+            if row.cache is None:
+                self._batch.leave(row, keep=row.key is not None)
+        elif row in self._waiting:
+            self._waiting.remove(row)
+        if row.key is not None and row.cache is not None and row.read:
+            self._memory.keep(row.key, row.ids[: row.read], row.cache)
+            self._trim()
+        row.cache = None
+
+    def _fail(self, rows: Sequence[Generation], error: Exception) -> None:
+        """Takes rows out with an error. Their caches may be half written: they are forgotten."""
+        for row in rows:
+            row.key = None
+            self._park(row)
+        deliver([(row, error) for row in rows])
+
+    def _fail_all(self, error: Exception) -> None:
+        rows = [*self._waiting, *self._running]
+        for row in rows:
+            row.key = row.cache = None
+        self._waiting.clear()
+        self._running.clear()
+        self._batch = Batch()
+        self._memory.clear()
+        deliver([(row, error) for row in rows])
+
+    def _preempt(self) -> None:
+        """Sends the youngest rows back to wait until the others fit; they are read again then."""
+        while self._running:
+            youngest = self._running[-1]
+            try:
+                if self._memory.fits([len(row.ids) for row in self._running]):
+                    return
+            except MemoryError as error:
+                self._fail([youngest], error)
+                continue
+            self._running.pop()
+            if youngest.cache is None:
+                self._batch.leave(youngest, keep=False)
+            youngest.cache, youngest.read = None, 0
+            self._waiting.appendleft(youngest)
+
+    def _trim(self) -> None:
+        caches = [self._batch.cache, *(row.cache for row in (*self._running, *self._waiting))]
+        self._memory.trim(cache for cache in caches if cache is not None)
+
+    def _tensor(self, ids: list[list[int]]) -> torch.Tensor:
+        return torch.tensor(ids, device=self._model.device)

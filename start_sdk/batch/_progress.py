@@ -1,0 +1,125 @@
+"""How far a batch is: what its rows cost so far, shown live, or in lines where no one watches."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from start_sdk.batch._rows import Row, State
+
+EVERY = 30.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class Tally:
+    """Sums over rows. What is counted is the result's `trace`, if it has one.
+
+    Attributes:
+        states: rows by state.
+        tokens: by source: prompt, model, hint, tool, notice; and those sampled but dropped.
+        seconds: of wall clock, by who worked: model and tool.
+        calls: cells that were run.
+    """
+
+    def __init__(self) -> None:
+        self.states: Counter[State] = Counter()
+        self.tokens: Counter[str] = Counter()
+        self.seconds: Counter[str] = Counter()
+        self.calls = 0
+
+    def add(self, row: Row) -> None:
+        self.states[row.state] += 1
+        trace = (row.result or {}).get("trace", {})
+        self.tokens.update(trace.get("usage", {}))
+        self.seconds.update(trace.get("seconds", {}))
+        self.calls += sum(s["call"] is not None for s in trace.get("segments", ()))
+
+    @property
+    def tool_share(self) -> float:
+        """Share of the time that went into cells, 0 to 1."""
+        return self.seconds["tool"] / (sum(self.seconds.values()) or 1)
+
+    def tokens_text(self) -> str:
+        """Tokens by source, the sources that there were."""
+        return ", ".join(f"{who} {n:,}" for who, n in self.tokens.items() if n) or "none"
+
+
+class BatchProgress:
+    """Shows how far a batch is, with rate and estimate; a context manager.
+
+    On a terminal one line lives; elsewhere a line is written every 30 seconds at most.
+
+    Args:
+        total: rows of the batch.
+        before: how many of them an earlier run left done or failed.
+        console: where to; standard error by default.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        *,
+        before: int = 0,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tally = Tally()
+        self._total = total
+        self._before = before
+        self._console = console or Console(stderr=True)
+        self._clock = clock
+        self._began = self._written = clock()
+        self._live = Progress(
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=self._console,
+            refresh_per_second=4,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._live.add_task(self.line(), total=total, completed=before)
+
+    def add(self, row: Row) -> None:
+        """Counts a row that was just finished, or failed."""
+        self.tally.add(row)
+        finished = self._before + self.tally.states.total()
+        self._live.update(self._task, completed=finished, description=self.line())
+        if self._live.disable and self._clock() - self._written >= EVERY:
+            self._written = self._clock()
+            self._console.print(Text(self.line()), soft_wrap=True)
+
+    def line(self) -> str:
+        """All there is to say, in one line."""
+        tally, elapsed = self.tally, self._clock() - self._began
+        here = tally.states.total()
+        finished = self._before + here
+        parts = [f"{finished} of {self._total} rows"]
+        if tally.states["failed"]:
+            parts.append(f"{tally.states['failed']} failed")
+        if here and elapsed:
+            left = timedelta(seconds=round((self._total - finished) * elapsed / here))
+            parts += [f"{here / elapsed * 60:.1f} rows/min", f"about {left} left"]
+        if tally.tokens:
+            parts += [f"tokens: {tally.tokens_text()}", f"tools {tally.tool_share:.0%} of the time"]
+        return " · ".join(parts)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._live.stop()

@@ -1,0 +1,46 @@
+"""The command line: `start-sdk ask`, `solve`, `check-backend` and `doctor`, a module for each."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from start_sdk.cli._options import check_writable, load_policy
+from start_sdk.cli.ask import ask
+from start_sdk.cli.check_backend import check_backend
+from start_sdk.cli.doctor import doctor
+from start_sdk.cli.solve import solve
+
+__all__ = ["app", "check_writable", "load_policy", "main"]
+
+app = typer.Typer(
+    help="Long chains of thought that run Python as they think.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (ask, solve, check_backend, doctor):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point of the `start-sdk` command."""
+    app(prog_name="start-sdk")
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        Console().print(version("start-sdk"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say which one.")
+    ] = False,
+) -> None:
+    """What holds for all commands."""

@@ -1,0 +1,69 @@
+"""What all commands share: their options, one clear line for errors, quiet libraries."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from start_sdk import models
+from start_sdk.errors import StartError
+
+Args = ParamSpec("Args")
+
+# Options that more than one command has.
+Model = Annotated[
+    str, typer.Option(help="An embedded model, a local folder, a hub id, or a server's name of it.")
+]
+BackendName = Annotated[str, typer.Option(help="What runs the model.")]
+Hints = Annotated[str, typer.Option(help="When to hint: none, end, connective, or a plugin.")]
+Temperature = Annotated[float, typer.Option(help="0 always takes the likeliest token.")]
+Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """One clear line, and out."""
+    Console(stderr=True).print(
+        Text(f"start-sdk: {' '.join(message.split())}", "red"), soft_wrap=True
+    )
+    raise typer.Exit(code)
+
+
+def one_line_errors(command: Callable[Args, None]) -> Callable[Args, None]:
+    """Turns what goes wrong on purpose into one line and exit code 2; Ctrl-C into 130."""
+
+    @wraps(command)
+    def wrapped(*args: Args.args, **kwargs: Args.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except StartError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            fail("stopped", 130)
+
+    return wrapped
+
+
+def quiet_libraries(model: str) -> None:
+    """Warnings become one line each; no progress bars; no network for what lies on this disk."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        Console(stderr=True).print(
+            Text(f"{category.__name__}: {message}", "yellow"), soft_wrap=True
+        )
+
+    warnings.showwarning = show
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for traces
+    if models.folder(model) or Path(model).is_dir():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -1,0 +1,61 @@
+"""Lines from standard input, put into a running thought as they come: `start-sdk ask --steer`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections import Counter
+from contextlib import suppress
+
+from start_sdk.errors import ConfigError
+from start_sdk.session import Run
+
+
+class Steering:
+    """Hands each line of standard input to `Run.steer`.
+
+    Standard input may be a terminal, a pipe or a file; one that is closed has no lines.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._lines: list[str] = []
+
+    def start(self) -> None:
+        """Begins to read; called in the run's event loop."""
+        try:
+            number = sys.stdin.fileno()
+        except (AttributeError, OSError, ValueError):  # closed before the program began, or no file
+            return
+        # A thread of its own, left to itself: nobody can end a read. It reads the descriptor, as
+        # Python cannot shut down while a thread waits inside `sys.stdin`.
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._read, args=(number, loop), name="steer", daemon=True).start()
+
+    def unused(self) -> list[str]:
+        """The lines that found no place in the thought any more."""
+        given = Counter(
+            s.text.strip()
+            for s in self._run.trace.segments
+            if s.hint and s.hint.position == "steer"
+        )
+        left = Counter(self._lines) - given
+        return list(left.elements())
+
+    def _read(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        rest = b""
+        with suppress(OSError, RuntimeError):  # it was closed; the loop was
+            while data := os.read(number, 4096):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    loop.call_soon_threadsafe(self._take, line)
+            loop.call_soon_threadsafe(self._take, rest)
+
+    def _take(self, line: bytes) -> None:
+        text = line.decode(errors="replace").strip()
+        if text:
+            self._lines.append(text)
+            with suppress(ConfigError):  # the thought is over: see `unused`
+                self._run.steer(text)

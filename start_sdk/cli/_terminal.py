@@ -1,0 +1,121 @@
+"""Shows the events of a run on a terminal, as they come: a notebook inside a train of thought."""
+
+from __future__ import annotations
+
+import re
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.text import Text
+
+from start_sdk.session import Delta, Event
+from start_sdk.trace import Segment, Trace
+
+_OPENING = re.compile(r"`{3,}(\w+)\s*$")
+_CLOSING = re.compile(r"`{3,}\s*$")
+_STATUS = {"ok": "green", "error": "red"}
+
+
+class TerminalView:
+    """Thought dim, hints marked, cells and outputs in frames, the answer plain."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._syntax = Syntax("", "python", theme="ansi_dark")
+        self._line = ""
+        self._printed = 0
+        self._cell: str | None = None
+        """Language of the block that is open, None outside of one."""
+        self._runs = 0
+        self._skip_break = False
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Delta):
+            self._write(event.text, "dim" if event.phase == "thinking" else "")
+        elif event.source == "hint":
+            self._write(event.text, "bold yellow")
+            if match := _OPENING.search(self._line):
+                self._end_line("bold yellow", match)
+                self._skip_break = True  # the model ends the fence's line before it writes code
+        elif event.source == "tool":
+            self._output(event)
+        elif event.source == "notice" and event.phase != "close":
+            self._write(event.text, "italic magenta")
+        elif event.phase == "close":
+            self._rest_of_line("")
+
+    def finish(self, trace: Trace) -> None:
+        """Ends an open line and frames the answer."""
+        self._rest_of_line("")
+        self._console.print()
+        answer = trace.answer if trace.answer is not None else "(no answer)"
+        used = trace.usage
+        counts = f"{used.model} tokens, {len(trace.hints)} hints, {len(trace.calls)} calls"
+        self._console.print(Panel(Text(answer, "bold"), title="answer", expand=False))
+        self._console.print(Text(f"{counts}, finish {trace.finish}\n{trace.timing}", "dim"))
+
+    def _write(self, text: str, style: str) -> None:
+        """Prints text as it grows; a line that may turn out to be a fence waits for its end."""
+        if self._skip_break and text:
+            text, self._skip_break = text.removeprefix("\n"), False
+        head, *rest = text.split("\n")
+        self._grow(head, style)
+        for line in rest:
+            self._end_line(style, _OPENING.search(self._line))
+            self._grow(line, style)
+
+    def _grow(self, text: str, style: str) -> None:
+        self._line += text
+        if self._cell is None and "`" not in self._line:
+            self._print(self._line[self._printed :], style)
+            self._printed = len(self._line)
+
+    def _end_line(self, style: str, opening: re.Match[str] | None) -> None:
+        line = self._line
+        if self._cell is not None:
+            if _CLOSING.fullmatch(line):
+                self._frame("╰─")
+                self._cell = None
+            else:
+                self._code(line)
+        elif opening and opening.start() >= self._printed:
+            before = line[self._printed : opening.start()]
+            if before or self._printed:
+                self._print(before + "\n", style)
+            self._cell = language = opening[1].lower()
+            name = f"In [{self._runs + 1}]" if language.startswith("py") else language
+            self._frame(f"╭─ {name}")
+        else:
+            self._print(line[self._printed :] + "\n", style)
+        self._line, self._printed = "", 0
+
+    def _rest_of_line(self, style: str) -> None:
+        if self._line:
+            self._end_line(style, None)
+        if self._cell is not None:
+            self._frame("╰─ (not closed)")
+            self._cell = None
+
+    def _output(self, segment: Segment) -> None:
+        assert segment.call is not None
+        self._rest_of_line("")
+        self._runs += 1
+        call = segment.call
+        style = _STATUS.get(call.status, "bold red")
+        self._frame(f"╭─ Out [{self._runs}] · {call.status} · {call.seconds:.2f} s", style)
+        body = re.sub(r"^\n?`{3,}output\n|\n`{3,}\n$", "", segment.text)
+        for line in body.split("\n"):
+            self._console.print(Text("│ ", style) + Text(line), soft_wrap=True)
+        self._frame("╰─", style)
+
+    def _code(self, line: str) -> None:
+        code = self._syntax.highlight(line)
+        code.rstrip()
+        self._console.print(Text("│ ", "cyan") + code, soft_wrap=True)
+
+    def _frame(self, text: str, style: str = "cyan") -> None:
+        self._console.print(Text(text, style), soft_wrap=True)
+
+    def _print(self, text: str, style: str) -> None:
+        self._console.print(Text(text, style), end="", soft_wrap=True)

@@ -1,0 +1,112 @@
+"""`start-sdk ask`: one question, streamed to the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from start_sdk import models, plugins
+from start_sdk.backends import open_backend
+from start_sdk.cli._common import (
+    BackendName,
+    Hints,
+    Model,
+    Seed,
+    Temperature,
+    one_line_errors,
+    quiet_libraries,
+)
+from start_sdk.cli._options import check_writable, load_policy, load_tool
+from start_sdk.cli._steering import Steering
+from start_sdk.cli._terminal import TerminalView
+from start_sdk.errors import PromptError
+from start_sdk.protocols import Sampling
+from start_sdk.session import Limits, ReasoningSession, Run
+
+
+@one_line_errors
+def ask(
+    question: Annotated[str, typer.Argument(help="What to think about.")],
+    model: Model = models.DEFAULT,
+    backend: BackendName = "transformers",
+    hints: Hints = "none",
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(help="A tool for code to call: NAME or NAME=VALUE, as search=FOLDER."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="With --hints end: how often to hint.")] = 1,
+    max_calls: Annotated[int, typer.Option(help="Cells that may be run.")] = 6,
+    temperature: Temperature = 0.0,
+    seed: Seed = 0,
+    steer: Annotated[
+        bool, typer.Option("--steer", help="Put each line of standard input into the thought.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the trace, and nothing else.")
+    ] = False,
+    trace: Annotated[Path | None, typer.Option(help="Also write the trace to this file.")] = None,
+) -> None:
+    """Think about a question, running Python on the way."""
+    if not question.strip():
+        raise PromptError("the question is empty")
+    if trace:
+        check_writable(trace)
+    tools = [load_tool(named) for named in tool or ()]
+    policy = load_policy(hints, rounds, seed, [hint for t in tools for hint in t.hints])
+    sampling = Sampling(temperature=temperature, seed=seed)
+    limits = Limits(max_calls=max_calls)
+    if why := models.outside(model, question):
+        raise PromptError(f"{why} Name a larger model with --model, e.g. --model Qwen/Qwen3-4B.")
+    interpreter = plugins.load("interpreters", "python")()
+    quiet_libraries(model)
+    opened = open_backend(model, backend)
+    session = ReasoningSession(
+        opened,
+        interpreter=interpreter,
+        tools=tools,
+        hints=policy,
+        limits=limits,
+        sampling=sampling,
+    )
+    errors = Console(stderr=True)
+    errors.print(Text(f"{model} on {opened.capabilities.note or backend}", "dim"), soft_wrap=True)
+    if steer and sys.stdin and sys.stdin.isatty():
+        errors.print(Text("type a line, and Enter puts it into the thought", "dim"))
+    run = session.stream(question)
+    view = None if json else TerminalView(Console())
+    steering = Steering(run) if steer else None
+
+    async def think() -> None:
+        try:
+            if steering:
+                steering.start()
+            async with aclosing(run):
+                async for event in run:
+                    if view:
+                        view.show(event)
+        finally:
+            await opened.aclose()
+
+    try:
+        asyncio.run(think())
+    finally:  # also of a run that failed or was stopped: nothing computed is lost
+        deliver(run, view, trace, as_json=json)
+        for line in steering.unused() if steering else ():
+            errors.print(Text(f"too late for the thought: {line}", "yellow"), soft_wrap=True)
+
+
+def deliver(run: Run, view: TerminalView | None, path: Path | None, *, as_json: bool) -> None:
+    """Hands out the trace: whole, or as far as it came."""
+    if as_json:
+        sys.stdout.write(run.trace.model_dump_json(indent=2) + "\n")
+    elif view:
+        view.finish(run.trace)
+    if path:
+        path.write_text(run.trace.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,49 @@
+"""`start-sdk check-backend`: whether a backend can carry sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from start_sdk import testing
+from start_sdk.backends import open_backend
+from start_sdk.cli._common import (
+    fail,
+    one_line_errors,
+    quiet_libraries,
+)
+
+
+@one_line_errors
+def check_backend(
+    model: Annotated[
+        str, typer.Argument(help="A model as of --model, or the address of a server.")
+    ],
+    backend: Annotated[
+        str | None,
+        typer.Option(help="What runs the model: openai for an address, else transformers."),
+    ] = None,
+) -> None:
+    """Say whether a backend can carry sessions, and what each thing that it cannot do costs."""
+    quiet_libraries(model)
+    is_address = model.startswith(("http://", "https://"))
+    opened = open_backend(model, backend or ("openai" if is_address else "transformers"))
+
+    async def check() -> list[testing.Check]:
+        async with aclosing(opened):
+            return await testing.check_backend(opened)
+
+    checks = asyncio.run(check())
+    console, capabilities = Console(), opened.capabilities
+    console.print(Text(f"{capabilities.model} on {capabilities.note}", "bold"), soft_wrap=True)
+    for c in checks:
+        mark = Text("  ✓ ", "green") if c.ok else Text("  ✗ " if c.required else "  · ", "red")
+        line = f"{c.name:<44}" + ("" if c.ok else f"{c.cost} ({c.detail})")
+        console.print(mark + Text(line.rstrip()), soft_wrap=True)
+    if broken := [c.name for c in checks if c.required and not c.ok]:
+        fail(f"the contract of backends is not kept: {', '.join(broken)}")

@@ -1,0 +1,235 @@
+"""`start-sdk solve`: problems of a file, sessions over them, rows in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import Field
+from rich.console import Console
+from rich.text import Text
+
+from start_sdk import models, plugins
+from start_sdk.backends import open_backend
+from start_sdk.batch import (
+    BatchProgress,
+    Job,
+    Row,
+    RowStore,
+    Tally,
+    config_hash,
+    export_jsonl,
+    fingerprint,
+    in_rounds,
+    run_batch,
+    sample_seed,
+)
+from start_sdk.cli._common import (
+    BackendName,
+    Hints,
+    Model,
+    Seed,
+    Temperature,
+    fail,
+    one_line_errors,
+    quiet_libraries,
+)
+from start_sdk.cli._options import load_policy
+from start_sdk.cli._problems import TEXT_COLUMNS, Problem, Problems, read_problems
+from start_sdk.errors import ConfigError, PromptError
+from start_sdk.formats import ReasoningFormat
+from start_sdk.protocols import Backend, HintPolicy, Sampling
+from start_sdk.session import Limits, ReasoningSession
+from start_sdk.trace import Settings
+
+SHOWN = 10
+"""Lines that were skipped, and reasons for failures, that are told one by one."""
+
+
+class SolveConfig(Settings):
+    """What `start-sdk solve` is asked for; its options, checked."""
+
+    model: str
+    backend: str = "transformers"
+    hints: str = "end"
+    samples: Annotated[int, Field(gt=0)] = 1
+    max_concurrency: Annotated[int, Field(gt=0)] = 4
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    max_calls: Annotated[int, Field(ge=0)] = 6
+    retry_failed: bool = False
+
+
+@one_line_errors
+def solve(
+    file: Annotated[Path, typer.Argument(help="Problems, a JSON object per line.")],
+    out: Annotated[Path, typer.Option(help="The folder for the rows; the same one goes on.")],
+    model: Model = models.DEFAULT,
+    backend: BackendName = "transformers",
+    hints: Hints = "none",
+    samples: Annotated[int, typer.Option(help="How often each problem is solved.")] = 1,
+    max_concurrency: Annotated[int, typer.Option(help="Sessions in flight.")] = 4,
+    temperature: Temperature = 0.0,
+    seed: Seed = 0,
+    max_calls: Annotated[int, typer.Option(help="Cells that may be run per sample.")] = 6,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also try the rows again that failed.")
+    ] = False,
+) -> None:
+    """Think about each problem of a file. Stopped or killed, it goes on when it is run again."""
+    config = SolveConfig(
+        model=model,
+        backend=backend,
+        hints=hints,
+        samples=samples,
+        max_concurrency=max_concurrency,
+        temperature=temperature,
+        seed=seed,
+        max_calls=max_calls,
+        retry_failed=retry_failed,
+    )
+    policy = load_policy(hints, rounds=1, seed=seed)
+    quiet_libraries(model)
+    if not solve_file(file, out, config, policy):
+        fail("not every line is done: see the summary")
+
+
+def solve_file(file: Path, out: Path, config: SolveConfig, policy: HintPolicy) -> bool:
+    """Solves what is not solved yet, writes `out`, prints a summary; whether all lines are done.
+
+    Raises:
+        ConfigError: the file, the folder or an option cannot be used.
+        KeyboardInterrupt: Ctrl-C, after what is done was written and told.
+    """
+    began = time.monotonic()
+    problems = read_problems(file)
+    errors, shown = Console(stderr=True), list(problems.skipped.items())[:SHOWN]
+    for number, reason in shown:
+        errors.print(Text(f"line {number} is skipped: {reason}", "yellow"), soft_wrap=True)
+    limits = Limits(max_calls=config.max_calls)
+    sampling = Sampling(temperature=config.temperature)
+    if config.samples > 1 and not config.temperature and config.hints in ("none", "end"):
+        raise ConfigError("at temperature 0 all samples are the same: give --temperature, e.g. 0.6")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make folder {str(out)!r}: {error.strerror}") from error
+    with RowStore(out / "rows.sqlite") as store:
+        interpreter = plugins.load("interpreters", "python")()
+        backend = open_backend(config.model, config.backend)
+        session = ReasoningSession(
+            backend, interpreter=interpreter, hints=policy, limits=limits, sampling=sampling
+        )
+        key = config_hash(
+            config.model,
+            backend=config.backend,
+            sampling=sampling,
+            limits=limits,
+            format=ReasoningFormat.detect(backend.tokenizer),
+            hints=policy,
+            interpreter=interpreter,
+        )
+        jobs = jobs_of(problems.good, config, key)
+        tally, reasons = Tally(), Counter[str]()
+        try:
+            asyncio.run(_solve(store, jobs, session, backend, config))
+        finally:  # also of a run that was stopped: what is done is written
+            export_jsonl(_finished(store, jobs, tally, reasons), out / "rows.jsonl")
+            _print_summary(tally, reasons, problems, out, time.monotonic() - began)
+    return tally.states["done"] == len(jobs) and not problems.skipped
+
+
+def jobs_of(problems: Sequence[Problem], config: SolveConfig, key: str) -> list[Job]:
+    """The jobs, the first sample of every problem before the second of any.
+
+    A text that was edited is another problem: its fingerprint stands behind the id.
+    """
+    first = [
+        Job(
+            problem=f"{p.id}:{fingerprint(p.text)}" if "id" in p.record else p.id,
+            policy=config.hints,
+            seed=config.seed,
+            config=key,
+            input=p.record,
+        )
+        for p in problems
+    ]
+    return in_rounds(first, config.samples)
+
+
+async def _solve(
+    store: RowStore,
+    jobs: Sequence[Job],
+    session: ReasoningSession,
+    backend: Backend,
+    config: SolveConfig,
+) -> None:
+    async def work(job: Job) -> dict[str, Any]:
+        text = next(job.input[c] for c in TEXT_COLUMNS if c in job.input)
+        if why := models.outside(config.model, text):
+            raise PromptError(why)
+        trace = await session.run(text, seed=sample_seed(job))
+        return {"answer": trace.answer, "trace": trace.model_dump(mode="json")}
+
+    states = store.counts(jobs)
+    before = states["done"] + (0 if config.retry_failed else states["failed"])
+    try:
+        with BatchProgress(len(jobs), before=before) as progress:
+            await run_batch(
+                store,
+                jobs,
+                work,
+                max_concurrency=config.max_concurrency,
+                retry_failed=config.retry_failed,
+                on_row=progress.add,
+            )
+    finally:
+        await backend.aclose()
+
+
+def _finished(
+    store: RowStore, jobs: Sequence[Job], tally: Tally, reasons: Counter[str]
+) -> Iterator[Row]:
+    """The rows that are done or failed; all are counted, and why they failed."""
+    for row in store.rows(jobs):
+        tally.add(row)
+        reasons.update([row.error] if row.error else [])
+        if row.state in ("done", "failed"):
+            yield row
+
+
+def _print_summary(
+    tally: Tally, reasons: Counter[str], problems: Problems, out: Path, seconds: float
+) -> None:
+    states = tally.states
+    left = states["todo"] + states["running"]
+    rows = f"{states['done']} done, {states['failed']} failed, {left} left"
+    if states["running"]:
+        rows += f" ({states['running']} of them with another process)"
+    skipped = ", ".join(map(str, list(problems.skipped)[:SHOWN]))
+    more = ", ..." if len(problems.skipped) > SHOWN else ""
+    lines = [
+        ("rows", rows),
+        *(("failed", f"{n} x {reason}") for reason, n in reasons.most_common(SHOWN)),
+        ("lines", f"{len(problems.good)} read, {len(problems.skipped)} skipped"),
+        ("skipped", skipped + more),
+        ("tokens", tally.tokens_text()),
+        ("calls", f"{tally.calls}"),
+        (
+            "seconds",
+            f"{seconds:.1f} now; model {tally.seconds['model']:.1f}, "
+            f"tool {tally.seconds['tool']:.1f} in all",
+        ),
+        ("written", str(out / "rows.jsonl")),
+    ]
+    console = Console()
+    for name, value in lines:
+        if value:
+            # A reason may quote a problem, which may hold codes that command terminals.
+            value = "".join(c if c.isprintable() else "?" for c in value)
+            console.print(Text(f"{name:<9}{value}"), soft_wrap=True)

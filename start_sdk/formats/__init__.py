@@ -1,0 +1,5 @@
+"""How model families write: where a thought ends, how a call is written, how texts are joined."""
+
+from start_sdk.formats._format import FENCE_END, PLAIN, THINK, Block, Join, ReasoningFormat
+
+__all__ = ["FENCE_END", "PLAIN", "THINK", "Block", "Join", "ReasoningFormat"]

@@ -1,0 +1,47 @@
+"""The program of a worker process: `python -m start_sdk.grading._worker MEGABYTES SECONDS`.
+
+Reads one request per line (a JSON list: answer, gold), writes one result per line. It ends when its
+input does, so it never outlives its host; while it computes, the limit on its processor time
+holds, which counts anew for each request.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import sys
+
+
+def main(megabytes: int, seconds: float) -> None:
+    size = megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is no reply
+
+    from start_sdk.grading._engine import compare  # takes a second
+
+    def reply(result: str) -> None:
+        print(result, file=replies, flush=True)
+
+    reply("ready")
+    for line in sys.stdin:
+        limit_cpu(seconds)
+        answer, gold = json.loads(line)
+        try:
+            reply(compare(answer, gold))
+        except MemoryError:
+            os._exit(1)  # what is left of the heap is not to be trusted
+        except Exception:  # sympy raises whatever it likes on hostile input
+            reply("undecided")
+
+
+def limit_cpu(seconds: float) -> None:
+    until = math.ceil(sum(os.times()[:2]) + seconds) + 1  # the host's clock comes first
+    resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]))

@@ -1,0 +1,73 @@
+"""START's debug hint for code problems, filled in for one problem.
+
+The paper's hint shows a structure to follow, then recalls the sample tests. What stands in its
+places is not disclosed: the templates here are ours. One is for problems that give starter code and
+call a function of it, the other for programs that read standard input.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from start_sdk.errors import ConfigError
+from start_sdk.hints._library import HintLibrary
+from start_sdk.protocols import Hint
+
+_STDIN = """import io, sys
+
+def solve():
+    ...  # the program, as it would read sys.stdin
+
+for text in ({inputs}):
+    sys.stdin = io.StringIO(text)
+    solve()"""
+_CALLS = """{starter}
+
+{calls}"""
+
+
+def debug_hint(
+    samples: Sequence[tuple[str, str]],
+    *,
+    starter_code: str | None = None,
+    library: HintLibrary | None = None,
+) -> Hint:
+    """The debug hint with a template and the sample tests of a problem.
+
+    Args:
+        samples: input and expected output of each public test; at least one. With starter code the
+            input is a call's arguments as Python writes them, e.g. "[3, 1, 2], 2".
+        starter_code: the head of a function, or a class `Solution` with one method; without it the
+            program reads standard input.
+        library: where the hint "debug" is looked up.
+
+    Raises:
+        ConfigError: there are no samples, or the starter code defines no function.
+    """
+    if not samples:
+        raise ConfigError("the debug hint needs at least one sample test")
+    if starter_code is None:
+        names = ", ".join(f"test_input{n}" for n in range(1, len(samples) + 1))
+        template = _STDIN.format(inputs=f"{names},")
+    else:
+        call = _call(starter_code)
+        calls = "\n".join(f"print({call}(test_input{n}))" for n in range(1, len(samples) + 1))
+        template = _CALLS.format(starter=starter_code.rstrip(), calls=calls)
+    outputs = "\n".join(f"test_output{n}" for n in range(1, len(samples) + 1))
+    tests = "".join(
+        f"\nInput {n}:\n{given.strip()}\nOutput {n}:\n{expected.strip()}"
+        for n, (given, expected) in enumerate(samples, 1)
+    )
+    hint = (library or HintLibrary.load()).get("debug")
+    return hint.fill(code_template=template, sample_output=outputs, testcase=tests + "\n")
+
+
+def _call(starter_code: str) -> str:
+    """How the function that is asked for is called."""
+    names = re.findall(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)", starter_code, re.MULTILINE)
+    names = [name for name in names if not name.startswith("__")]
+    if not names:
+        raise ConfigError("the starter code defines no function: leave it out for standard input")
+    method = re.search(r"^class\s+Solution\b", starter_code, re.MULTILINE)
+    return f"Solution().{names[0]}" if method else names[0]

@@ -1,0 +1,174 @@
+"""What stands in for a model and for an interpreter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from pydantic import JsonValue
+
+from start_sdk.backends import CharTokenizer, StopMatcher
+from start_sdk.protocols import (
+    Capabilities,
+    CellResult,
+    Chunk,
+    Sampling,
+    Tokenizer,
+    ToolHost,
+)
+from start_sdk.trace import ToolCall
+
+
+@dataclass
+class _Play:
+    """Where a session stands in its script: the current text, and what it has said of it."""
+
+    texts: list[str]
+    rest: list[int] = field(default_factory=list)
+    expected: list[int] | None = None
+
+
+class ScriptedBackend:
+    """Says what it was told to say.
+
+    Each text is what the "model" says until something is spliced in; then the next one begins
+    (what was left of the old one is forgotten). A pause without a splice goes on where it was. At
+    the end of a text, or of the script, it samples the end-of-sequence token.
+
+    Args:
+        script: the texts, or a function from the prompt's text to them.
+        tokenizer: one token per character by default.
+        max_context: in tokens.
+    """
+
+    def __init__(
+        self,
+        script: Sequence[str] | Callable[[str], Sequence[str]],
+        *,
+        tokenizer: Tokenizer | None = None,
+        max_context: int = 100_000,
+    ) -> None:
+        self._script = script
+        self._plays: dict[str | None, _Play] = {}
+        self.tokenizer: Tokenizer = tokenizer or CharTokenizer()
+        self.max_context = max_context
+        self.capabilities = Capabilities(model="scripted")
+        self.closed = False
+
+    async def generate(
+        self,
+        prefix_ids: Sequence[int],
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        *,
+        max_tokens: int,
+        key: str | None = None,
+    ) -> AsyncGenerator[Chunk, None]:
+        """See `Backend.generate`."""
+        prefix = list(prefix_ids)
+        play = self._play(key, prefix)
+        tokenizer = self.tokenizer
+        matcher = StopMatcher(
+            tokenizer.stream(prefix), tokenizer.decode, stop, logprobs=sampling.logprobs
+        )
+        said: list[int] = []
+        for _ in range(max_tokens):
+            if not play.rest:
+                eos = min(tokenizer.eos_ids)
+                text = tokenizer.decode([eos])
+                play.expected = None
+                end = Chunk(
+                    reason="eos",
+                    matched_ids=(eos,),
+                    matched_text=text,
+                    matched_logprobs=(0.0,) if sampling.logprobs else None,
+                )
+                yield _joined(matcher.flush(), end)
+                return
+            said.append(play.rest.pop(0))
+            play.expected = prefix + said
+            chunk = matcher.push(said[-1])
+            if chunk.token_ids or chunk.reason:
+                yield chunk
+            if chunk.reason:
+                return
+        yield _joined(matcher.flush(), Chunk(reason="length"))
+
+    def _play(self, key: str | None, prefix: list[int]) -> _Play:
+        play = self._plays.get(key)
+        if play is None:
+            texts = (
+                self._script(self.tokenizer.decode(prefix))
+                if callable(self._script)
+                else self._script
+            )
+            play = self._plays[key] = _Play(list(texts))
+        if play.expected != prefix:
+            text = play.texts.pop(0) if play.texts else ""
+            play.rest = self.tokenizer.encode(text, control=True)
+        return play
+
+    async def release(self, key: str) -> None:
+        self._plays.pop(key, None)
+
+    async def reset_cache(self) -> None:
+        self._plays.clear()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def _joined(chunk: Chunk, end: Chunk) -> Chunk:
+    return replace(end, token_ids=chunk.token_ids, text=chunk.text, logprobs=chunk.logprobs)
+
+
+class FakeInterpreter:
+    """Answers cells from a table or a function, and counts its kernels.
+
+    Args:
+        cells: code, stripped -> output or a whole `CellResult`; a function may raise.
+        calls: code, stripped -> calls that the cell makes to tools: names and arguments.
+
+    Attributes:
+        answers: of these calls, in order.
+    """
+
+    def __init__(
+        self,
+        cells: Mapping[str, str | CellResult] | Callable[[str], str | CellResult] | None = None,
+        *,
+        calls: Mapping[str, Sequence[tuple[str, dict[str, JsonValue]]]] | None = None,
+    ) -> None:
+        self._cells = cells if cells is not None else {}
+        self._calls = calls or {}
+        self._tools: ToolHost | None = None
+        self.answers: list[ToolCall] = []
+        self.opened = 0
+        self.open_now = 0
+        self.ran: list[str] = []
+
+    def __repr__(self) -> str:
+        return "FakeInterpreter()"
+
+    @asynccontextmanager
+    async def open(self, *, tools: ToolHost | None = None) -> AsyncIterator[FakeInterpreter]:
+        self._tools = tools
+        self.opened += 1
+        self.open_now += 1
+        try:
+            yield self
+        finally:
+            self.open_now -= 1
+
+    async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
+        self.ran.append(code)
+        name = code.strip()
+        for tool, arguments in self._calls.get(name, ()):
+            assert self._tools, "a cell calls a tool, but the session has none"
+            self.answers.append(await self._tools.call(tool, json.dumps(arguments)))
+        found = self._cells(name) if callable(self._cells) else self._cells.get(name)
+        if found is None:
+            found = CellResult("error", f"KeyError: FakeInterpreter knows no cell {name!r}", 0.0)
+        return found if isinstance(found, CellResult) else CellResult("ok", found, 0.0)

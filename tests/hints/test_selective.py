@@ -1,0 +1,217 @@
+"""Policies beyond the paper, and the paper's debug hint filled in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from start_sdk import (
+    BeforeEnd,
+    ConfigError,
+    FirstOf,
+    HintContext,
+    ReasoningFormat,
+    ReasoningSession,
+    Sampling,
+    Segment,
+    Trace,
+    verify_trace,
+)
+from start_sdk.hints import (
+    FEATURES,
+    AtCalculation,
+    Learned,
+    LearnedPolicy,
+    Logit,
+    TrustResult,
+    WhenUnsure,
+    debug_hint,
+    features,
+    results,
+)
+from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
+
+
+async def think(*script: str, **options: Any) -> Trace:
+    session = ReasoningSession(
+        ScriptedBackend(script), interpreter=FakeInterpreter(lambda code: "4913"), **options
+    )
+    trace = await session.run("What is 17 * 289?")
+    verify_trace(trace, CharTokenizer())
+    return trace
+
+
+async def test_a_hint_stands_where_a_calculation_begins() -> None:
+    trace = await think(
+        "I need 17 * 289. So 17 * 289 = 4800 or so.</think>4800",
+        "\nprint(17 * 289)\n```\n",
+        "It is 4913.</think>4913",
+        hints=AtCalculation(),
+    )
+    assert "So 17 * 289 =\n\nThis is much to work out by hand" in trace.thinking
+    assert [(h.position, h.trigger) for h in trace.hints] == [("calculation", "=")]
+    assert trace.answer == "4913"
+
+
+@pytest.mark.parametrize(
+    "text", ["Let x = 5.", "So 2 * 3 = 6.", "a = 17 * 289", "f(17, 289) = 3", "x == 17"]
+)
+async def test_no_hint_where_nothing_is_worked_out(text: str) -> None:
+    trace = await think(f"{text}</think>6", hints=AtCalculation())
+    assert trace.hints == []
+    assert (await think("2 * 3 = 6</think>6", "6", hints=AtCalculation(digits=1))).hints
+
+
+async def test_one_hint_for_all_calculations_unless_more_are_wanted() -> None:
+    script = ["17 * 289 = ", "\n1\n```\n", "and 12 * 34 = 408</think>4", "\n1\n```\n", "</think>4"]
+    assert len((await think(*script, hints=AtCalculation())).hints) == 1
+    assert len((await think(*script, hints=AtCalculation(max_hints=2))).hints) == 2
+
+
+def context(thought: str, nats: float | None = None, **more: Any) -> HintContext:
+    """The end of a thought; every character of it cost so many nats."""
+    ids = tuple(map(ord, thought))
+    logprobs = None if nats is None else (-nats,) * len(ids)
+    segments = (
+        Segment(source="prompt", text="?", token_ids=(63,), phase="prompt"),
+        Segment(source="model", text=thought, token_ids=ids, phase="thinking", logprobs=logprobs),
+    )
+    return HintContext(
+        Trace(segments=segments, finish="cancelled"),
+        **{"position": "end", "trigger": "</think>", "seed": 0, "calls_left": 6, **more},
+    )
+
+
+def test_a_calculation_of_which_the_model_is_sure_is_left_alone() -> None:
+    sure, unsure = (
+        context("So 17 * 289 =", nats, position="connective", trigger="=") for nats in (0.01, 0.5)
+    )
+    assert AtCalculation(surprise=0.1).decide(sure) is None
+    assert AtCalculation(surprise=0.1).decide(unsure) is not None
+    assert AtCalculation().decide(sure) is not None
+
+
+SETTLED = "First 2 * 3 = 6.\n\nWait. 3 * 2 = 6."
+UNSETTLED = "First 2 * 3 = 6.\n\nWait. 3 * 2 = 5."
+
+
+def test_what_each_paragraph_found() -> None:
+    assert results(SETTLED) == ["6", "6"] and results(UNSETTLED) == ["6", "5"]
+    assert results("I look.\n\nIt is \\boxed{7}.\n\n1,234 = x, so 1,234") == ["7", "1234"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "thought", "nats", "speaks"),
+    [
+        (WhenUnsure(BeforeEnd()), SETTLED, None, False),
+        (WhenUnsure(BeforeEnd()), UNSETTLED, None, True),
+        (WhenUnsure(BeforeEnd()), "2 * 3 = 6.", None, True),
+        (WhenUnsure(BeforeEnd(), surprise=0.3), SETTLED, 0.1, False),
+        (WhenUnsure(BeforeEnd(), surprise=0.3), SETTLED, 0.5, True),
+        (WhenUnsure(BeforeEnd(), surprise=0.3, results=False), UNSETTLED, 0.1, False),
+    ],
+)
+def test_what_is_settled_is_left_alone(
+    policy: WhenUnsure, thought: str, nats: float | None, speaks: bool
+) -> None:
+    assert (policy.decide(context(thought, nats)) is not None) is speaks
+
+
+def test_what_is_unsure_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="at both"):
+        WhenUnsure(BeforeEnd(), results=False)
+
+
+async def test_results_without_an_error_are_to_be_trusted() -> None:
+    policy = FirstOf((BeforeEnd(), TrustResult()))
+    script = ["5</think>5", "\n1\n```\n", "So 4913.</think>4913"]
+    trace = await think(*script, hints=policy)
+    assert "```\nPython computed this exactly" in trace.thinking
+    assert [(h.id, h.position) for h in trace.hints] == [("general", "end"), ("trust", "output")]
+
+
+def test_features_are_of_the_thought_alone() -> None:
+    found = features(context(UNSETTLED, 0.5).trace)
+    assert found["unsettled"] == 1 and found["differing"] > 0 and found["doubts"] > 0
+    assert found["surprise"] == pytest.approx(0.5) == found["worst_surprise"]
+    assert features(context(SETTLED).trace)["surprise"] == 0
+    assert all(value >= 0 for value in found.values()) and set(found) == set(FEATURES)
+
+
+FITTED = LearnedPolicy(
+    right=Logit(intercept=1.0, weights={"unsettled": -3.0}),
+    hinted={
+        "general": Logit(intercept=0.5, weights={}),
+        "check-logic": Logit(intercept=0.8, weights={"doubts": -9.0}),
+    },
+)
+
+
+def test_a_fitted_policy_speaks_where_it_expects_a_gain(tmp_path: Path) -> None:
+    (tmp_path / "policy.json").write_text(FITTED.model_dump_json())
+    policy = Learned.load(tmp_path / "policy.json")
+    assert policy == Learned(FITTED)
+    hint = policy.decide(context(UNSETTLED))
+    assert hint is not None and hint.id == "general"
+    hint = policy.decide(context(UNSETTLED.replace("Wait. ", "")))
+    assert hint is not None and hint.id == "check-logic"
+    assert policy.decide(context(SETTLED)) is None
+    assert policy.decide(context(UNSETTLED, position="connective")) is None
+    careful = Learned(FITTED.model_copy(update={"margin": 0.9}))
+    assert careful.decide(context(UNSETTLED)) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{}",
+        json.dumps({**FITTED.model_dump(), "hinted": {}}),
+        json.dumps({**FITTED.model_dump(), "right": {"intercept": 0, "weights": {"luck": 1}}}),
+        json.dumps({**FITTED.model_dump(), "hinted": {"nobody": {"intercept": 0, "weights": {}}}}),
+    ],
+)
+def test_a_file_that_is_no_policy_is_one_clear_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "policy.json").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        Learned.load(tmp_path / "policy.json")
+    assert "\n" not in str(refused.value)
+
+
+async def test_a_run_with_logprobs_gives_a_policy_its_surprise() -> None:
+    policy = WhenUnsure(BeforeEnd(), surprise=0.1, results=False)
+    trace = await think("5</think>5", hints=policy, sampling=Sampling(logprobs=True))
+    assert trace.hints == []  # the script is sure of all it says
+
+
+def test_the_debug_hint_for_standard_input() -> None:
+    hint = debug_hint([("3\n1 2 3", "6"), ("1\n5", "5")])
+    assert hint.fields == () and hint.positions == ("end",)
+    assert "(test_input1, test_input2,)" in hint.text and "sys.stdin" in hint.text
+    assert "Input 2:\n1\n5\nOutput 2:\n5" in hint.text
+    assert ReasoningFormat.open_block(hint.text) is not None
+
+
+@pytest.mark.parametrize(
+    ("starter", "call"),
+    [
+        ("def add(a, b):\n    ...", "print(add(test_input1))"),
+        (
+            "class Solution:\n    def __init__(self): ...\n    def add(self, a, b):\n        pass",
+            "print(Solution().add(test_input1))",
+        ),
+    ],
+)
+def test_the_debug_hint_for_a_function(starter: str, call: str) -> None:
+    hint = debug_hint([("1, 2", "3")], starter_code=starter)
+    assert starter in hint.text and call in hint.text
+
+
+def test_a_debug_hint_needs_samples_and_a_function() -> None:
+    with pytest.raises(ConfigError, match="sample"):
+        debug_hint([])
+    with pytest.raises(ConfigError, match="no function"):
+        debug_hint([("1", "2")], starter_code="x = 1")

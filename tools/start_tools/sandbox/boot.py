@@ -1,0 +1,182 @@
+"""Turns a fresh Python process into one ipykernel.
+
+The process is started by start_tools/python/process.py, which writes one line of JSON to its
+standard input. It becomes the ipykernel that everybody uses, speaking Jupyter's protocol, except
+for what a model and its host need:
+
+- no port and no connection file: all sockets lie in one private folder;
+- the whole process group is gone when the host is, however the host ended;
+- errors are short and name no paths (shell.py);
+- no message is large, and output goes to the cell that it belongs to (streams.py).
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# (ipykernel is annotated in parts.)
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import json
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import zmq
+from ipykernel import kernelapp
+from ipykernel.iostream import IOPubThread
+from jupyter_client.session import Session
+from traitlets.config import Config
+from zmq.eventloop.zmqstream import ZMQStream
+
+from start_tools.sandbox.shell import Kernel, tell_without_paths
+from start_tools.sandbox.streams import Streams, keep_parents, packer
+
+
+def end_with_host(stdin: int) -> None:
+    """Has Linux kill this process group when the other end of the pipe `stdin` is closed.
+
+    A signal that the system sends needs no thread and no interpreter lock: it also ends code in C
+    that never comes back. The pipe is then moved away from where cells would look for input.
+    """
+    pipe = os.dup(stdin)
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([pipe], [], [], 0)[0]:
+        sys.exit("the host is gone")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), stdin)
+
+
+class PrivateIOPub(IOPubThread):
+    """Output of forked children comes in over a socket of the folder, not over a TCP port."""
+
+    address = ""
+
+    def _setup_pipe_in(self) -> None:
+        self._pipe_uuid = os.urandom(16)
+        pub: Any = self.socket
+        socket = pub.context.socket(zmq.PULL)
+        socket.linger = 0
+        socket.bind(self.address)
+        self._pipe_in = ZMQStream(socket, self.io_loop)
+        self._pipe_in.on_recv(self._handle_pipe_msg)
+
+    def _setup_pipe_out(self) -> tuple[zmq.Context[Any], zmq.Socket[Any]]:
+        context = zmq.Context()
+        socket = context.socket(zmq.PUSH)
+        socket.linger = 3000
+        socket.connect(self.address)
+        return context, socket
+
+
+class App(kernelapp.IPKernelApp):
+    """Puts an ipykernel together without files, ports, or a user's configuration."""
+
+    def load_config_file(self, *args: object, **kwargs: object) -> None: ...
+    def init_connection_file(self) -> None: ...
+    def write_connection_file(self, **kwargs: object) -> None: ...
+    def init_heartbeat(self) -> None: ...
+
+    sockets: ClassVar[dict[int, int]] = {}
+    """Descriptors of sockets that listen already, by the number that stands for a port here."""
+
+    def _try_bind_socket(self, s: zmq.Socket[Any], port: int) -> int:
+        if port in self.sockets:
+            s.setsockopt(zmq.USE_FD, self.sockets[port])
+        if s.type == zmq.XPUB:
+            # Wait for a slow host rather than drop its messages in silence.
+            s.setsockopt(zmq.XPUB_NODROP, 1)
+        return int(super()._try_bind_socket(s, port))
+
+    def init_io(self) -> None:
+        """Both streams go into one buffer, so that their order is kept."""
+        super().init_io()
+        sys.stderr = sys.stdout
+
+
+def make_app(connection: Any, limit: int, parent: int = 0) -> App:
+    """An ipykernel, put together.
+
+    Args:
+        connection: where it listens, as in a connection file.
+        limit: characters that a message keeps from either end of a text.
+        parent: the process to end with; 0 for none.
+    """
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    config.InteractiveShell.cache_size = 0  # or `Out` keeps every result for ever
+    config.Completer.use_jedi = False
+    app = App.instance(
+        config=config,
+        log_level=logging.CRITICAL,  # it would appear in a cell
+        capture_fd_output=False,
+        kernel_class=Kernel,
+        default_extensions=[],
+        parent_handle=parent,
+    )
+    app.session = Session(parent=app, pack=packer(limit), digest_history_size=64)
+    app.load_connection_info(connection)
+    # In a sandbox there is no folder for it, but a network namespace, which has names of its own.
+    PrivateIOPub.address = "ipc://@start-forks" if App.sockets else f"ipc://{app.ip}-forks"
+    kernelapp.IOPubThread = PrivateIOPub  # type: ignore[attr-defined]
+    return app
+
+
+def main() -> None:
+    """Never returns: the kernel ends with a signal."""
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
+        options = json.loads(pipe.readline())
+    end_with_host(sys.stdin.fileno())
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):
+        # When memory runs out, the kernel goes before the host.
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
+    for name in options["preload"]:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    # The parent: a second net under `end_with_host`, should a fork of the host hold the pipe open.
+    app = make_app(options["connection"], options["limit"], os.getppid())
+    prepare(app)
+    app.start()
+
+
+def prepare(app: App) -> None:
+    """Everything before the first message."""
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    app.initialize([])  # 50 ms quicker without a debugger
+    del sys.modules["debugpy"]
+    sys.path.insert(0, "")  # a cell can import what another one wrote
+    shell: Any = app.shell
+    shell.kernel.streams = Streams(sys.stdout)
+    keep_parents(shell)
+    tell_without_paths()
+    sys.setswitchinterval(1e-4)  # output passes through three threads; shortens a round trip
+
+
+def run_forked(connection: Any, limit: int, sockets: dict[int, int], host: socket.socket) -> None:
+    """The same in a fork of the zygote, inside its sandbox (box.py). Never returns.
+
+    Args:
+        connection: as in `make_app`.
+        limit: as in `make_app`.
+        sockets: see `App.sockets`.
+        host: is told when the kernel is ready, and closed.
+    """
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()  # or all kernels would draw the same numbers
+    App.sockets = sockets
+    app = make_app(connection, limit)
+    prepare(app)
+    shell: Any = app.shell
+    shell.run_cell("None", silent=True)  # what only a first cell does is done
+    host.send(b'{"ready": true}')
+    host.close()
+    app.start()

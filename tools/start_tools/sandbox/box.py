@@ -1,0 +1,278 @@
+"""One kernel's sandbox, entered after the fork: namespaces, private folders, limits, no privileges.
+
+The process that enters is process 1 of the namespace. It starts the kernel, keeps the host's
+socket and serves it: it passes an interrupt on, says what the kernel has used, opens files of the
+work folder for the host, and says how the kernel ended. When it goes, everything in the namespace
+goes with it, so closing the socket ends a kernel for good.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from start_tools.sandbox import linux, root
+
+FOLDERS = ("work", "home", "tmp", "shm")
+USER = 1500
+"""The one user inside, where this is not root."""
+FIRST_USER = 2_000_000_000
+"""As root, every kernel and its watcher are users of their own, with numbers that nobody has."""
+FAILED = 70
+"""Exit code of a kernel that could not be made."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a kernel may use. The user ids are those inside."""
+
+    memory: int
+    """Bytes of private memory of one process; a cgroup, where there is one, holds them all."""
+    disk: int
+    """Bytes of its files, /tmp and /dev/shm included."""
+    processes: int
+    """Processes and threads."""
+
+
+def privileged() -> bool:
+    """Whether this is root with all its rights; else a user namespace gives them inside it."""
+    cap_sys_admin = 21
+    return os.getuid() == 0 and linux.has_capability(cap_sys_admin)
+
+
+def enter_root(folder: str, privileged: bool) -> int:
+    """Moves this process into a PID namespace, as its process 1, and into a root of its own.
+
+    Returns:
+        A descriptor of the namespace.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    kinds = linux.NEW_MOUNTS | linux.NEW_PID
+    linux.unshare(kinds if privileged else kinds | linux.NEW_USER)
+    if not privileged:
+        linux.map_user(USER, uid, gid)
+    first = os.fork()
+    if first:
+        os.closerange(0, 1 << 16)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) & 0xFF)
+    os.setsid()
+    os.umask(0o022)
+    root.build(folder, USER)
+    root.new_proc()
+    return os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def enter() -> None:
+    """Fresh namespaces around this process, which is process 1 of its PID namespace already."""
+    linux.unshare(
+        linux.NEW_MOUNTS | linux.NEW_NET | linux.NEW_IPC | linux.NEW_UTS | linux.NEW_CGROUP
+    )
+    root.new_proc()
+    linux.set_hostname("sandbox")
+    linux.raise_loopback()
+
+
+def make_folders(user: int, disk: int) -> None:
+    """Mounts the one writable file system and shows its parts where programs expect them."""
+    flags = linux.NOSUID | linux.NODEV
+    data = f"size={disk},nr_inodes=20000,mode=755,uid={user},gid={user}"
+    linux.mount("tmpfs", root.WRITABLE, "tmpfs", flags, data)
+    for name in FOLDERS:
+        os.mkdir(f"{root.WRITABLE}/{name}", 0o700)
+        os.chown(f"{root.WRITABLE}/{name}", user, user)
+    tmp = f"{root.WRITABLE}/tmp"  # noqa: S108
+    for path in root.interpreter():
+        if path.startswith("/tmp/"):  # noqa: S108  # an environment that lies there
+            os.makedirs(f"{root.WRITABLE}{path}")
+            linux.bind(path, f"{root.WRITABLE}{path}")
+    linux.bind(tmp, "/tmp")  # noqa: S108  # where programs expect it
+    linux.bind(f"{root.WRITABLE}/shm", "/dev/shm")  # noqa: S108
+    terminals = "newinstance,ptmxmode=0666,mode=620,max=16"
+    linux.mount("devpts", "/dev/pts", "devpts", linux.NOSUID | linux.NOEXEC, terminals)
+
+
+def limit(limits: Limits) -> None:
+    """Limits of this process and of all that it starts."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    # What the zygote had imported is shared with it and not counted.
+    before = int(status.partition("VmData:")[2].split()[0]) << 10
+    for kind, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 1024),
+        (resource.RLIMIT_FSIZE, limits.disk),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_SIGPENDING, 1 << 10),
+        (resource.RLIMIT_RTPRIO, 0),
+        (resource.RLIMIT_MEMLOCK, 1 << 20),
+        (resource.RLIMIT_DATA, before + limits.memory),
+        (resource.RLIMIT_NPROC, limits.processes),
+    ):
+        resource.setrlimit(kind, (value, value))
+
+
+def run(
+    host: socket.socket, privileged: bool, user: int, limits: Limits, seccomp: bytes,
+    kernel: Callable[[], None],
+) -> None:  # fmt: skip
+    """Makes the sandbox, runs `kernel` in it, and watches over it. Never returns.
+
+    Args:
+        host: the socket that ties this kernel to its owner.
+        privileged: this is root, so that kernel and watcher become two users of their own.
+        user: the kernel's user id.
+        limits: of the kernel.
+        seccomp: its filter.
+        kernel: does not return either.
+    """
+    enter()
+    make_folders(user, limits.disk)
+    guard(host, privileged, user, limits, seccomp, kernel)
+
+
+def guard(
+    host: socket.socket, privileged: bool, user: int, limits: Limits, seccomp: bytes,
+    kernel: Callable[[], None], owner: int | None = None,
+) -> None:  # fmt: skip
+    """The same where the namespaces are made and the folders mounted. Never returns.
+
+    `owner` is a descriptor of a process to end with.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # until a cell runs (shell.py)
+            os.setsid()
+            if not privileged:
+                # A user namespace of its own: there, processes are counted for this kernel alone.
+                linux.unshare(linux.NEW_USER)
+                linux.map_user(user, user, user)
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+            limit(limits)
+            linux.become(user if privileged else None)
+            linux.restrict_files([root.WRITABLE, "/tmp", "/dev/shm", "/dev/pts"])  # noqa: S108
+            linux.install_filter(seccomp)
+            linux.set_dumpable(True)  # a change of user clears it, and /proc/self would be closed
+            os.chdir(f"{root.WRITABLE}/work")
+            kernel()
+        except BaseException:
+            with contextlib.suppress(OSError):
+                host.send(json.dumps({"failed": traceback.format_exc()[-3000:]}).encode())
+        os._exit(FAILED)
+    keep_open([host.fileno(), *([owner] if owner else [])])
+    # Another user, whom a cell cannot look into; its real user is the cell's, to interrupt it.
+    linux.become(user + 1 if privileged else None, real=user)
+    linux.install_filter(seccomp)
+    linux.set_dumpable(False)
+    _watch(host, pid, owner)
+
+
+def keep_open(fds: list[int]) -> None:
+    """Closes all descriptors but the standard streams and these."""
+    edges = sorted(fds)
+    for low, high in zip([2, *edges], [*edges, 1 << 16], strict=True):
+        os.closerange(low + 1, high)
+
+
+def _watch(host: socket.socket, kernel: int, owner: int | None) -> None:
+    """Serves the host until the kernel or the host is gone."""
+    read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(write_end)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def interrupt(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(kernel, signal.SIGINT)
+
+    signal.signal(signal.SIGINT, interrupt)
+    _reap(host, kernel)  # it may have ended before anybody listened
+    watched = [read_end, host.fileno(), *([owner] if owner else [])]
+    while True:
+        ready, _, _ = select.select(watched, [], [])
+        if owner in ready:
+            os._exit(0)
+        if read_end in ready:
+            os.read(read_end, 512)
+            _reap(host, kernel)
+        if host.fileno() in ready:
+            request = host.recv(1 << 15)
+            if not request:
+                os._exit(0)
+            with contextlib.suppress(OSError):
+                _serve(host, json.loads(request))
+
+
+def _serve(host: socket.socket, request: dict[str, Any]) -> None:
+    fds = []
+    try:
+        if "open" in request:
+            fds.append(linux.open_beneath(f"{root.WRITABLE}/work", request["open"], request["new"]))
+            answer: dict[str, Any] = {"opened": request["open"]}
+        else:
+            answer = {"usage": usage()}
+    except OSError as error:
+        answer = {"error": error.strerror}
+    answer["number"] = request["number"]
+    socket.send_fds(host, [json.dumps(answer).encode()], fds)
+    for fd in fds:
+        os.close(fd)
+
+
+def _reap(host: socket.socket, kernel: int) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+        except ChildProcessError:
+            return
+        if pid and os.WIFSTOPPED(status):
+            if pid == kernel:  # it would never answer again
+                os.kill(kernel, signal.SIGKILL)
+            continue
+        if pid == kernel:
+            with contextlib.suppress(OSError):
+                host.send(json.dumps({"exit": os.waitstatus_to_exitcode(status)}).encode())
+            os._exit(0)
+        if pid == 0:
+            return
+
+
+def inodes() -> int:
+    """Files that there are. Each takes a kilobyte of the system's memory, besides what is in it.
+
+    bubblewrap has no option that limits them.
+    """
+    places = {}
+    for path in (root.WRITABLE, "/tmp", "/dev/shm"):  # noqa: S108
+        with contextlib.suppress(OSError):
+            places[os.stat(path).st_dev] = os.statvfs(path)
+    return sum(place.f_files - place.f_ffree for place in places.values())
+
+
+def usage() -> dict[str, float]:
+    """Seconds of CPU that all processes here have used, and bytes of memory that they hold.
+
+    As root, memory is 0: this process may not look into the kernel, and there are cgroups.
+    """
+    orphans = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ticks, kilobytes = 0, 0
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) not in (1, os.getpid()):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                stat = Path(f"/proc/{name}/stat").read_text(errors="replace", encoding="ascii")
+                ticks += sum(map(int, stat.rpartition(") ")[2].split()[11:15]))
+                # Of a page that several processes share, each one's part.
+                memory = Path(f"/proc/{name}/smaps_rollup").read_text(encoding="ascii")
+                kilobytes += int(memory.partition("\nPss:")[2].split(maxsplit=1)[0])
+    return {
+        "cpu": ticks / os.sysconf("SC_CLK_TCK") + orphans.ru_utime + orphans.ru_stime,
+        "memory": (kilobytes + inodes()) << 10,
+    }

@@ -1,0 +1,43 @@
+"""A kernel inside bubblewrap: a fresh process that imports everything itself.
+
+bubblewrap has made the namespaces and mounted the folders (start_tools/python/bubbles.py); limits,
+system calls and the watching process are the same as in a fork of the zygote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import socket
+
+from start_tools.sandbox import boot, box, root, seccomp
+
+
+def main() -> None:
+    """Never returns. Standard input is the host's socket."""
+    host = socket.socket(fileno=os.dup(0))
+    message, fds, _, _ = socket.recv_fds(host, 1 << 16, 16)
+    options = json.loads(message)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    options["connection"]["key"] = host.recv(1 << 10).decode()
+    owner, *listeners = fds
+    for name in box.FOLDERS:
+        os.makedirs(f"{root.WRITABLE}/{name}", 0o700, exist_ok=True)
+    for name in options["preload"]:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    # Whoever may end this process: it lets its owner do so by a descriptor.
+    myself = os.pidfd_open(os.getpid())
+    socket.send_fds(host, [b'{"watcher": true}'], [myself])
+    os.close(myself)
+
+    def kernel() -> None:
+        os.close(owner)
+        sockets = dict(enumerate(listeners, 1))
+        boot.run_forked(options["connection"], options["limit"], sockets, host)
+
+    limits = box.Limits(**options["limits"])
+    user = os.getuid()
+    box.guard(host, False, user, limits, seccomp.build_filter(), kernel, owner)

@@ -1,0 +1,41 @@
+"""Tries a sandbox out: makes one around nothing, and says on one line why it cannot be had."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+from start_tools.sandbox import box, linux, root, seccomp
+
+
+def main() -> None:
+    """Writes nothing if all is well.
+
+    Takes a folder as argument; an empty one says that the sandbox is there already, and that only
+    what a kernel does in it is to be tried.
+    """
+    folder = sys.argv.pop()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        program = seccomp.build_filter()
+        limits = box.Limits(memory=1 << 30, disk=1 << 24, processes=16)
+        privileged = box.privileged() if folder else False
+        if folder:
+            box.enter_root(folder, privileged)
+            linux.unshare(linux.NEW_PID)
+        else:
+            os.mkdir(f"{root.WRITABLE}/work")
+        if os.fork() == 0:
+            ours.close()
+            make = box.run if folder else box.guard
+            user = box.FIRST_USER if privileged else box.USER
+            make(theirs, privileged, user, limits, program, lambda: os._exit(0))
+        theirs.close()
+        answer: dict[str, Any] = json.loads(ours.recv(1 << 13) or b'{"failed": "its process died"}')
+    except OSError as error:
+        answer = {"failed": str(error)}
+    if answer != {"exit": 0}:
+        print(str(answer.get("failed", answer)).strip().splitlines()[-1])  # noqa: T201

@@ -1,0 +1,152 @@
+"""IPython as a model meets it: plain text, short errors, nothing that waits for a person."""
+
+# mypy: disable-error-code="no-untyped-call"
+# (ipykernel is annotated in parts.)
+from __future__ import annotations
+
+import itertools
+import linecache
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from ipykernel.compiler import XCachingCompiler
+from ipykernel.displayhook import ZMQShellDisplayHook
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.zmqshell import ZMQInteractiveShell
+from traitlets import Type
+
+from start_tools.sandbox.host import HostTools
+from start_tools.sandbox.streams import Streams
+
+CELL = "<cell "
+"""Start of the file name that a cell's code is compiled under."""
+FRAMES = 4
+"""Frames kept from either end of a deep traceback."""
+
+
+class CellCompiler(XCachingCompiler):
+    """Gives each cell a file name that is no path."""
+
+    current = ""
+    """The name of the cell that runs."""
+    numbers = itertools.count(1)
+
+    def get_code_name(self, raw_code: str, code: str, number: int) -> str:
+        CellCompiler.current = f"{CELL}{next(self.numbers)}>"
+        return self.current
+
+
+def short_traceback(error: BaseException, tb: TracebackType | None) -> list[str]:
+    """The frames that lie in cells, then the error itself."""
+    frames = []
+    for frame, line in traceback.walk_tb(tb):
+        code = frame.f_code
+        if code.co_filename.startswith(CELL):
+            cell = "" if code.co_filename == CellCompiler.current else "earlier cell, "
+            inside = "" if code.co_name == "<module>" else f", in {code.co_name}"
+            source = linecache.getline(code.co_filename, line).strip()
+            frames.append(f"{cell}line {line}{inside}: {source}")
+    if len(frames) > 2 * FRAMES:
+        frames[FRAMES:-FRAMES] = [f"[... {len(frames) - 2 * FRAMES} more frames ...]"]
+    if isinstance(error, SyntaxError) and error.text:
+        frames.append(f"line {error.lineno}: {error.text.strip()}")
+        return [*frames, f"{type(error).__name__}: {error.msg}"]
+    last = traceback.TracebackException(type(error), error, None, compact=True)
+    text = "".join(last.format_exception_only()).rstrip("\n")
+    if isinstance(error, ImportError):
+        text = text.replace(f" ({error.path})", "")
+    return [*frames, text]
+
+
+class Display(ZMQShellDisplayHook):
+    """Shows no value of a cell that ends in a semicolon, though no history is kept."""
+
+    def log_output(self, format_dict: object) -> None:
+        """IPython would keep the text of every value."""
+
+    def quiet(self) -> bool:
+        cell = "".join(linecache.getlines(CellCompiler.current))
+        return bool(self.semicolon_at_end_of_expression(cell))
+
+
+class Shell(ZMQInteractiveShell):
+    """IPython without colours, long tracebacks and an `exit` that ends the kernel."""
+
+    displayhook_class = Type(Display)
+
+    def init_environment(self) -> None:
+        """The host has set the environment; IPython would force colours."""
+
+    @contextmanager
+    def _tee(self, channel: str) -> Iterator[None]:
+        """IPython would keep all that is ever printed, and that costs more than printing it."""
+        yield
+
+    def init_user_ns(self) -> None:
+        super().init_user_ns()
+        self.user_ns.update(exit=sys.exit, quit=sys.exit)
+
+    def showtraceback(self, exc_tuple: Any = None, *args: object, **kwargs: object) -> None:
+        error: Any
+        kind, error, tb = self._get_exc_info(exc_tuple)
+        lines = short_traceback(error, tb)
+        # Not `error`: its own __str__ may raise.
+        self._showtraceback(kind, lines[-1], lines)
+
+    def showsyntaxerror(self, *args: object, **kwargs: object) -> None:
+        self.showtraceback()
+
+
+class Kernel(IPythonKernel):
+    shell_class = Type(Shell)
+    compiler_class = Type(CellCompiler)
+    shell: Any
+    streams: Streams
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.host_tools = HostTools(self)
+
+    def pre_handler_hook(self) -> None:
+        """SIGINT counts while a cell runs, not, as in ipykernel, while any message is handled:
+        there it can hit where nothing catches it, and the kernel ends."""
+
+    def post_handler_hook(self) -> None: ...
+
+    async def do_execute(self, *args: Any, **kwargs: Any) -> Any:
+        self.streams.begin(self.shell.get_parent())
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        address = self._get_shell_context_var(self._shell_parent_ident)
+        try:
+            with self.host_tools.cell(address, self.get_parent("shell")):
+                return await super().do_execute(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def raw_input(self, prompt: str = "") -> str:
+        raise EOFError("input() was called, but there is nobody to answer")
+
+    def getpass(self, *args: object, **kwargs: object) -> str:
+        raise EOFError("getpass() was called, but there is nobody to answer")
+
+
+def tell_without_paths() -> None:
+    """Warnings, and errors that end a thread, name no file of the machine."""
+
+    def excepthook(args: threading.ExceptHookArgs) -> None:
+        error = args.exc_value or args.exc_type()
+        name = args.thread.name if args.thread else "a thread"
+        lines = short_traceback(error, args.exc_traceback)
+        sys.stderr.write("\n".join([f"Exception in {name}:", *lines, ""]))
+
+    threading.excepthook = excepthook
+    warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
+    # IPython's advice on SystemExit makes no sense to somebody who cannot leave.
+    warnings.filterwarnings("ignore", message="To exit: use")

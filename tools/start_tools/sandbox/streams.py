@@ -1,0 +1,214 @@
+"""The way of a cell's output: into messages of bounded size that belong to the right cell."""
+
+# mypy: disable-error-code="no-untyped-call"
+# (ipykernel is annotated in parts.)
+from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from ipykernel.zmqshell import ZMQInteractiveShell
+from jupyter_client.jsonutil import json_default
+
+from start_tools.sandbox.sizes import PICTURE, largest_message
+
+SHOWN = ("text/plain", "text/latex", "image/png")
+"""The forms of a value that are sent: nobody reads the others, and some are large."""
+
+
+def packer(limit: int) -> Callable[[object], bytes]:
+    """Writes messages of bounded length: of each text at most `limit` characters from each end.
+
+    Written in ASCII, so that a lone surrogate, which UTF-8 cannot hold, does not lose a message.
+    What is too large all the same goes without content: its host would not read it.
+    """
+    most = largest_message(limit // 2)  # half of the room is for what goes along
+
+    def shorten(value: object) -> object:
+        match value:
+            case {"image/png": str(picture), **rest}:
+                kept = picture if len(picture) <= PICTURE else ""
+                return {"image/png": kept, **{key: shorten(item) for key, item in rest.items()}}
+            case str() if len(value) > 2 * limit:
+                return [value[:limit], len(value) - 2 * limit, value[-limit:]]
+            case dict():
+                return {key: shorten(item) for key, item in value.items()}
+            case list() | tuple():
+                return [shorten(item) for item in value]
+        return value
+
+    def pack(message: object) -> bytes:
+        match message:
+            case {"data": dict(data), "metadata": _, **rest}:
+                message = {**rest, "data": {kind: data[kind] for kind in SHOWN if kind in data}}
+        packed = json.dumps(shorten(message), default=json_default).encode("ascii")
+        return packed if len(packed) <= most else b"{}"
+
+    return pack
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    """Where the descriptors 1 and 2 of a cell lead, and those of the children it starts."""
+
+    read_end: int
+    parent: Any
+    """The cell's message."""
+    decoder: codecs.IncrementalDecoder
+
+
+class Streams:
+    """What child processes and code in C write to descriptors 1 and 2 goes where `print` goes.
+
+    ipykernel can do that, too, but there a value, an error or the end of the cell may overtake it.
+    Before each of these the stream is flushed, so that is where it is read to the end. Each cell
+    has a pipe of its own: what its children write later is still known to be its.
+
+    A flush, other than ipykernel's, does not wait for the thread that sends but puts its message
+    into that thread's queue, before whatever follows: a round trip is a few changes of thread
+    shorter. It waits where much is queued, so that a cell cannot write faster than its host reads.
+    """
+
+    QUEUED = 100
+    """Messages that may wait to be sent."""
+    PIECES = 64
+    """Reads of a flush, of 64 KiB: what ended before has written no more than a pipe holds."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._lock = threading.RLock()
+        self._pipes: dict[int, Pipe] = {}
+        self._epoll = select.epoll()
+        self._current = self._open({})
+        stream._original_stdstream_copy = 1  # what `sys.stdout.fileno()` says
+        self._flush_and_wait, self._flush_buffers = stream.flush, stream._flush
+        self._ours = {"flush": self.flush, "_flush": self._send}
+        # Not by the thread that sends: woken by a cell's first word, it gets in the cell's way.
+        self._ours["_schedule_flush"] = lambda: None
+        self._ours["close"] = self.flush  # closed, it would be so for all cells to come
+        vars(stream).update(self._ours)
+        threading.Thread(target=self._read_on, daemon=True).start()
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    def begin(self, parent: Any) -> None:
+        """Makes everything ready for a cell, whatever the last one has done to the streams.
+
+        Args:
+            parent: its message.
+        """
+        sys.stdout = sys.stderr = self._stream
+        self._stream.set_parent(parent)  # ipykernel has done so with what was there before
+        vars(self._stream).pop("write", None)
+        vars(self._stream).update(self._ours)
+        with self._lock:
+            last = self._current
+            self._unwatch(last)  # mostly it ends now: let no thread wake up for that
+            self._current = self._open(parent)
+            if self._read(last, self.PIECES):
+                self._epoll.register(last.read_end, select.EPOLLIN)
+
+    def _open(self, parent: Any) -> Pipe:
+        for number in (1, 2):  # a cell may have closed them: the pipe must not get these numbers
+            os.dup2(self._epoll.fileno(), number)
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(read_end, False)
+        for number in (1, 2):
+            os.dup2(write_end, number)
+        os.close(write_end)
+        pipe = Pipe(read_end, parent, codecs.getincrementaldecoder("utf-8")("replace"))
+        self._pipes[read_end] = pipe
+        self._epoll.register(read_end, select.EPOLLIN)
+        return pipe
+
+    def _renew_lock(self) -> None:
+        """In a fork: the thread that held it is not there."""
+        self._lock = threading.RLock()
+
+    def _read_on(self) -> None:
+        """What is written between flushes, and by children of earlier cells."""
+        while True:
+            ready = self._epoll.poll(self._stream.flush_interval)
+            if not ready and self._stream._buffers:
+                self._send()
+            for read_end, _ in ready:
+                with self._lock:
+                    if pipe := self._pipes.get(read_end):
+                        self._read(pipe, 1)
+
+    def _read(self, pipe: Pipe, pieces: int) -> bool:
+        """Passes on what has been written so far; False if nobody is left who could write."""
+        with self._lock:
+            if self._pipes.get(pipe.read_end) is not pipe:
+                return False
+            token = self._stream.set_thread_parent(pipe.parent)
+            try:
+                for _ in range(pieces):
+                    data = os.read(pipe.read_end, 1 << 16)
+                    if not data:
+                        self._unwatch(pipe)  # first: a fork of this process keeps it open
+                        os.close(self._pipes.pop(pipe.read_end).read_end)
+                        return False
+                    if text := pipe.decoder.decode(data):
+                        self._stream.write(text)
+            except BlockingIOError:
+                pass
+            finally:
+                self._stream.reset_thread_parent(token)
+            return True
+
+    def _unwatch(self, pipe: Pipe) -> None:
+        with contextlib.suppress(OSError):  # it is not watched
+            self._epoll.unregister(pipe.read_end)
+
+    def flush(self) -> None:
+        """Hands on all that has been written so far."""
+        stream = self._stream
+        if not stream._is_master_process():  # in a fork nobody reads
+            self._flush_and_wait()
+            return
+        self._read(self._current, self.PIECES)
+        if len(stream.pub_thread._events) > self.QUEUED:
+            self._flush_and_wait()
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        with self._lock:  # or what another thread took earlier might be queued later
+            self._flush_buffers()
+
+
+def keep_parents(shell: ZMQInteractiveShell) -> None:
+    """Output of a thread goes to the cell that started it, even while a later cell runs.
+
+    Left alone, ipykernel gives it to the latest cell. A thread of a pool works for the cell that
+    handed in the work.
+    """
+    start, submit = threading.Thread.start, ThreadPoolExecutor.submit
+
+    def belonging(call: Callable[..., Any]) -> Callable[..., Any]:
+        parent = shell.get_parent()
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            shell.set_thread_parent(parent)
+            return call(*args, **kwargs)
+
+        return called
+
+    def start_thread(thread: threading.Thread) -> None:
+        thread.run = belonging(thread.run)  # type: ignore[method-assign]
+        start(thread)
+
+    def submit_work(pool: ThreadPoolExecutor, call: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return submit(pool, belonging(call), *args, **kwargs)
+
+    threading.Thread.start = start_thread  # type: ignore[assignment, method-assign]
+    ThreadPoolExecutor.submit = submit_work  # type: ignore[assignment, method-assign]

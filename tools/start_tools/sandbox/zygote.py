@@ -1,0 +1,133 @@
+"""A process that has imported everything and forks a kernel when it is asked to.
+
+The host starts it with a socket as standard input (start_tools/python/zygote.py) and a scrubbed
+environment: whatever this process ever held can be read in every kernel. It has one thread and no
+event loop, or a fork would not be safe. It is process 1 of a PID namespace, so when it goes, all
+its kernels go with it; it goes when the host closes the socket or dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+from start_tools.sandbox import boot, box, linux, seccomp
+
+DESCRIPTORS = ("shell", "iopub", "stdin", "control")
+
+
+def main() -> None:
+    """Never returns."""
+    control = socket.socket(fileno=os.dup(0))
+    message, fds, _, _ = socket.recv_fds(control, 1 << 16, 1)
+    options, host = json.loads(message), fds[0]
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        _import(options)
+        privileged = box.privileged()
+        program = seccomp.build_filter()  # read while the files of this package can be
+        own_namespace = box.enter_root(options["folder"], privileged)
+        control.send(json.dumps({"up": True}).encode())
+    except Exception as error:
+        control.send(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())
+        os._exit(box.FAILED)
+    gc.collect()
+    gc.freeze()  # or the collector would write to, and so copy, pages that kernels share
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for kernels: their host watches
+    limits = box.Limits(**options["limits"])
+    for count in range(1 << 20):
+        ready, _, _ = select.select([control.fileno(), host], [], [])
+        if host in ready:
+            break
+        message, fds, _, _ = socket.recv_fds(control, 64, 16)
+        if not message:
+            break
+        user = box.FIRST_USER + 2 * count if privileged else box.USER
+        linux.unshare(linux.NEW_PID)
+        pid = os.fork()
+        if pid == 0:
+            _child(fds, options, privileged, user, limits, program)
+        linux.join_pid_namespace(own_namespace)
+        pidfd = os.pidfd_open(pid)
+        socket.send_fds(control, [b"forked"], [pidfd])
+        for fd in (pidfd, *fds):
+            os.close(fd)
+    os._exit(0)
+
+
+def _import(options: dict[str, Any]) -> None:
+    for name in options["preload"]:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    for name in _imported_late(options["folder"]):
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    if len(os.listdir("/proc/self/task")) != 1:
+        raise RuntimeError(f"one of {options['preload']} starts threads when it is imported")
+
+
+def _imported_late(folder: str) -> list[str]:
+    """Modules that a shell imports as it starts: tried out in a child, imported here."""
+    read_end, write_end = os.pipe()
+    before = set(sys.modules)
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            os.environ["IPYTHONDIR"] = folder
+            ports = {f"{name}_port": i for i, name in enumerate(DESCRIPTORS, 1)}
+            app = boot.make_app({"transport": "ipc", "ip": f"{folder}/w", **ports}, 1000)
+            app.initialize([])  # type: ignore[no-untyped-call]
+            shell: Any = app.shell
+            shell.run_cell("1 + 1")
+            shell.run_cell("1 / 0")
+        late = [name for name in sys.modules if name not in before and name != "__mp_main__"]
+        os.write(write_end, json.dumps(late).encode()[: 1 << 16])
+        os._exit(0)
+    os.close(write_end)
+    with open(read_end, "rb") as pipe:
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    return list(json.loads(text)) if text else []
+
+
+def _child(
+    fds: list[int], options: dict[str, Any], privileged: bool, user: int, limits: box.Limits,
+    program: bytes,
+) -> None:  # fmt: skip
+    """Becomes a kernel. Never returns."""
+    host = socket.socket(fileno=fds[0])
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for cgroup in fds[1 + len(DESCRIPTORS) :]:
+            os.write(cgroup, b"0")  # this process
+        # Nothing else of the zygote goes along, its control socket least of all.
+        box.keep_open(fds[: 1 + len(DESCRIPTORS)])
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        os.close(null)
+        connection = options["connection"]
+        connection["key"] = host.recv(1 << 10).decode()  # sent after the fork, to this one alone
+        sockets = dict(enumerate(fds[1 : 1 + len(DESCRIPTORS)], 1))
+
+        def kernel() -> None:
+            boot.run_forked(connection, options["limit"], sockets, host)
+
+        box.run(host, privileged, user, limits, program, kernel)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            host.send(json.dumps({"failed": traceback.format_exc()[-3000:]}).encode())
+        os._exit(box.FAILED)
+
+
+if __name__ == "__main__":
+    main()
