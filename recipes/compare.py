@@ -64,7 +64,7 @@ def table(first: Problems, second: Problems) -> Table:
     """The gain by family and in all."""
     shown = Table(title="pass@1 in percent; gain in points, with its paired 95 % interval")
     for name in ("family", "problems", "A", "B", "gain", "A alone", "B alone", "McNemar p"):
-        shown.add_column(name, justify="left" if name == "family" else "correct")
+        shown.add_column(name, justify="left" if name == "family" else "right")
     both = paired(first, second)
     families = sorted({first[p][0].family for p in both} - {""})
     for family in [*families, "all"]:

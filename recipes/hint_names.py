@@ -99,7 +99,7 @@ def point_of(name: str, trace: Trace, tokenizer: Tokenizer, seed: int) -> Insert
     else:
         point = next((s for s in points if s.position == "end"), None)
     if point is None:
-        raise ConfigError(f"the thought has no position for the hint {name}")
+        raise ConfigError(f"the thought has no insertion point for the hint {name}")
     return point
 
 

@@ -89,7 +89,7 @@ def table(title: str, rules: dict[str, Rule], graded: Sequence[tuple[Case, Verdi
         share = f"{100 * sum(results) / len(results):.1f}" if results else ""
         found.add_row(name.replace("[", r"\["), str(len(results)), str(sum(results)), share)
     for column in found.columns[1:]:
-        column.justify = "correct"
+        column.justify = "right"
     return found
 
 

@@ -127,7 +127,7 @@ def _rounds(found: dict[str, Any]) -> str:
         rows.append(
             [
                 str(number),
-                *(f"{shown(p['right'])} ({p['tokens']:.0f}, {p['calls']:.1f})" for p in points),
+                *(f"{shown(p['correct'])} ({p['tokens']:.0f}, {p['calls']:.1f})" for p in points),
             ]
         )
     size = next(iter(curves.values()))[0]["problems"]

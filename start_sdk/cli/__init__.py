@@ -8,11 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from start_sdk.cli import ask, check_backend, doctor, solve
 from start_sdk.cli._options import check_writable, load_policy
-from start_sdk.cli.ask import ask
-from start_sdk.cli.check_backend import check_backend
-from start_sdk.cli.doctor import doctor
-from start_sdk.cli.solve import solve
 
 __all__ = ["app", "check_writable", "load_policy", "main"]
 
@@ -22,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (ask, solve, check_backend, doctor):
+for command in (ask.ask, solve.solve, check_backend.check_backend, doctor.doctor):
     app.command()(command)
 
 

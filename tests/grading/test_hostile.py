@@ -95,7 +95,7 @@ def test_extraction_is_linear(function: object) -> None:
 
 def worker(*limits: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "start_sdk.grading", *limits],
+        [sys.executable, "-m", "start_sdk.grading._worker", *limits],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 

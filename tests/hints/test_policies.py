@@ -101,7 +101,7 @@ def test_a_hint_with_fields_cannot_be_given_as_it_is() -> None:
         ("not toml", "cannot be read"),
         ("[hint]\nid = 'a'\n", "written as [[hint]]"),
         ("[[hint]]\nid='a'\ntext='t'\ncategory='c'\ndomain='d'\n" * 2, "an id twice: a"),
-        ("[[hint]]\nid='a'\ntext='t'\ncategory='c'\ndomain='d'\nplaces=['roof']\n", "positions"),
+        ("[[hint]]\nid='a'\ntext='t'\ncategory='c'\ndomain='d'\npositions=['roof']\n", "positions"),
     ],
 )
 def test_a_wrong_library_is_one_clear_line(tmp_path: Path, text: str, says: str) -> None:

@@ -142,7 +142,7 @@ def test_features_are_of_the_thought_alone() -> None:
 
 
 FITTED = LearnedPolicy(
-    right=Logit(intercept=1.0, weights={"unsettled": -3.0}),
+    correct=Logit(intercept=1.0, weights={"unsettled": -3.0}),
     hinted={
         "general": Logit(intercept=0.5, weights={}),
         "check-logic": Logit(intercept=0.8, weights={"doubts": -9.0}),

@@ -82,7 +82,7 @@ def test_questions_are_put_as_their_suite_has_them() -> None:
     text, gold = experiment.asked(number, "boxed", 0)
     assert text == "What is 2 + 2?" + experiment.BOXED and gold == "4"
     assert "\\boxed{}" in experiment.BOXED
-    choice = Problem("2", "Which?", "correct", ("w1", "w2", "w3"))
+    choice = Problem("2", "Which?", "right", ("w1", "w2", "w3"))
     golds = set()
     for seed in range(12):
         text, gold = experiment.asked(choice, "boxed", seed)

@@ -157,7 +157,7 @@ def test_the_program_ends_with_2_for_what_is_broken(
     monkeypatch.setattr(sys, "argv", [*line, "backend=nothing"])
     assert main() == 2
     assert capsys.readouterr().err.startswith("broken: backend: ")
-    monkeypatch.setattr(sys, "argv", [*line, "plan.rigth=0.5"])
+    monkeypatch.setattr(sys, "argv", [*line, "plan.corect=0.5"])
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code == 2 and "rigth" in capsys.readouterr().err
+    assert ended.value.code == 2 and "corect" in capsys.readouterr().err

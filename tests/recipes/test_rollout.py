@@ -121,7 +121,7 @@ def test_a_thought_without_the_place_is_a_row_that_says_so(config: Config, tmp_p
     report = rollout.rollout(short, tmp_path / "hinted", hinted, after=tmp_path / "plain")
     assert report == {"end": {"samples": 4, "failed": 4, "correct": 0}}
     (error,) = {row.error for row in experiment.read_rows(tmp_path / "hinted")}
-    assert error == "ConfigError: the thought has no place for the hint end"
+    assert error == "ConfigError: the thought has no insertion point for the hint end"
 
 
 def test_code_problems_get_the_debug_hint_and_no_other() -> None:

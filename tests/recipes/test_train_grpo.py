@@ -81,7 +81,7 @@ class Hinted(GRPOSampler):
 @pytest.fixture(autouse=True, scope="module")
 def hinted() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_grpo, "Rollouts", Hinted)
+        patch.setattr(train_grpo, "GRPOSampler", Hinted)
         yield
 
 
