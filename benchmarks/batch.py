@@ -1,13 +1,13 @@
-"""What many sessions at once cost: `python -m benchmarks.batch [--repeats 5] [--kernels]`.
+"""The cost of many concurrent sessions: `python -m benchmarks.batch [--repeats 5] [--kernels]`.
 
-32 sessions on the embedded model against the library's own `generate` on a batch of 32 that is
-padded once and never changes: the same prompts and the same number of sampled tokens, greedy and
-sampled. Then the same sessions with two calls each, at other places in each: they leave the batch
-and join it again. Their cells take 20 ms and no CPU, so that only the engine is measured; with
-`--kernels` real kernels run them, too, whose CPU is shown apart. Beside them the library's
-continuous batching, on its own thread. All variants compute on one thread, which is the best for a
-model of this size; they take turns inside one run, and ratios are taken turn by turn, of wall time
-and, for a machine that others use, too, of CPU time.
+Compares 32 sessions on the embedded model with the library's own `generate` on a batch of 32 that
+is padded once and never changes: the same prompts and the same number of sampled tokens, greedy and
+sampled. Then the same sessions with two calls each, at different positions: they leave the batch
+and rejoin it. Their cells take 20 ms and no CPU, so that only the engine is measured; with
+`--kernels`, real kernels also run them, and their CPU time is shown separately. The library's
+continuous batching, on its own thread, is measured for comparison. All variants compute on one
+thread, the best choice for a model of this size. They take turns within one run, and ratios are
+computed per turn, of wall time and, because the machine may be shared, also of CPU time.
 
 Limits: sessions without calls reach 0.7 of `generate`'s tokens per second, with calls 0.85 of that.
 """
@@ -48,7 +48,7 @@ PROMPTS = [f"Find the product of {34 + i} and {5 + 7 * i}." for i in range(SESSI
 
 
 class Idle:
-    """An interpreter whose cells take a while and no CPU."""
+    """An interpreter whose cells take time but no CPU."""
 
     @asynccontextmanager
     async def open(self, *, tools: ToolHost | None = None) -> AsyncIterator[Idle]:
@@ -66,9 +66,9 @@ class Calling:
     inner: TransformersBackend
     pieces: list[int]
     known: int = 0
-    """Tokens of the session that its cache should hold."""
+    """Tokens of the session that should be in its cache."""
     again: int = 0
-    """Tokens that were read again all the same."""
+    """Tokens that were recomputed nevertheless."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -95,7 +95,7 @@ class Calling:
                 yield chunk
                 continue
             self.again += self.known - (chunk.cached or 0)
-            # The last sampled token was never read: it comes with what is new.
+            # The model has not read the last sampled token: it comes with the next prefix.
             self.known = prefix + sampled - 1
             if calls:
                 chunk = replace(
@@ -107,7 +107,7 @@ class Calling:
 async def sessions(
     backend: TransformersBackend, sampling: Sampling, interpreter: Interpreter | None
 ) -> int:
-    """Runs all sessions at once; returns how many tokens of splices' prefixes were read again."""
+    """Runs all sessions concurrently; returns how many prefix tokens were recomputed at splices."""
     call = len(backend.tokenizer.encode(CALL)) if interpreter else 0
     limits = Limits(max_tokens=SAMPLED + 2 * call, answer_reserve=1)
 
@@ -127,7 +127,7 @@ async def sessions(
 
 @torch.inference_mode()
 def plain(backend: TransformersBackend, sampling: Sampling) -> None:
-    """The library's `generate`: one batch, padded on the left, from beginning to end."""
+    """The library's `generate` on one left-padded batch, from beginning to end."""
     rows = [backend.tokenizer.render([{"role": "user", "content": p}]) for p in PROMPTS]
     longest = max(map(len, rows))
     ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
@@ -180,14 +180,14 @@ async def measure(
         "with calls": lambda: with_calls(Idle()),
         "continuous batching": lambda: asyncio.to_thread(continuous, backend, sampling),
     }
-    if sampling.temperature:  # one measure of it is enough to choose by
+    if sampling.temperature:  # one measurement of it is enough for a comparison
         del variants["continuous batching"]
     if kernels:
         variants["with kernels"] = lambda: with_calls(PythonTool(isolation="plain", preload=()))
     wall: dict[str, list[float]] = {name: [] for name in variants}
     cpu: dict[str, list[float]] = {name: [] for name in variants}
     tools: list[float] = []
-    for turn in range(repeats + 1):  # the first one warms up
+    for turn in range(repeats + 1):  # the first turn warms up
         for name, variant in variants.items():
             began, used, children = time.perf_counter(), time.process_time(), children_cpu()
             await variant()
@@ -218,7 +218,7 @@ async def measure(
 
 def per_second(seconds: dict[str, list[float]]) -> dict[str, int]:
     tokens = SESSIONS * SAMPLED
-    return {name: round(tokens / statistics.median(took)) for name, took in seconds.items()}
+    return {name: round(tokens / statistics.median(times)) for name, times in seconds.items()}
 
 
 async def main(repeats: int, kernels: bool) -> None:
@@ -229,7 +229,7 @@ async def main(repeats: int, kernels: bool) -> None:
         for sampling in (Sampling(temperature=0), Sampling()):
             rows.append(await measure(backend, sampling, repeats, kernels))
     console = Console()
-    table = Table(title=f"{SESSIONS} at once, {SAMPLED} tokens each: tokens per second (of CPU)")
+    table = Table(title=f"{SESSIONS} sessions, {SAMPLED} tokens each: tokens per second (of CPU)")
     names = list(rows[0]["tokens_per_second"])
     for column in ("", *names, "tool CPU s"):
         table.add_column(column, justify="right")
@@ -242,7 +242,7 @@ async def main(repeats: int, kernels: bool) -> None:
         worst, by_cpu = (min(row[kind][name] for row in rows) for kind in ("ratio", "cpu_ratio"))
         verdict = "kept" if worst >= limit else "MISSED"
         console.print(f"{name}: worst ratio {worst} (limit {limit}): {verdict}; by CPU {by_cpu}")
-    console.print(f"tokens read again at {2 * SESSIONS} splices: {rows[0]['tokens_read_again']}")
+    console.print(f"tokens recomputed at {2 * SESSIONS} splices: {rows[0]['tokens_read_again']}")
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(
         json.dumps({"limits": LIMITS, "rows": rows}, indent=2) + "\n", encoding="utf-8"
@@ -252,6 +252,6 @@ async def main(repeats: int, kernels: bool) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--kernels", action="store_true", help="run the cells in real kernels, too")
+    parser.add_argument("--kernels", action="store_true", help="also run the cells in real kernels")
     arguments = parser.parse_args()
     asyncio.run(main(arguments.repeats, arguments.kernels))

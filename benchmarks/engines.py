@@ -1,11 +1,11 @@
-"""Whether engines agree: `python -m benchmarks.engines --url http://127.0.0.1:8000/v1`.
+"""Agreement of the engines: `python -m benchmarks.engines --url http://127.0.0.1:8000/v1`.
 
-Greedy traces of 50 problems of the miniature, with a hint, a call and its output, through
-transformers, vLLM in this program and vLLM behind the address. Limit: all ids are equal, or where
-two traces part first the engines were undecided: what each gives its own token differs from the
-other's by less than 1e-3 in log probability.
+Greedy traces of 50 problems of the miniature, with a hint, a call and its output, on
+transformers, on vLLM in-process and on the vLLM server at the address. Limit: all ids are equal,
+or at the first difference the engines were nearly undecided: the log probabilities that they give
+to their own tokens differ by less than 1e-3.
 
-Run it in the environment of `make test-vllm`, with a server there of the same model:
+Run it in the environment of `make test-vllm`, with a server of the same model running there:
 `python -m vllm.entrypoints.openai.api_server --model FOLDER --dtype float32 --enforce-eager`.
 """
 
@@ -38,7 +38,7 @@ from start_sdk import (
 from start_sdk.testing import FakeInterpreter
 
 COUNT = 50
-AT_ONCE = 8
+CONCURRENCY = 8
 LIMIT = 1e-3
 REFERENCE = "transformers"
 RESULT = Path(__file__).parent / "results" / "engines.json"
@@ -57,10 +57,10 @@ async def traces(backend: Backend) -> list[Trace]:
         limits=Limits(max_tokens=400),
         sampling=Sampling(temperature=0, logprobs=True),
     )
-    turns = asyncio.Semaphore(AT_ONCE)
+    limit = asyncio.Semaphore(CONCURRENCY)
 
     async def one(question: str) -> Trace:
-        async with turns:
+        async with limit:
             trace = await session.run(question)
         verify_trace(trace, backend.tokenizer)
         return trace
@@ -69,13 +69,13 @@ async def traces(backend: Backend) -> list[Trace]:
 
 
 def logprob(trace: Trace, at: int) -> float | None:
-    """Of the token at a position; None if the model did not sample it."""
+    """The log probability of the token at a position; None if the model did not sample it."""
     known = [p for s in trace.segments for p in s.logprobs or [None] * len(s.token_ids)]
     return known[at] if at < len(known) else None
 
 
-def parting(one: Trace, other: Trace) -> dict[str, Any] | None:
-    """Where two traces part first, and by how much the engines differ there."""
+def first_difference(one: Trace, other: Trace) -> dict[str, Any] | None:
+    """The first position where two traces differ, and the difference of log probabilities there."""
     for at, (a, b) in enumerate(zip_longest(one.token_ids, other.token_ids)):
         if a != b:
             p, q = logprob(one, at), logprob(other, at)
@@ -85,7 +85,8 @@ def parting(one: Trace, other: Trace) -> dict[str, Any] | None:
 
 
 def row(name: str, found: list[Trace], reference: list[Trace]) -> dict[str, Any]:
-    parted = [p for a, b in zip(reference, found, strict=True) if (p := parting(a, b))]
+    pairs = zip(reference, found, strict=True)
+    parted = [difference for a, b in pairs if (difference := first_difference(a, b))]
     largest = max(
         (
             abs(p - q)
@@ -129,11 +130,12 @@ async def main(url: str | None) -> None:
     console.print(table)
     gaps = [p["logprob_difference"] for r in rows for p in r["parted"]]
     kept = all(gap is not None and gap < LIMIT for gap in gaps)
-    console.print(f"parted at differences of {gaps or 'none'} (limit {LIMIT}): {kept=}")
+    verdict = "kept" if kept else "MISSED"
+    console.print(f"differences at diverging tokens: {gaps or 'none'} (limit {LIMIT}): {verdict}")
     RESULT.write_text(json.dumps({"limit": LIMIT, "rows": rows}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--url", help="of a server of the same model; without it two are compared")
+    parser.add_argument("--url", help="address of a server of the same model, to compare it too")
     asyncio.run(main(parser.parse_args().url))

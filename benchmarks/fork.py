@@ -1,10 +1,9 @@
-"""What eight continuations of one prefix cost: `python -m benchmarks.fork [--repeats 7]`.
+"""The cost of eight continuations of one prefix: `python -m benchmarks.fork [--repeats 7]`.
 
-Eight sessions that go on from the same 2,000 tokens, all asked for at once in an empty backend: one
-of them reads the prefix, the others copy its cache. The peer is what cannot be saved: reading the
-prefix once, and the eight continuations from caches that are there already. A model of random
-weights of the embedded model's size; all variants take turns inside one run, and ratios are taken
-turn by turn.
+Eight sessions continue the same 2,000 tokens, all started together on an empty backend: one of
+them reads the prefix, the others copy its cache. The reference is the unavoidable work: reading
+the prefix once, and the eight continuations from existing caches. The model has random weights and
+the embedded model's size. All variants take turns within one run, and ratios are computed per turn.
 
 Limit: a ratio of 1.3.
 """
@@ -34,7 +33,7 @@ RESULT = Path(__file__).parent / "results" / "fork.json"
 
 
 async def take(backend: TransformersBackend, ids: list[int], tokens: int, seed: int) -> int:
-    """Samples so many tokens; returns how many of the prefix were in a cache."""
+    """Samples tokens; returns how many tokens of the prefix were in a cache."""
     cached = 0
     async for chunk in backend.generate(
         ids, Sampling(seed=seed), max_tokens=tokens, key=f"fork {seed}"
@@ -55,7 +54,7 @@ async def turn(backend: TransformersBackend, ids: list[int]) -> dict[str, float]
     prefill = await timed(backend, ids, 1, 1)
     await backend.reset_cache()
     forks = await timed(backend, ids, FORKS, SAMPLED)
-    own = await timed(backend, ids, FORKS, SAMPLED)  # each from its own cache now
+    own = await timed(backend, ids, FORKS, SAMPLED)  # now each has its own cache
     return {"one prefill": prefill, "own tokens": own, "forks": forks}
 
 

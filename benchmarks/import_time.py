@@ -1,6 +1,6 @@
-"""What `import start_sdk` adds to a Python start: `python -m benchmarks.import_time`.
+"""The time that `import start_sdk` adds to Python's start: `python -m benchmarks.import_time`.
 
-Whole processes, `python -c pass` and `python -c "import start_sdk"` in turn. Limit: 0.3 s.
+Runs whole processes, `python -c pass` and `python -c "import start_sdk"` in turn. Limit: 0.3 s.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What a kernel costs: `python -m benchmarks.kernel`. Needs Linux namespaces; takes two minutes.
+"""The cost of a kernel: `python -m benchmarks.kernel`. Needs Linux namespaces; takes two minutes.
 
-All variants in turn in one loop, so that load on the machine hits all alike; medians, milliseconds.
-`cold` is ipykernel as jupyter_client starts it, without a sandbox and without numpy and sympy,
-which our kernels have imported. `smolagents` runs cells in this process, if it is installed.
+All variants take turns in one loop, so that load on the machine affects all alike; results are
+medians in milliseconds. `cold` is ipykernel as started by jupyter_client, without a sandbox and
+without numpy and sympy, which our kernels have already imported. `smolagents`, if installed, runs
+cells in this process.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from start_tools.python import PythonTool
 
 TURNS = 30
 PATIENCE = 60
-"""Seconds to wait for a message of the plain kernel: now and then one gets lost."""
-AT_ONCE = 50
+"""Seconds to wait for a message of the plain kernel: occasionally one gets lost."""
+CONCURRENCY = 50
 RESULT = Path(__file__).parent / "results" / "kernel.json"
 LINES = "for i in range(200): print(i)"
 POOLED = PythonTool(isolation="namespaces", warm=2)
@@ -40,17 +41,17 @@ async def milliseconds(work: Callable[[], Awaitable[object]]) -> float:
 
 
 class Cold:
-    """A plain ipykernel. A cell has ended when reply and idle message are there."""
+    """A plain ipykernel. A cell has ended once its reply and the idle message have arrived."""
 
     async def start(self) -> None:
         self.manager = AsyncKernelManager()
-        # Not a word about how the connection is protected.
+        # stderr hides the warning about the unencrypted connection.
         await self.manager.start_kernel(stderr=subprocess.DEVNULL)
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.execute("1")
         await self.client.get_shell_msg(timeout=PATIENCE)
-        # It comes with the reply; from here on nothing that the kernel says is lost.
+        # It arrives with the reply; from here on no message of the kernel is lost.
         while (await self.client.get_iopub_msg(timeout=PATIENCE))["msg_type"] != "iopub_welcome":
             pass
 
@@ -83,7 +84,7 @@ async def turn(cells: dict[str, Callable[[str], Awaitable[object]]]) -> dict[str
         async with context as kernel:
             await kernel.run("1")
             row[f"{name}: first reply"] = 1000 * (time.perf_counter() - began)
-        await asyncio.sleep(0.5)  # the pool makes another, also on a loaded machine
+        await asyncio.sleep(0.5)  # lets the pool start another, even on a loaded machine
     for name, run in cells.items():
         row[f"{name}: 1+1"] = await milliseconds(lambda run=run: run("1 + 1"))  # type: ignore[misc]
         row[f"{name}: 200 lines"] = await milliseconds(lambda run=run: run(LINES))  # type: ignore[misc]
@@ -91,34 +92,35 @@ async def turn(cells: dict[str, Callable[[str], Awaitable[object]]]) -> dict[str
 
 
 async def many_cold() -> float:
-    kernels = [Cold() for _ in range(AT_ONCE)]
-    took = await milliseconds(lambda: asyncio.gather(*[kernel.start() for kernel in kernels]))
+    kernels = [Cold() for _ in range(CONCURRENCY)]
+    total = await milliseconds(lambda: asyncio.gather(*[kernel.start() for kernel in kernels]))
     await asyncio.gather(*[kernel.stop() for kernel in kernels])
-    return took
+    return total
 
 
 async def many_ours() -> tuple[float, float]:
-    """Milliseconds until all have answered, and MB of each, what they share divided up.
+    """Milliseconds until all have answered, and MB per kernel, with shared memory divided up.
 
-    Their part of the zygote is counted; the other pool of this process is not.
+    Their share of the zygote is included; the other pool of this process is not.
     """
-    others = set(below(os.getpid()))
-    stack = [FRESH.open() for _ in range(AT_ONCE)]
+    others = set(descendants(os.getpid()))
+    stack = [FRESH.open() for _ in range(CONCURRENCY)]
 
     async def start(context: Any) -> None:
         kernel = await context.__aenter__()
         await kernel.run("1")
 
-    took = await milliseconds(lambda: asyncio.gather(*[start(context) for context in stack]))
-    memory = sum(pss(pid) for pid in below(os.getpid()) if pid not in others) / AT_ONCE / 1e6
+    total = await milliseconds(lambda: asyncio.gather(*[start(context) for context in stack]))
+    pids = [pid for pid in descendants(os.getpid()) if pid not in others]
+    memory = sum(map(pss, pids)) / CONCURRENCY / 1e6
     await asyncio.gather(*[context.__aexit__(None, None, None) for context in stack])
-    return took, memory
+    return total, memory
 
 
-def below(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    return children + [pid for child in children for pid in below(child)]
+    return children + [pid for child in children for pid in descendants(child)]
 
 
 def pss(pid: int) -> int:
@@ -154,7 +156,7 @@ async def measure() -> dict[str, float]:
             try:
                 rows.append(await turn(cells))
             except queue.Empty:
-                print("a message of the plain kernel got lost: another one, and this turn again")
+                print("a message of the plain kernel got lost: restarting it, repeating this turn")
                 await cold.stop()
                 cold = Cold()
                 await cold.start()
@@ -167,7 +169,7 @@ async def measure() -> dict[str, float]:
 
 
 def verdicts(found: dict[str, float]) -> list[tuple[str, float, float]]:
-    """What is asked for, the ratio found, and the most that it may be."""
+    """Name, measured ratio and its limit, for each requirement."""
 
     def ratio(ours: str, theirs: str) -> float:
         return found[ours] / found[theirs]

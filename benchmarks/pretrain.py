@@ -1,13 +1,13 @@
-"""How fast the miniature trains, beside its limits: `python -m benchmarks.pretrain`.
+"""Training speed of the miniature, compared with its limits: `python -m benchmarks.pretrain`.
 
-In one process, on one thread, in turns: a large float32 and a large bfloat16 matrix product (the
+Measures, in one process and on one thread: a large float32 and a large bfloat16 matrix product (the
 machine's rate), the training step of `recipes.tiny.pretrain` with both optimizers, and the training
-step of transformers.Trainer on the same model and AdamW, with rows made beforehand, which the other
-two make as they go. The matrix product's rate is the limit, Trainer the peer. Then the loss that
-Muon + AdamW and AdamW alone reach after the same number of tokens.
+step of transformers.Trainer on the same model with AdamW; Trainer gets its rows in advance, the
+other two generate them while training. The matrix product's rate is the limit, Trainer the
+reference. Finally, the loss of Muon + AdamW and of AdamW alone after the same number of tokens.
 
-Trainer needs accelerate (`pip install accelerate`). The miniature is trained without it: its
-program has to run where there are torch and transformers alone.
+Trainer needs accelerate (`pip install accelerate`). The miniature is trained without it, because
+its program must run with only torch and transformers installed.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Plain:
         self.stream = batches(settings, self.state, tokenizer)
 
     def run(self, steps: int) -> float:
-        """Tokens per second over this many steps, rows and their making included."""
+        """Tokens per second over this many steps, including the generation of rows."""
         began = time.perf_counter()
         for _ in range(steps):
             step(
@@ -83,7 +83,7 @@ class Plain:
 
 
 def trainer_rate(settings: Settings, tokenizer: Any, steps: int) -> float:
-    """Tokens per second of transformers.Trainer, compiled and in bfloat16 like the plain loop."""
+    """Tokens per second of transformers.Trainer, compiled and with `bf16` like the plain loop."""
     logging.disable(logging.WARNING)
     model = build_model(settings, tokenizer)
     rows = batches(settings, State(), tokenizer)
@@ -96,7 +96,7 @@ def trainer_rate(settings: Settings, tokenizer: Any, steps: int) -> float:
     marks: list[float] = []
 
     class Timed(Trainer):
-        """Notes when each step begins."""
+        """Records when each step begins."""
 
         def training_step(self, *args: Any, **kwargs: Any) -> Any:
             marks.append(time.perf_counter())
@@ -124,9 +124,9 @@ def trainer_rate(settings: Settings, tokenizer: Any, steps: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--steps", type=int, default=40, help="per turn")
+    parser.add_argument("--steps", type=int, default=40, help="steps per measurement")
     parser.add_argument(
-        "--curve", type=float, default=1.5, help="million tokens of the loss curves"
+        "--curve", type=float, default=1.5, help="millions of tokens of the loss curves"
     )
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def curve(loop: Plain, millions: float) -> float:
-    """Mean loss of the last 50 steps, once this many tokens are seen."""
+    """Mean loss of the last 50 steps, after this many million tokens."""
     while loop.state.tokens < millions * 1e6 or len(loop.state.losses) < 1:
         loop.run(50)
     return loop.state.losses[-1][2]
@@ -157,7 +157,7 @@ def show(
     losses: dict[str, float],
     millions: float,
 ) -> None:
-    """Table and file."""
+    """Prints the table and writes the result file."""
     peak = products["float32"]
     for kind, rate in products.items():
         print(f"{kind} product of {SIZE} x {SIZE}      {rate / 1e9:8.1f} GFLOP/s")

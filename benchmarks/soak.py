@@ -1,9 +1,9 @@
-"""What a long life costs: `python -m benchmarks.soak [CELLS OPENS]`. Needs Linux namespaces.
+"""Leaks over a long run: `python -m benchmarks.soak [CELLS OPENS]`. Needs Linux namespaces.
 
-CELLS cells (2,000) in one kernel: values, prints, errors, displays, threads, child processes. Then
-OPENS kernels (1,000) from one pool, three at a time. Descriptors, tasks, processes, memory and time
-of the last tenth are compared with those of the first. Then a host whose kernels work is killed
-with `kill -9`: seconds until none of its processes is left. Takes minutes.
+Runs CELLS cells (2,000) in one kernel: values, prints, errors, displays, threads, child processes.
+Then opens OPENS kernels (1,000) from one pool, three at a time. Descriptors, tasks, processes,
+memory and time of the last tenth are compared with those of the first. Finally a host with busy
+kernels is killed with `kill -9`: seconds until none of its processes is left. Takes minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from start_tools.python import PythonTool
 
-from benchmarks.kernel import below
+from benchmarks.kernel import descendants
 
 RESULT = Path(__file__).parent / "results" / "soak.json"
 TOOL = PythonTool(isolation="namespaces", preload=())
@@ -36,7 +36,7 @@ CELLS = (
 )
 KERNEL = (
     "import asyncio, gc, os; gc.collect()\n"
-    "io = get_ipython().kernel.iopub_thread\n"  # it tidies up after threads every 10 s only
+    "io = get_ipython().kernel.iopub_thread\n"  # it only cleans up after threads every 10 s
     "asyncio.run_coroutine_threadsafe(io._event_pipe_gc(), io.io_loop.asyncio_loop).result()\n"
     "len(os.listdir('/proc/self/fd')), len(os.listdir('/proc/self/task')),"
     " int(open('/proc/self/statm').read().split()[1]) * 4096 / 1e6"
@@ -56,23 +56,23 @@ asyncio.run(main())
 Row = dict[str, float]
 
 
-def held() -> Row:
-    """What this process holds."""
+def resources() -> Row:
+    """The resources that this process holds."""
     gc.collect()
     status = Path("/proc/self/statm").read_text(encoding="ascii")
     return {
         "descriptors": len(os.listdir("/proc/self/fd")),
         "tasks": len(asyncio.all_tasks()),
-        "processes": len(below(os.getpid())),
+        "processes": len(descendants(os.getpid())),
         "MB": int(status.split()[1]) * 4096 / 1e6,
     }
 
 
 async def settled() -> Row:
-    """The same when the pool has made what it keeps ready, and has ended what it has not."""
+    """The resources once the pool has started its spare kernels and stopped the others."""
     last: Row = {}
     for _ in range(100):
-        row = held()
+        row = resources()
         if all(row[name] == last.get(name) for name in ("descriptors", "tasks", "processes")):
             break
         last = row
@@ -81,27 +81,27 @@ async def settled() -> Row:
 
 
 async def cells(count: int) -> tuple[Row, Row]:
-    """The first and the last tenth of so many cells in one kernel."""
+    """The first and the last tenth of `count` cells in one kernel."""
     rows = []
     async with TOOL.open() as kernel:
         for _ in range(10):
-            took = []
+            times = []
             for i in range(count // 10):
                 result = await kernel.run(CELLS[i % len(CELLS)])
                 assert result.state_kept, result
-                took.append(1000 * result.seconds)
+                times.append(1000 * result.seconds)
             inside = (await kernel.run(KERNEL)).text.strip("()").split(", ")
             names = ("kernel's descriptors", "kernel's threads", "kernel's MB")
             rows.append({
                 **await settled(),
                 **dict(zip(names, map(float, inside), strict=True)),
-                "ms": statistics.median(took),
+                "ms": statistics.median(times),
             })  # fmt: skip
     return rows[0], rows[-1]
 
 
 async def opens(count: int) -> tuple[Row, Row]:
-    """The first and the last tenth of so many kernels from one pool."""
+    """The first and the last tenth of `count` kernels from one pool."""
 
     async def session() -> float:
         began = time.perf_counter()
@@ -111,30 +111,30 @@ async def opens(count: int) -> tuple[Row, Row]:
 
     rows = []
     for _ in range(10):
-        took: list[float] = []
-        while len(took) < count // 10:
-            took += await asyncio.gather(*[session() for _ in range(3)])
-        rows.append({**await settled(), "ms": statistics.median(took)})
+        times: list[float] = []
+        while len(times) < count // 10:
+            times += await asyncio.gather(*[session() for _ in range(3)])
+        rows.append({**await settled(), "ms": statistics.median(times)})
     return rows[0], rows[-1]
 
 
 def killed() -> float:
-    """Seconds until nothing is left of a host that was killed."""
+    """Seconds until no process of a killed host is left."""
     host = subprocess.Popen([sys.executable, "-c", HOST], stdout=subprocess.PIPE)
     with host:
         assert host.stdout
         for _ in range(3):
             assert host.stdout.readline() == b"ready\n"
-        left = below(host.pid)
+        left = descendants(host.pid)
         assert len(left) > 6
         host.send_signal(signal.SIGKILL)
         began = time.perf_counter()
-        while any(map(runs, left)):
+        while any(map(is_running, left)):
             time.sleep(0.01)
         return time.perf_counter() - began
 
 
-def runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
@@ -143,15 +143,15 @@ def runs(pid: int) -> bool:
 
 
 def verdicts(part: str, first: Row, last: Row) -> list[tuple[str, float, float]]:
-    """What is compared, the figure, and the most that it may be."""
+    """Name, measured figure and its limit, for each comparison."""
     found = []
     for name, value in last.items():
         if name == "ms":
             found.append((f"{part}: time, last tenth / first", value / first[name], 1.5))
         else:
             # A kernel keeps the source of every cell, for tracebacks, and a few threads' pipes.
-            most = {"MB": 2.0, "kernel's MB": 5.0, "kernel's descriptors": 4.0}.get(name, 0.0)
-            found.append((f"{part}: {name} more than at first", value - first[name], most))
+            limit = {"MB": 2.0, "kernel's MB": 5.0, "kernel's descriptors": 4.0}.get(name, 0.0)
+            found.append((f"{part}: {name} more than at first", value - first[name], limit))
     return found
 
 
@@ -164,9 +164,9 @@ async def measure(cell_count: int, open_count: int) -> list[tuple[str, float, fl
 def main() -> None:
     counts = [int(argument) for argument in sys.argv[1:]] or [2000, 1000]
     found = asyncio.run(measure(*counts))
-    for name, value, most in found:
-        print(f"{name:48} {value:8.2f}  limit {most:g}: {'kept' if value <= most else 'MISSED'}")
-    rows = {name: {"value": round(value, 2), "limit": most} for name, value, most in found}
+    for name, value, limit in found:
+        print(f"{name:48} {value:8.2f}  limit {limit:g}: {'kept' if value <= limit else 'MISSED'}")
+    rows = {name: {"value": round(value, 2), "limit": limit} for name, value, limit in found}
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 

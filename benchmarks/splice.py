@@ -1,12 +1,13 @@
-"""What six splices cost: `python -m benchmarks.splice [--repeats 7]`.
+"""The cost of six splices: `python -m benchmarks.splice [--repeats 7]`.
 
-One thought with six splices of 12 tokens against one unbroken generation of the same number of
-sampled tokens, through a whole `ReasoningSession`, prompt included; no tool runs, so no tool's time
-is counted. Beside it the way of most peers: the prefix is read again after each splice. All
-variants take turns inside one run, and ratios are taken turn by turn: machines are noisy.
+Compares one thought with six splices of 12 tokens to one uninterrupted generation of the same
+number of sampled tokens, each in a whole `ReasoningSession`, including the prompt; no tool runs, so
+no tool time is counted. A third variant recomputes the prefix after each splice, as most other
+projects do. All variants take turns within one run, and ratios are computed per turn, since
+machines are noisy.
 
-Limit: a ratio of 1.10 at 512, 2,048 and 8,192 tokens of context. At 512 tokens it is the embedded
-model, at the longer ones a model of random weights and about the same size.
+Limit: a ratio of 1.10 at 512, 2,048 and 8,192 tokens of context. The 512 tokens use the embedded
+model, the longer contexts a model with random weights and about the same size.
 """
 
 from __future__ import annotations
@@ -49,12 +50,12 @@ CONTEXTS = (512, 2048, 8192)
 
 
 class Endless(ReasoningFormat):
-    """A thought that the model cannot end and in which a hint may stand anywhere, whatever it
-    writes: every variant samples the same number of tokens."""
+    """A thought that the model cannot end and that allows hints anywhere, so that every variant
+    samples the same number of tokens."""
 
     @staticmethod
     def open_block(text: str) -> None:
-        """None is open."""
+        """No block is ever open."""
 
     @staticmethod
     def in_latex(text: str) -> bool:
@@ -67,11 +68,11 @@ RESULT = Path(__file__).parent / "results" / "splice.json"
 
 @dataclass
 class Paused:
-    """A backend that wants to end every `PIECE` tokens, so that a policy can go on with a hint."""
+    """A backend that tries to end every `PIECE` tokens, so that a policy can insert a hint."""
 
     inner: TransformersBackend
     forget: bool
-    """Read the whole prefix again after each pause."""
+    """Recompute the whole prefix after each pause."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -106,7 +107,7 @@ async def timed(backend: Any, prompt: str, hints: BeforeEnd | None) -> tuple[flo
 
 
 def sized(backend: TransformersBackend, tokens: int, make: Any) -> str:
-    """The shortest text of a repeated word for which `make` gives at least `tokens` tokens."""
+    """The shortest repetition of a word for which `make` returns at least `tokens` tokens."""
     count = 1
     while len(make("so " * count)) < tokens:
         count += 1
@@ -127,26 +128,26 @@ async def measure(backend: TransformersBackend, context: int, repeats: int) -> d
         "read again": (Paused(backend, forget=True), often),
     }
     seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for turn in range(repeats + 1):  # the first one warms up
+    for turn in range(repeats + 1):  # the first turn warms up
         for name, (variant, hints) in variants.items():
-            took, trace = await timed(variant, prompt, hints)
+            elapsed, trace = await timed(variant, prompt, hints)
             assert len(trace.hints) == (SPLICES if hints else 0)
             if turn:
-                seconds[name].append(took)
+                seconds[name].append(elapsed)
     ratios = {
-        name: statistics.median(a / b for a, b in zip(took, seconds["unbroken"], strict=True))
-        for name, took in seconds.items()
+        name: statistics.median(a / b for a, b in zip(times, seconds["unbroken"], strict=True))
+        for name, times in seconds.items()
     }
     return {
         "context": context,
         "model": Path(backend.capabilities.model).name,
-        "seconds": {name: round(statistics.median(took), 4) for name, took in seconds.items()},
+        "seconds": {name: round(statistics.median(times), 4) for name, times in seconds.items()},
         "ratio": {name: round(ratio, 3) for name, ratio in ratios.items()},
     }
 
 
 def random_model(folder: Path) -> str:
-    """A model of random weights with a long context and the embedded model's tokenizer."""
+    """A model with random weights, a long context and the embedded model's tokenizer."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -167,8 +168,8 @@ async def main(repeats: int) -> None:
             name = models.BASE if context <= 1024 else random
             async with TransformersBackend(name) as backend:
                 rows.append(await measure(backend, context, repeats))
-    table = Table(title=f"{SPLICES} splices in {SAMPLED} sampled tokens, against none")
-    for column in ("context", "model", "unbroken s", "spliced s", "ratio", "read again s", "ratio"):
+    table = Table(title=f"{SPLICES} splices in {SAMPLED} sampled tokens, compared with none")
+    for column in ("context", "model", "unbroken s", "spliced s", "ratio", "recomputed s", "ratio"):
         table.add_column(column, justify="right")
     for row in rows:
         s, r = row["seconds"], row["ratio"]

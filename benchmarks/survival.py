@@ -1,9 +1,9 @@
-"""`kill -9` again and again: `python -m benchmarks.survival [--rows 300 --kills 20 --seed 1]`.
+"""Repeated `kill -9`: `python -m benchmarks.survival [--rows 300 --kills 20 --seed 1]`.
 
-`start-sdk solve` works through a file of the miniature's problems once unbroken and once killed at
-random moments, with the embedded model, the general hint and real kernels. Limits: the rows of both
-runs are equal, token for token (seconds are not compared); no row is lost, doubled, or computed
-again once it was done; and nothing that was done differs after a restart, seconds included.
+`start-sdk solve` solves a file of the miniature's problems once uninterrupted and once killed at
+random times, with the embedded model, the general hint and real kernels. Limits: the rows of both
+runs are equal, token for token (seconds are not compared); no row is lost, duplicated, or computed
+again after it was done; and no finished row changes after a restart, seconds included.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RESULT = Path(__file__).parent / "results" / "survival.json"
 
 
 def write_problems(file: Path, rows: int, seed: int) -> None:
-    """The same number of each family, cut at `rows`."""
+    """Writes `rows` problems, about the same number of each family."""
     problems = suites.tiny(MATH, -(-rows // len(MATH)), seed)[:rows]
     lines = (json.dumps({"id": p.id, "problem": p.question}) for p in problems)
     file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
@@ -41,11 +41,11 @@ def start(file: Path, out: Path) -> subprocess.Popen[bytes]:
 
 def finish(process: subprocess.Popen[bytes]) -> None:
     if process.wait() != 0:
-        raise SystemExit(f"solve ended with {process.returncode}")
+        raise SystemExit(f"start-sdk solve exited with code {process.returncode}")
 
 
 def done(out: Path) -> dict[str, str]:
-    """Results by key, read as any program may read them; none before there is a store."""
+    """Finished results by key, read directly from SQLite; empty if there is no store yet."""
     file = out / "rows.sqlite"
     if not file.exists():
         return {}
@@ -53,26 +53,26 @@ def done(out: Path) -> dict[str, str]:
     try:
         found = database.execute("SELECT key, result FROM rows WHERE state = 'done'")
         return dict(found.fetchall())
-    except sqlite3.OperationalError:  # killed before the table was made
+    except sqlite3.OperationalError:  # killed before the table was created
         return {}
     finally:
         database.close()
 
 
 def kill_after(process: subprocess.Popen[bytes], out: Path, rows: int, seconds: float) -> None:
-    """Waits for so many rows more, then for a while, and kills."""
+    """Waits for `rows` more rows, then for some seconds, and kills the process."""
     target = len(done(out)) + rows
     while process.poll() is None and len(done(out)) < target:
         time.sleep(0.05)
     time.sleep(seconds)
     if process.poll() is not None:
-        raise SystemExit("the run ended before it was killed: take more --rows or fewer --kills")
+        raise SystemExit("the run ended before it was killed: use more --rows or fewer --kills")
     process.send_signal(signal.SIGKILL)
     process.wait()
 
 
 def timeless(result: str) -> list[Any]:
-    """What does not depend on the clock: the ids of all segments with their sources, the end."""
+    """The part of a result that does not depend on time: finish, and each segment's source, ids."""
     trace = json.loads(result)["trace"]
     return [trace["finish"], [[s["source"], s["token_ids"]] for s in trace["segments"]]]
 
@@ -90,7 +90,7 @@ def main() -> None:
         finish(start(file, whole))
         changed = 0
         before: dict[str, str] = {}
-        most = max(1, 2 * args.rows // (args.kills + 4) - 4)  # together fewer than there are rows
+        most = max(1, 2 * args.rows // (args.kills + 4) - 4)  # their sum stays below all rows
         for kill in range(args.kills):
             rows, seconds = draws.randint(0, most), draws.uniform(0, 2)
             kill_after(start(file, broken), broken, rows, seconds)
@@ -113,7 +113,7 @@ def main() -> None:
     }
     kept = len(unbroken) == args.rows and not any(list(row.values())[2:])
     print(*(f"{name:24s} {value}" for name, value in row.items()), sep="\n")
-    print("limit: 0 lost, foreign, changed and unlike:", "kept" if kept else "MISSED")
+    print("limit: 0 lost, foreign, changed, different:", "kept" if kept else "MISSED")
     RESULT.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
     sys.exit(not kept)
 

@@ -1,15 +1,16 @@
-"""What tools cost 64 sessions on vLLM: `python -m benchmarks.throughput [--repeats 3]`.
+"""The cost of tool calls for 64 sessions on vLLM: `python -m benchmarks.throughput [--repeats 3]`.
 
-Each session samples 4 pieces of 128 tokens; between two of them it closes a block of Python, waits
-for a tool, and reads its output. Five ways take turns inside one run, on one engine:
+Each session samples 4 pieces of 128 tokens; between two pieces it closes a Python block, waits for
+an interpreter and reads its output. Five variants take turns within one run, on one engine:
 
-- raw: the same tokens as 64 unbroken generations of `AsyncLLM`, no session and no tool: the peer;
-- sessions: 64 `ReasoningSession`s over `VLLMBackend`, with a tool that sleeps;
-- lock-step: the way of batch scripts; all wait for the slowest tool, then send text again;
-- the same two with the Python tool's real kernels, started and closed inside the time.
+- raw: the same tokens as 64 uninterrupted `AsyncLLM` generations, without sessions or calls: the
+  reference;
+- sessions: 64 `ReasoningSession`s over `VLLMBackend`, with an interpreter that sleeps;
+- lock-step: as in batch scripts, all wait for the slowest call, then send the text again;
+- the last two with the Python tool's real kernels, whose start and end are included in the time.
 
-The sleeping tool takes lognormal times, median 0.2 s, sigma 0.5, seeded. Rates count sampled tokens
-over the time in which at least one session can decode. Limit: sessions reach 0.85 of raw.
+The sleeping interpreter takes lognormal times, median 0.2 s, sigma 0.5, seeded. Rates are sampled
+tokens per second in which at least one session can decode. Limit: sessions reach 0.85 of raw.
 
 Run it in the environment of `make test-vllm`.
 """
@@ -21,12 +22,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import random
 import statistics
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ from rich.console import Console
 from rich.table import Table
 from start_tools.python import PythonTool
 
+from benchmarks._interpreters import OUTPUT, Clock, Sleeping, Timed
 from start_sdk import (
-    CellResult,
     Chunk,
     Interpreter,
     Limits,
@@ -46,24 +46,21 @@ from start_sdk import (
 )
 from start_sdk.backends.vllm import VLLMBackend
 from start_sdk.formats import FENCE_END
-from start_sdk.protocols import ToolHost
 
 LIMIT = 0.85
-AT_ONCE = 64
+CONCURRENCY = 64
 PIECES, PIECE = 4, 128
 SAMPLED = PIECES * PIECE
-MEDIAN, SIGMA = 0.2, 0.5
-BLOCK = "\n```python\nprint(42)\n"
-OUTPUT = "42"
+BLOCK = f"\n```python\nprint({OUTPUT})\n"
 ENDLESS = ReasoningFormat(name="endless", think=None, answer_markers=("<never written>",))
-"""A thought that the model cannot end: every way samples the same number of tokens."""
+"""A thought that the model cannot end: every variant samples the same number of tokens."""
 SAMPLING = Sampling(temperature=1.0, top_p=1.0)
 RESULT = Path(__file__).parent / "results" / "throughput.json"
 
 
 @dataclass
 class Calling:
-    """A backend whose model closes a block of Python behind each piece."""
+    """A backend whose model closes a Python block after each piece."""
 
     inner: VLLMBackend
 
@@ -79,7 +76,7 @@ class Calling:
         max_tokens: int,
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
-        # Without stops: what a piece holds is left to chance, and its length is not.
+        # Without stops, so that pieces have a fixed length whatever they contain.
         chunks = self.inner.generate(prefix_ids, sampling, max_tokens=PIECE, key=key)
         async with aclosing(chunks):
             async for chunk in chunks:
@@ -90,71 +87,12 @@ class Calling:
         yield Chunk(reason="stop", stop=FENCE_END, matched_ids=fence, matched_text=FENCE_END)
 
 
-@dataclass
-class Clock:
-    """Counts the time in which every session that is left waits for its tool."""
-
-    left: int = AT_ONCE
-    waiting: int = 0
-    stalled: float = 0.0
-    _since: float | None = field(default=None)
-
-    def change(self, *, left: int = 0, waiting: int = 0) -> None:
-        now = time.perf_counter()
-        if self._since is not None:
-            self.stalled += now - self._since
-        self.left += left
-        self.waiting += waiting
-        self._since = now if self.left and self.left == self.waiting else None
-
-
-@dataclass
-class Timed:
-    """An interpreter that tells the clock when a session waits for it."""
-
-    inner: Interpreter
-    clock: Clock
-
-    @asynccontextmanager
-    async def open(self, *, tools: ToolHost | None = None) -> AsyncIterator[Any]:
-        clock = self.clock
-        clock.change(waiting=1)
-        async with self.inner.open(tools=tools) as kernel:
-            clock.change(waiting=-1)
-
-            class Watched:
-                async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
-                    clock.change(waiting=1)
-                    try:
-                        return await kernel.run(code, timeout=timeout)
-                    finally:
-                        clock.change(waiting=-1)
-
-            yield Watched()
-
-
-class Sleeping:
-    """A tool that takes a seeded time, lognormal as calls of real tools are."""
-
-    def __init__(self) -> None:
-        self._random = random.Random(0)
-
-    @asynccontextmanager
-    async def open(self, *, tools: ToolHost | None = None) -> AsyncIterator[Sleeping]:
-        yield self
-
-    async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
-        seconds = MEDIAN * self._random.lognormvariate(0, SIGMA)
-        await asyncio.sleep(seconds)
-        return CellResult("ok", OUTPUT, seconds)
-
-
 def prompts() -> list[str]:
-    return [f"What is {i + 12} times 34?" for i in range(AT_ONCE)]
+    return [f"What is {i + 12} times 34?" for i in range(CONCURRENCY)]
 
 
 async def raw(backend: VLLMBackend, _: Interpreter | None) -> tuple[float, float]:
-    """Seconds of 64 unbroken generations, and how long all of them waited for tools: never."""
+    """Seconds for 64 uninterrupted generations, and the stalled time: always 0."""
     from vllm import SamplingParams
     from vllm.inputs import tokens_input
     from vllm.sampling_params import RequestOutputKind
@@ -179,15 +117,15 @@ async def raw(backend: VLLMBackend, _: Interpreter | None) -> tuple[float, float
     return time.perf_counter() - began, 0.0
 
 
-async def sessions(backend: VLLMBackend, tool: Interpreter | None) -> tuple[float, float]:
-    """Seconds of 64 sessions, and those in which all of them waited for tools."""
-    assert tool is not None
-    clock = Clock()
+async def sessions(backend: VLLMBackend, interpreter: Interpreter | None) -> tuple[float, float]:
+    """Seconds for 64 sessions, and the stalled time, in which all of them waited for calls."""
+    assert interpreter is not None
+    clock = Clock(CONCURRENCY)
     limits = Limits(max_calls=PIECES, max_tokens=10_000, answer_reserve=1)
     calling: Any = Calling(backend)
     session = ReasoningSession(
         calling,
-        interpreter=Timed(tool, clock),
+        interpreter=Timed(interpreter, clock),
         format=ENDLESS,
         limits=limits,
         sampling=SAMPLING,
@@ -201,7 +139,7 @@ async def sessions(backend: VLLMBackend, tool: Interpreter | None) -> tuple[floa
                 if calls == PIECES - 1:
                     break
             count = 0
-            async for event in run:  # the last piece, behind the last call
+            async for event in run:  # the last piece, after the last call
                 count += len(getattr(event, "token_ids", ()))
                 if count >= PIECE:
                     break
@@ -212,10 +150,10 @@ async def sessions(backend: VLLMBackend, tool: Interpreter | None) -> tuple[floa
     return time.perf_counter() - began, clock.stalled
 
 
-async def lock_step(backend: VLLMBackend, tool: Interpreter | None) -> tuple[float, float]:
-    """The same work in rounds: all sample, all call, all start again from text."""
-    assert tool is not None
-    tokenizer, clock = backend.tokenizer, Clock()
+async def lock_step(backend: VLLMBackend, interpreter: Interpreter | None) -> tuple[float, float]:
+    """The same work in rounds: all sample, all call, all continue from text."""
+    assert interpreter is not None
+    tokenizer, clock = backend.tokenizer, Clock(CONCURRENCY)
     texts = [
         tokenizer.decode(tokenizer.render([{"role": "user", "content": p}])) for p in prompts()
     ]
@@ -229,58 +167,58 @@ async def lock_step(backend: VLLMBackend, tool: Interpreter | None) -> tuple[flo
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         done = asyncio.Event()
-        kernels: list[Any] = [None] * AT_ONCE
-        ready = [asyncio.Event() for _ in range(AT_ONCE)]
+        kernels: list[Any] = [None] * CONCURRENCY
+        ready = [asyncio.Event() for _ in range(CONCURRENCY)]
 
         async def hold(i: int) -> None:
-            async with Timed(tool, clock).open() as kernel:
+            async with Timed(interpreter, clock).open() as kernel:
                 kernels[i] = kernel
                 ready[i].set()
                 await done.wait()
 
-        for i in range(AT_ONCE):
+        for i in range(CONCURRENCY):
             group.create_task(hold(i))
         await asyncio.gather(*(r.wait() for r in ready))
         for turn in range(PIECES):
-            await asyncio.gather(*(piece(i) for i in range(AT_ONCE)))
+            await asyncio.gather(*(piece(i) for i in range(CONCURRENCY)))
             if turn < PIECES - 1:
-                results = await asyncio.gather(*(k.run("print(42)") for k in kernels))
+                results = await asyncio.gather(*(k.run(f"print({OUTPUT})") for k in kernels))
                 for i, result in enumerate(results):
                     texts[i] += f"{BLOCK}```\n```output\n{result.text}\n```\n"
         done.set()
-    # Here nobody can decode while one tool is waited for: all of the time counts.
+    # In lock-step nothing decodes during a call, so the whole time counts.
     return time.perf_counter() - began, 0.0
 
 
 def kernels() -> PythonTool:
-    return PythonTool(isolation="plain")  # what runs is this file's own
+    return PythonTool(isolation="plain")  # the cells are our own
 
 
-Way = Callable[[VLLMBackend, Interpreter | None], Awaitable[tuple[float, float]]]
+Variant = Callable[[VLLMBackend, Interpreter | None], Awaitable[tuple[float, float]]]
 
 
 async def main(repeats: int) -> None:
-    ways: dict[str, tuple[Way, Callable[[], Interpreter | None]]] = {
+    variants: dict[str, tuple[Variant, Callable[[], Interpreter | None]]] = {
         "raw": (raw, lambda: None),
         "sessions": (sessions, Sleeping),
         "lock-step": (lock_step, Sleeping),
         "sessions, kernels": (sessions, kernels),
         "lock-step, kernels": (lock_step, kernels),
     }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    walls: dict[str, list[float]] = {name: [] for name in ways}
-    # Blocks of 32 tokens: the last one of a prefix is read again at each splice.
+    rates: dict[str, list[float]] = {name: [] for name in variants}
+    walls: dict[str, list[float]] = {name: [] for name in variants}
+    # Blocks of 32 tokens: the last, partial block of a prefix is recomputed at each splice.
     options = {"dtype": "float32", "enforce_eager": True, "block_size": 32}
     backend = VLLMBackend(models.BASE, **options)
     async with backend:
         backend.tokenizer._eos_ids = frozenset()
         await raw(backend, None)  # warms up
         for _ in range(repeats):
-            for name, (way, tool) in ways.items():
+            for name, (variant, interpreter) in variants.items():
                 await backend.reset_cache()
-                seconds, stalled = await way(backend, tool())
+                seconds, stalled = await variant(backend, interpreter())
                 walls[name].append(seconds)
-                rates[name].append(AT_ONCE * SAMPLED / (seconds - stalled))
+                rates[name].append(CONCURRENCY * SAMPLED / (seconds - stalled))
     rows = [
         {
             "way": name,
@@ -290,16 +228,16 @@ async def main(repeats: int) -> None:
                 statistics.median(a / b for a, b in zip(rates[name], rates["raw"], strict=True)), 3
             ),
         }
-        for name in ways
+        for name in variants
     ]
     report(rows, repeats)
 
 
 def report(rows: list[dict[str, Any]], repeats: int) -> None:
     table = Table(
-        title=f"{AT_ONCE} at once, {SAMPLED} sampled tokens each, {PIECES - 1} calls each"
+        title=f"{CONCURRENCY} sessions, {SAMPLED} sampled tokens and {PIECES - 1} calls each"
     )
-    for column in ("way", "seconds", "tokens/s", "of raw"):
+    for column in ("variant", "seconds", "tokens/s", "of raw"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(*map(str, row.values()))

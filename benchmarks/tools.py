@@ -1,8 +1,8 @@
-"""What a call of a host tool costs: `python -m benchmarks.tools`. Takes half a minute.
+"""The cost of calling a host tool: `python -m benchmarks.tools`. Takes half a minute.
 
 One cell calls `search` and a user's own tool 1,000 times each, in turn, so that load on the machine
-hits both alike; each call is timed in the cell. The limit is 5 ms at the median. The peer is the
-round trip of a whole cell, `1 + 1`, in the same kernel, timed here, before and after.
+affects both alike; each call is timed in the cell. The limit is 5 ms at the median. The reference
+is the round trip of a whole cell, `1 + 1`, in the same kernel, timed here, before and after.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from start_sdk import Toolbox, tool
 
 CALLS = 1000
 LIMIT = 5.0
-"""Milliseconds of a call, at the median."""
+"""Milliseconds per call, at the median."""
 DOCS = Path(__file__).parents[1] / "docs"
 RESULT = Path(__file__).parent / "results" / "tools.json"
 CELL = f"""

@@ -42,9 +42,9 @@ def read(path: Path) -> Problems:
         ]
         found = by_problem(results(rows))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{file} holds no rows of an evaluation: {error}") from error
+        raise ConfigError(f"{file} does not contain rows of an evaluation: {error}") from error
     if not found:
-        raise ConfigError(f"{file} holds no rows")
+        raise ConfigError(f"{file} contains no rows")
     return found
 
 
@@ -56,7 +56,7 @@ def paired(first: Problems, second: Problems) -> list[str]:
     """
     both = [problem for problem in first if problem in second]
     if not both:
-        raise ConfigError("the two evaluations have no problem in common: use one suite and seed")
+        raise ConfigError("the two evaluations share no problems: use the same suite and seed")
     return both
 
 
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
     except StartError as error:
         parser.exit(2, f"error: {error}\n")
     if left_out:
-        console.print(f"{left_out} problems are on one side alone and left out")
+        console.print(f"{left_out} problems are in only one evaluation and were left out")
     for line in flips(first, second):
         console.print(Text(line), soft_wrap=True)
     return 0

@@ -1,8 +1,8 @@
-"""What a run of Hint-RFT is: one config, read from TOML, whose parts the stages share.
+"""The config of a Hint-RFT run: one object, read from TOML, whose parts the stages share.
 
-A stage is a plain function `stage(config, folder, ...) -> report`. It writes into its folder and
-goes on where it was stopped. What a file leaves out has its default, here or in the tables of
-recipes/settings.py; what START (arXiv 2503.04625) discloses stands in
+A stage is a plain function `stage(config, folder, ...) -> report`. It writes to its folder and
+resumes where it was stopped. Values that a file leaves out take their defaults, from here or from
+the tables of recipes/settings.py; the values that START (arXiv 2503.04625) discloses are in
 `recipes/configs/qwq-32b.toml`.
 """
 
@@ -92,7 +92,7 @@ def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> C
         for part in tables:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"{name}: {part} is no table of the config")
+                raise ConfigError(f"{name}: {part} is not a table of the config")
         table[last] = value
     try:
         return Config(**values)
@@ -110,7 +110,7 @@ def parsed_changes(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise ConfigError(f"--set {text}: write NAME=VALUE, e.g. training.epochs=1")
+            raise ConfigError(f"--set {text}: expected NAME=VALUE, e.g. training.epochs=1")
         try:
             changes[name] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:  # a bare word is a string
@@ -127,7 +127,7 @@ def command_line(
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    about = "values that go over those of the config, e.g. training.epochs=1"
+    about = "values that override the config, e.g. training.epochs=1"
     parser.add_argument("--config", type=Path, required=required, help="a TOML file")
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes", help=about

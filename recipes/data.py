@@ -1,10 +1,10 @@
-"""What Hint-RFT trains on: the sources of START's D_train, from the hub at pinned revisions.
+"""The training problems of Hint-RFT: the sources of START's D_train, at pinned hub revisions.
 
     python -m recipes.data --config recipes/configs/qwq-32b.toml --out problems.jsonl
 
-Counts per source and how they compare with the paper's (EMNLP version, table 9) are printed. Which
-problems of a source it took is not disclosed: the rules here are ours, and stand beside each
-source. A file with the same columns, JSONL or Parquet, can stand in for a source (`math=my.jsonl`).
+Prints the counts per source next to the paper's (EMNLP version, table 9). The paper does not
+disclose which problems of a source it used: the rules here are ours, and are documented at each
+source. A JSONL or Parquet file with the same columns can replace a source (`math=my.jsonl`).
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def training_problems(config: Config) -> list[Problem]:
     for name in config.problems.sources:
         found += _tiny(config) if name == "tiny" else _drawn(name, config)
     if not found:
-        raise ConfigError("problems.sources names none")
+        raise ConfigError("problems.sources is empty")
     if len({problem.id for problem in found}) < len(found):
-        raise ConfigError("problems.sources: one source stands there twice")
+        raise ConfigError("problems.sources lists a source twice")
     return found
 
 
@@ -73,7 +73,7 @@ def _tiny(config: Config) -> list[Problem]:
     ]
     take = config.problems.take.get("tiny")
     if take is None:
-        raise ConfigError("problems.take.tiny: say how many of each family")
+        raise ConfigError("problems.take.tiny is missing: the number of problems per family")
     return suites.tiny(families, take, config.seed, "train")
 
 
@@ -81,7 +81,7 @@ def _drawn(text: str, config: Config) -> list[Problem]:
     name, _, file = text.partition("=")
     found = list(load(name, Path(file) if file else None))
     if not found:
-        raise ConfigError(f"{text} has no problem that can be trained on")
+        raise ConfigError(f"{text} contains no problem that can be used for training")
     take = config.problems.take.get(name, len(found))
     if take >= len(found):
         return found
@@ -97,9 +97,9 @@ def load(name: str, file: Path | None = None) -> Iterator[Problem]:
         MissingExtra: the library that reads it is not installed.
     """
     if name not in SOURCES:
-        raise ConfigError(f"{name!r} is no source of problems: tiny, {', '.join(SOURCES)}")
+        raise ConfigError(f"{name!r} is not a source of problems: tiny, {', '.join(SOURCES)}")
     if file is not None and not file.is_file():
-        raise ConfigError(f"{name}={file}: there is no such file")
+        raise ConfigError(f"{name}={file}: no such file")
     source = SOURCES[name]
     rows: Iterable[dict[str, Any]] = suites.read_rows(file) if file else _hub_rows(source)
     seen: set[str] = set()
@@ -218,7 +218,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Unpickles plain values only: whatever names code is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise ConfigError(f"a test is a pickle that names {module}.{name}: not read")
+        raise ConfigError(f"refused a test: its pickle refers to {module}.{name}")
 
 
 def _unpacked(text: str) -> Any:
@@ -270,7 +270,7 @@ SOURCES = {
 def main() -> int:
     """Loads the problems of a config; 2 for bad input, 130 for Ctrl-C."""
     parser = command_line("recipes.data", __doc__)
-    parser.add_argument("--out", type=Path, help="file for the problems, JSON Lines")
+    parser.add_argument("--out", type=Path, help="output file for the problems, JSON Lines")
     options = parser.parse_args()
 
     def body() -> None:

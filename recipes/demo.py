@@ -2,7 +2,8 @@
 
 A real model (the embedded one, about a million parameters, trained from scratch), a real Jupyter
 kernel, no network. The problem is the paper's own example (START, arXiv 2503.04625); its numbers
-stand in no text that the model was trained on. It shows the mechanism; `recipes.evaluate` measures.
+appear in no text that the model was trained on. This shows the mechanism; `recipes.evaluate`
+measures it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Evaluates a model on a suite, with hints or without: the one evaluation program.
+"""Evaluates a model on a suite, with or without hints.
 
     python -m recipes.evaluate --suite tiny --hints end --n 30 --seed 7 --out runs/tiny-end
     python -m recipes.evaluate --suite aime24 --model Qwen/QwQ-32B-Preview --k 16 --out runs/aime24
@@ -6,10 +6,10 @@
     python -m recipes.evaluate --check-grader problems.jsonl
 
 Suites: tiny, aime24, aime25, amc23, math500, gpqa, or a JSONL or Parquet file with their columns
-(recipes/suites.py). With `--k 1` it is greedy, else it samples at the paper's temperature 0.6 and
-top-p 0.95. The folder holds every sample with its trace (rows.sqlite, rows.jsonl) and the report
-(report.md, report.json, report.png); the same command goes on where it was stopped. No time enters
-the report: equal seeds give equal reports.
+(recipes/suites.py). `--k 1` decodes greedily; larger values sample at the paper's temperature 0.6
+and top-p 0.95. The output folder contains every sample with its trace (rows.sqlite, rows.jsonl) and
+the report (report.md, report.json, report.png); the same command resumes an interrupted run. The
+report contains no times, so equal seeds give equal reports.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def chosen_policy(hints: str, hint: str | None, seed: int) -> HintPolicy:
     if hint is None:
         return load_policy(hints, rounds=1, seed=seed)
     if hints != "end":
-        raise ConfigError("--hint goes with --hints end")
+        raise ConfigError("--hint requires --hints end")
     return BeforeEnd(hints=(hint,))
 
 
@@ -100,10 +100,10 @@ def command_line() -> argparse.ArgumentParser:
     parser = experiment.command_line("python -m recipes.evaluate", __doc__)
     add = parser.add_argument
     add("--hints", default="none", help="none, end, connective, or a plugin")
-    add("--hint", help="id of the hint that `end` takes (default: general)")
+    add("--hint", help="id of the hint that `end` inserts (default: general)")
     add("--prompt", choices=(*PROMPTS, "boxed"), help="default: plain for tiny, else boxed")
-    add("--k", type=int, default=1, help="samples of each problem")
-    add("--temperature", type=float, help="default: 0 with --k 1, else 0.6")
+    add("--k", type=int, default=1, help="samples per problem")
+    add("--temperature", type=float, help="sampling temperature (default: 0 with --k 1, else 0.6)")
     add("--check-grader", type=Path, nargs="+", metavar="FILE", help="check the grader instead")
     return parser
 
@@ -118,7 +118,7 @@ def main() -> int:
         return experiment.program(parser, lambda: check_grader.main(files))
     config = experiment.checked(parser)
     if config.k < 1:
-        parser.error("--k is at least 1")
+        parser.error("--k must be at least 1")
     return experiment.program(parser, lambda: run(config))
 
 

@@ -1,4 +1,4 @@
-"""What the programs over suites share: options, problems, grading, rows that survive."""
+"""Shared by the programs over suites: options, problems, grading, and resumable rows."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def command_line(prog: str, doc: str | None) -> argparse.ArgumentParser:
         prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--suite", help=f"tiny, {', '.join(suites.SUITES)}, or a file")
+    add("--suite", help=f"tiny, {', '.join(suites.SUITES)}, or a file of problems")
     add("--model", default="base", help="base, start, a folder, or a hub id")
-    add("--backend", default="transformers", help="what runs the model")
-    add("--families", choices=GROUPS, default="all", help="of the suite tiny")
-    add("--n", type=int, help="problems (of the suite tiny: per family, default 20)")
-    add("--max-calls", type=int, default=6, help="cells of one sample (the paper's limit is 6)")
-    add("--max-concurrency", type=int, default=3, help="problems in flight")
-    add("--seed", type=int, default=0, help="of problems, options and samples")
-    add("--out", type=Path, help="folder of rows and report")
+    add("--backend", default="transformers", help="the backend that runs the model")
+    add("--families", choices=GROUPS, default="all", help="problem families of the suite tiny")
+    add("--n", type=int, help="number of problems (for the suite tiny: per family, default 20)")
+    add("--max-calls", type=int, default=6, help="cells per sample (the paper's limit is 6)")
+    add("--max-concurrency", type=int, default=3, help="problems to run at the same time")
+    add("--seed", type=int, default=0, help="seed of problems, options and samples")
+    add("--out", type=Path, help="output folder for rows and report")
     return parser
 
 
@@ -186,7 +186,7 @@ def compute_rows(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot make folder {str(out)!r}: {error.strerror}") from error
+        raise ConfigError(f"cannot create folder {str(out)!r}: {error.strerror}") from error
     with RowStore(out / "rows.sqlite") as store:
         try:
             asyncio.run(run(store))
@@ -207,7 +207,7 @@ def read_rows(folder: Path) -> Iterator[Row]:
             state, result, error = (values.pop(k) for k in ("state", "result", "error"))
             row = Row(Job(**values), state, result, error)
         except (ValueError, TypeError, KeyError, AttributeError) as why:
-            raise ConfigError(f"{str(folder / 'rows.jsonl')!r} holds no rows: {why}") from why
+            raise ConfigError(f"{str(folder / 'rows.jsonl')!r} contains no rows: {why}") from why
         yield row
 
 
@@ -225,9 +225,9 @@ def checked(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The options as they were given; exits with 2 and one line if they make no sense."""
     config = parser.parse_args()
     if not config.suite or not config.out or config.max_concurrency < 1:
-        parser.error("--suite and --out are needed, and --max-concurrency is at least 1")
+        parser.error("--suite and --out are required, and --max-concurrency must be at least 1")
     if config.n is not None and config.n < 1:
-        parser.error("--n is at least 1")
+        parser.error("--n must be at least 1")
     return config
 
 
@@ -238,4 +238,4 @@ def program(parser: argparse.ArgumentParser, body: Callable[[], int | None]) -> 
     except StartError as error:
         parser.exit(2, f"error: {error}\n")
     except KeyboardInterrupt:
-        parser.exit(130, "stopped; the same command goes on from here\n")
+        parser.exit(130, "stopped; run the same command again to resume\n")

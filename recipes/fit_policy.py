@@ -1,13 +1,14 @@
-"""Fits the policy that learns which hint is worth its risk: logistic regression (scikit-learn).
+"""Fits a policy that learns which hint is worth its risk: logistic regression (scikit-learn).
 
     python -m recipes.hint_matrix --n 20 --seed 1 --out runs/matrix
     python -m recipes.fit_policy runs/matrix --out runs/learned
 
-From the matrix's rows: features of each thought without a hint (start_sdk/hints/features.py),
-whether its answer was right, and whether it was with each hint at the end of the thought. For each
-family a policy is fitted on all the others, `without-FAMILY.json`, and judged on that one;
-`all.json` is fitted on all. If it does not beat the best constant policy (one hint for all, or
-none) on families that it has not seen, it has learned nothing that carries over.
+Inputs, from the matrix's rows: features of each thought without a hint
+(start_sdk/hints/features.py), whether its answer was correct, and whether it was correct with each
+hint at the end of the thought. For each family, `without-FAMILY.json` is fitted on all other
+families and evaluated on this one; `all.json` is fitted on all. A policy that does not beat the
+best constant policy (one hint for all, or none) on unseen families has learned nothing that
+generalizes.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ def read(folder: Path) -> list[Example]:
         results = [(r["input"]["family"], r["result"]) for r in map(json.loads, lines)]
         found = [example(family, result) for family, result in results if result]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder} holds no matrix of recipes.hint_matrix: {error}") from error
+        raise ConfigError(f"{folder} has no matrix of recipes.hint_matrix: {error}") from error
     found = [one for one in found if len(one.correct) > 1]
     if not found:
-        raise ConfigError(f"{folder} holds no thought with a hint at its end")
+        raise ConfigError(f"{folder} contains no thought with a hint at its end")
     return found
 
 
@@ -117,11 +118,11 @@ def run(folder: Path, out: Path) -> None:
     examples = read(folder)
     families = sorted({one.family for one in examples})
     if len(families) < 2:
-        raise ConfigError("a policy is judged on families that it has not seen: give two or more")
+        raise ConfigError("policies are evaluated on unseen families: give two or more")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot make folder {str(out)!r}: {error.strerror}") from error
+        raise ConfigError(f"cannot create folder {str(out)!r}: {error.strerror}") from error
     (out / "all.json").write_text(fit(examples).model_dump_json(indent=1), encoding="utf-8")
     learned: list[float] = []
     constant: list[float] = []
@@ -149,11 +150,11 @@ def run(folder: Path, out: Path) -> None:
     low, high = 100 * gain.low, 100 * gain.high
     print(f"\nlearned - best constant: {100 * gain.value:+.1f} points [{low:+.1f}, {high:+.1f}]")
     if gain.low > 0:
-        print("it carries over")
+        print("the policy generalizes")
     elif gain.value > 0:
-        print("it may carry over, or be luck: the interval holds 0")
+        print("inconclusive: the interval contains 0")
     else:
-        print("it carries nothing over: take the constant one")
+        print("the policy does not generalize: use the constant one")
 
 
 def main() -> int:
@@ -164,7 +165,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("matrix", type=Path, help="folder of recipes.hint_matrix")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the policies")
+    parser.add_argument("--out", type=Path, required=True, help="output folder for the policies")
     config = parser.parse_args()
     return program(parser, lambda: run(config.matrix, config.out))
 

@@ -1,8 +1,8 @@
 """Sessions as TRL's `rollout_func`: prompts -> token ids, mask, log probabilities, rewards.
 
-A prompt of the training set is the number of a problem: a question is put as everywhere in the
-recipes, by the problem itself. Sessions run at once, in one batch, on the model that the trainer
-holds, with real kernels; what goes back to the trainer is taken from the traces, id by id.
+A prompt of the training set is the number of a problem; the problem is then turned into a question
+as everywhere in the recipes. Sessions run concurrently, in one batch, on the model that the trainer
+holds, with real kernels. The trainer receives token ids taken directly from the traces.
 """
 
 from __future__ import annotations
@@ -62,9 +62,11 @@ def encode(trace: Trace) -> dict[str, list[Any]]:
     }
 
 
-async def patiently(session: ReasoningSession, question: Any, seed: int) -> Trace:
-    """A session's trace. A kernel that was not to be had is asked for once more: on a busy machine
-    it happens, and one of thousands must not end a training."""
+async def run_with_retry(session: ReasoningSession, question: Any, seed: int) -> Trace:
+    """Runs a session; retries once if no kernel can start.
+
+    That happens on a busy machine, and one failure in thousands must not end a training.
+    """
     try:
         return await session.run(question, seed=seed)
     except InterpreterError:
@@ -186,7 +188,7 @@ class GRPOSampler:
             async with places:
                 question, gold = asked(problem, self._config.prompt, self._config.seed)
                 parts = [self._config.seed, step, problem.id, generation]
-                trace = await patiently(session, question, int(fingerprint(parts)[:12], 16))
+                trace = await run_with_retry(session, question, int(fingerprint(parts)[:12], 16))
                 verdict = await self._judge.judge(trace, problem, gold)
                 return GRPOSample(trace, float(verdict["correct"]))
 

@@ -1,6 +1,6 @@
-"""TRL's GRPOTrainer for batches of sessions: no padding is computed, and drift is measured.
+"""TRL's GRPOTrainer for batches of sessions: removes needless padding, and measures drift.
 
-Imports TRL, so it is imported where a training begins.
+Imports TRL, so import it only when a training starts.
 """
 
 from __future__ import annotations

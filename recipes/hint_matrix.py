@@ -1,15 +1,15 @@
-"""What each hint at each place does to right and to wrong answers: the rescue/break matrix.
+"""How each hint at each position changes correct and wrong answers: the rescue/break matrix.
 
     python -m recipes.hint_matrix --n 20 --seed 1 --out runs/matrix
 
-Every problem is thought through once without a hint. Then each hint is put into that one trace, at
-a connective drawn by the seed, behind the last "wait", and where the thought ends; beside them the
-problem is asked again with a wish for Python in its prompt. Greedy, so that what differs is the
-hint's doing. Of the wrong answers a hint rescues some, of the right ones it breaks some (33.0 % and
-10.4 % for the paper's models: START, EMNLP version, table 5).
+The model solves every problem once without a hint. Then each hint is inserted into that trace: at a
+connective drawn by the seed, after the last "wait", and where the thought ends. For comparison, the
+problem is also asked with a request for Python in its prompt. Decoding is greedy, so any difference
+is caused by the hint. A hint rescues some of the wrong answers and breaks some of the correct ones
+(33.0 % and 10.4 % for the paper's models: START, EMNLP version, table 5).
 
-The folder holds every trace (rows.sqlite, rows.jsonl) and the matrix (matrix.md, matrix.json,
-matrix.png); the same command goes on where it was stopped.
+The output folder contains every trace (rows.sqlite, rows.jsonl) and the matrix (matrix.md,
+matrix.json, matrix.png); the same command resumes an interrupted run.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def chosen_hints(ids: Sequence[str], path: Path | None) -> list[Hint]:
     hints = [library.get(i) for i in ids] or [*(library if path else library.select(domain="math"))]
     for hint in hints:
         if hint.fields or not {"connective", "end"} & {*hint.positions}:
-            raise ConfigError(f"hint {hint.id!r} stands at no connective and no end as it is")
+            raise ConfigError(f"hint {hint.id!r} cannot be inserted at a connective or at the end")
     return hints
 
 
@@ -213,7 +213,7 @@ def run(config: argparse.Namespace) -> None:
             prompt = "plain" if config.suite == "tiny" else "boxed"
             question, gold = asked(problem, prompt, job.seed)
             if not isinstance(question, str):
-                raise ConfigError("a problem is asked as text here")
+                raise ConfigError("the matrix needs problems whose prompt is text")
             base = await session.run(question)
             arms = {}
             for name, trace in (await arms_of(session, base, question, hints, job.seed)).items():
@@ -230,7 +230,7 @@ def run(config: argparse.Namespace) -> None:
     rows = experiment.compute(config, jobs, backend, python, work_of)
     arms = tally(rows)
     if not arms:
-        raise ConfigError("no row is there to report: see rows.jsonl for what went wrong")
+        raise ConfigError("there are no rows to report: see rows.jsonl for what went wrong")
     title = {"suite": config.suite, "model": config.model, "families": config.families}
     title |= {"n": config.n, "seed": config.seed}
     text = markdown(arms, title)
@@ -246,9 +246,7 @@ def main() -> int:
     parser = experiment.command_line("python -m recipes.hint_matrix", __doc__)
     add = parser.add_argument
     add("--hints", nargs="*", default=[], metavar="ID", help="default: the paper's six for math")
-    add(
-        "--library", type=Path, metavar="TOML", help="where their ids are looked up, if not in ours"
-    )
+    add("--library", type=Path, metavar="TOML", help="look up the ids here, not in our library")
     parser.set_defaults(suite="tiny", families="math", max_concurrency=8, out=Path("runs/matrix"))
     config = experiment.checked(parser)
     return experiment.program(parser, lambda: run(config))

@@ -1,15 +1,15 @@
-"""How hints are named in a config of Hint-RFT, and what the names stand for.
+"""The names of hints in a config of Hint-RFT, and what they mean.
 
-A name is `none`, or `PLACE` or `PLACE:HINT`. The position is where the hint goes:
+A name is `none`, `POSITION` or `POSITION:HINT`. The positions:
 
 - `end`: where the thought would end;
-- `connective`: behind a word such as "Wait", drawn by the seed;
-- `last-wait`: behind the last "wait" (EMNLP version); only into a trace that is there already;
+- `connective`: after a word such as "Wait", drawn by the seed;
+- `last-wait`: after the last "wait" (EMNLP version); only in an existing trace;
 - `debug`: the paper's hint for code problems, filled in for each, where the thought would end. Code
-  problems get this one alone, and no other problems do.
+  problems get only this hint, and no other problems get it.
 
-The hint is an id of the library. Without one it is `general`, and behind a connective one of the
-math hints, drawn by the seed. Where a model thinks anew, a policy of a plugin may be named, too.
+HINT is an id of the library. The default is `general`, and after a connective one of the math
+hints, drawn by the seed. Where a model generates a new thought, a plugin's policy can be named too.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def check_hints(names: Sequence[str], *, staged: bool) -> None:
         if hint_id:
             HintLibrary.load().get(hint_id)
         if staged and position not in STAGED:
-            raise ConfigError(f"hints: {name!r} cannot be put into a trace; places: {STAGED}")
+            raise ConfigError(f"hints: {name!r} cannot go into a trace; positions: {STAGED}")
         if not staged and position == "last-wait":
-            raise ConfigError("hints: which 'wait' is the last is known behind a rollout (--after)")
+            raise ConfigError("hints: last-wait needs an existing rollout: give --after")
         if hint_id and position not in ("end", "connective", "last-wait"):
-            raise ConfigError(f"hints: {name!r}: {position} takes no hint")
+            raise ConfigError(f"hints: {name!r}: {position} does not take a hint")
         if position not in STAGED:
             load_policy(position, rounds=1, seed=0)
 

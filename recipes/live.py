@@ -1,4 +1,4 @@
-"""The table of an evaluation while it runs; one line now and then where there is no terminal."""
+"""The live table of a running evaluation; without a terminal, a line from time to time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What START's paper prints for the suites that we load, to stand beside our own figures.
+"""The figures of START's paper for the suites that we load, for comparison with our own.
 
-arXiv 2503.04625 v1, table 1, pass@1 in percent. The models are 32B; nothing measured here on any
-other can confirm or refute them. `NOTES` are our own arithmetic on the printed figures.
+arXiv 2503.04625 v1, table 1, pass@1 in percent. The models have 32B parameters; measurements of
+other models can neither confirm nor refute them. `NOTES` are our own arithmetic on the figures.
 """
 
 from __future__ import annotations

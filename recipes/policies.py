@@ -1,4 +1,4 @@
-r"""Compares hint policies on held-out problems, with the same tokens for all.
+r"""Compares hint policies on held-out problems, with the same token budget for all.
 
     python -m recipes.fit_policy runs/matrix --out runs/learned
     python -m recipes.policies --suite tiny --families math --n 10 --seeds 1009 2003 3001 \
@@ -8,15 +8,15 @@ Protocol, written before the first run:
 
 - Problems: 10 held-out ones of each of the twelve math families, for the seeds 1009, 2003, 3001.
 - Every policy gets every problem, greedy, at most 1,024 sampled tokens and 6 calls.
-- Metric: right answers in percent, and the difference to the paper's policy, `BeforeEnd(1)`, with
-  its paired 95 % interval over problems, the three seeds together. Beside it: answers rescued and
-  broken against no hint, mean tokens sampled, mean calls.
-- Wanted: a policy of ours above `BeforeEnd(1)` at no more tokens, or with half of its broken
+- Metric: correct answers in percent, and the difference from the paper's policy, `BeforeEnd(1)`,
+  with its paired 95 % interval over problems, all three seeds together. In addition: answers
+  rescued and broken compared with no hint, mean tokens sampled, mean calls.
+- Goal: a policy of ours above `BeforeEnd(1)` at no more tokens, or with half of its broken
   answers at an accuracy within one point of it.
-- The learned policy was fitted on other problems (a matrix of seed 1),
-  and for a problem of one family on the other eleven families alone; `fit_policy` says whether it
-  beats the best constant policy on families that it was not fitted on.
-- Thresholds stand below and are not changed after a look at these problems.
+- The learned policy was fitted on other problems (a matrix of seed 1), and for each family only on
+  the other eleven; `fit_policy` reports whether it beats the best constant policy on families that
+  it was not fitted on.
+- The thresholds are below and were not changed after seeing these problems.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def lines_of(rows: Sequence[Row]) -> list[Line]:
     """A line for each policy, over all problems."""
     results = [row.result["policies"] for row in rows if row.result]
     if not results:
-        raise ConfigError("no row is there to report: see rows.jsonl for what went wrong")
+        raise ConfigError("there are no rows to report: see rows.jsonl for what went wrong")
     names = [name for name in results[0] if all(name in result for result in results)]
     none = [bool(result["none"]["correct"]) for result in results]
     paper = [float(result[PAPERS]["correct"]) for result in results]
@@ -202,9 +202,9 @@ def main() -> int:
         suite="tiny", families="math", n=10, max_concurrency=8, out=Path("runs/policies")
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[1009, 2003, 3001], help="in place of --seed"
+        "--seeds", type=int, nargs="+", default=[1009, 2003, 3001], help="seeds, replaces --seed"
     )
-    parser.add_argument("--learned", type=Path, metavar="DIR", help="what recipes.fit_policy wrote")
+    parser.add_argument("--learned", type=Path, metavar="DIR", help="from recipes.fit_policy")
     config = experiment.checked(parser)
     return experiment.program(parser, lambda: run(config))
 

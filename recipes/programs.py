@@ -1,4 +1,4 @@
-"""Whether a program that a model wrote passes the tests of a code task."""
+"""Checks whether a program written by a model passes the tests of a code task."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Rollouts on many machines: the jobs of `recipes.rollout`, computed by actors of Ray Data.
+"""Rollouts on many machines: runs the jobs of `recipes.rollout` in actors of Ray Data.
 
-Each actor has a backend of its own, or a server, and its kernels beside it; several jobs are in
-flight in each. It writes a row down as soon as it has it (recipes/ray_worker.py); the process that
-was started takes it from there into the row store. So what was computed stays, whatever dies.
-Keys, verdicts and the way to go on are those of the engine `local`: a run may be begun with one
-engine and ended with the other.
+Each actor has its own backend, or a server, and its own kernels, and runs several jobs at once. It
+writes each row to disk as soon as it is computed (recipes/ray_worker.py); the driver process moves
+it from there to the row store. So computed rows survive any crash. Keys, verdicts and resuming are
+the same as with the engine `local`: a run can be started with one engine and finished with the
+other.
 
-What actors read and write (weights, `--after`, the folder) has to lie where every machine finds it
-under the same name.
+Everything that actors read and write (weights, `--after`, the folder) must have the same path on
+every machine.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def compute_rows(
         raise MissingExtra("the engine ray", "ray") from error
     cluster = config.cluster
     if cluster.servers and config.backend != "openai":
-        raise ConfigError(f"cluster.servers are for backend=openai, and it is {config.backend}")
+        raise ConfigError(f"cluster.servers requires backend=openai, not {config.backend}")
     if len(cluster.servers) > cluster.actors:
-        raise ConfigError(f"cluster.actors={cluster.actors} leaves servers without an actor")
+        raise ConfigError(f"cluster.actors={cluster.actors} leaves some servers without an actor")
     with ExitStack() as stack:
         bases = Bases(after, stack) if after else None
         python = plugins.load("interpreters", "python")()

@@ -1,4 +1,4 @@
-"""What an actor of `recipes.ray_rollout` is, and how its rows reach the process that started it."""
+"""The actors of `recipes.ray_rollout`, and how their rows reach the driver process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Parts:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"cannot make {str(folder)!r}: {error.strerror}") from error
+            raise ConfigError(f"cannot create {str(folder)!r}: {error.strerror}") from error
 
     def add(self, row: Row) -> None:
         """Writes a row."""
@@ -69,7 +69,7 @@ class Parts:
             (row,) = pq.read_table(self._file(job.key)).to_pylist()
         except OSError as error:
             about = "is it on a disk that all machines share, under this name?"
-            raise ConfigError(f"{str(self._folder)!r} lacks a row: {about}") from error
+            raise ConfigError(f"{str(self._folder)!r} is missing a row: {about}") from error
         result = None if row["result"] is None else json.loads(row["result"])
         return Row(job, row["state"], result, row["error"])
 
@@ -115,7 +115,7 @@ class Shared(Bases):
     def trace(self, problem: str) -> Trace:
         """See `Bases.trace`."""
         if problem not in self._at:
-            raise ConfigError("there is no trace without hints for this problem")
+            raise ConfigError("this problem has no trace without hints")
         self._lines.seek(self._at[problem])
         return Trace.model_validate(json.loads(self._lines.readline())["result"]["trace"])
 

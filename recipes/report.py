@@ -1,4 +1,4 @@
-"""What an evaluation comes to: scores with intervals, calls, tokens; as Markdown, JSON and PNG."""
+"""The results of an evaluation: scores with intervals, calls, tokens; as Markdown, JSON and PNG."""
 
 from __future__ import annotations
 

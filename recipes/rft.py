@@ -1,18 +1,19 @@
-"""Hint-RFT from problems to START, and the controls beside it (START, section 3).
+"""Hint-RFT from problems to START, with controls (START, section 3).
 
     python -m recipes.rft --config recipes/configs/tiny.toml --out runs/x
     python -m recipes.rft --config recipes/configs/tiny.toml --set controls=[] --out runs/x
 
-The base model is rolled out without hints and with them; what the hints turned right becomes
-D_seed, and the base model trained on it START-0. START-0 samples every problem; one trace of each
-becomes D_START, and the base model, again from where it began, trained on it START.
+The base model is rolled out without and with hints. The traces whose answers the hints corrected
+become D_seed; the base model trained on D_seed is START-0. START-0 samples every problem; one trace
+per problem becomes D_START, and the base model, from its original weights, trained on it is START.
 
-Controls, named by `controls` in the config: `text`, rejection sampling without a tool on the same
-problems, trained on as many tokens as START; `unselected`, as much seed data, whether or not the
-model needed the hint (table 7 of the EMNLP version); `masked`, D_seed, hints left out of the loss.
+The setting `controls` adds controls: `text`, rejection sampling without a tool on the same
+problems, trained on as many tokens as START; `unselected`, the same amount of seed data, whether or
+not the model needed the hint (table 7 of the EMNLP version); `masked`, D_seed with hints excluded
+from the loss.
 
-Every stage has a folder in --out; the same command goes on where it was stopped. Each is a program
-of its own, too: recipes.rollout, recipes.hint_rft, recipes.train_sft.
+Every stage has a folder in --out; the same command resumes an interrupted run. The stages can also
+be run on their own: recipes.rollout, recipes.hint_rft, recipes.train_sft.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def _trained(pipeline: Pipeline, name: str, data: str, **changes: Any) -> dict[s
     ]  # fmt: skip
     status = subprocess.run(command, check=False).returncode
     if status:
-        raise ConfigError(f"the training of {name} ended with {status}: its lines are above")
+        raise ConfigError(f"the training of {name} ended with {status}: see its output above")
     report: dict[str, Any] = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     return report
 
@@ -169,7 +170,7 @@ def stages(config: Config) -> list[Stage]:
         ConfigError: unselected seed data without hints for all problems.
     """
     if "unselected" in config.controls and config.hinted.only_wrong:
-        raise ConfigError("the control `unselected` needs hinted.only_wrong = false")
+        raise ConfigError("the control `unselected` requires hinted.only_wrong = false")
     found = [*SEED, *START]
     if config.start_data.easy_from is not None:
         d_start = found.index(START[1])

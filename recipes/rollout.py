@@ -1,4 +1,4 @@
-"""Rolls out a model on the training problems: problems -> traces, graded, every one kept.
+"""Rolls out a model on the training problems: problems -> graded traces, all of them kept.
 
     python -m recipes.rollout --config recipes/configs/tiny.toml --part plain --out runs/x/plain
     python -m recipes.rollout --config recipes/configs/tiny.toml --part hinted \
@@ -7,13 +7,13 @@
         --model runs/x/start-0/model --out runs/x/sampled
 
 The parts are tables of the config: `plain` (greedy, no hints), `hinted`, `sampled`, `text` (without
-a tool). With `--after`
-a hint is put into the trace that the rollout without hints has for the problem: the thought up to
-there is not sampled again (START, section 3). Without, the model thinks anew. How hints are named
-stands in recipes/hint_names.py.
+a tool). With `--after`, hints are inserted into the problem's trace from the rollout without hints;
+the thought before the hint is not sampled again (START, section 3). Otherwise the model generates a
+new thought. See recipes/hint_names.py for the names of hints.
 
-The folder holds every sample, right or wrong, with its trace or why there is none (rows.sqlite,
-rows.jsonl), and counts (report.json). The same command goes on where it was stopped.
+The output folder contains every sample, correct or wrong, with its trace or the reason why there is
+none (rows.sqlite, rows.jsonl), and counts (report.json). The same command resumes an interrupted
+run.
 """
 
 from __future__ import annotations
@@ -125,9 +125,9 @@ def main() -> int:
     parser = command_line("recipes.rollout", __doc__)
     add = parser.add_argument
     add("--part", choices=PARTS, required=True)
-    add("--model", help="who thinks; default: the config's base")
-    add("--after", type=Path, help="folder of the rollout without hints to put hints into")
-    add("--engine", choices=("local", "ray"), help="who rolls out; default: as the config says")
+    add("--model", help="the model to roll out (default: the config's base)")
+    add("--after", type=Path, help="folder of the rollout without hints to insert hints into")
+    add("--engine", choices=("local", "ray"), help="where to run (default: the config's engine)")
     add("--out", type=Path, required=True)
     options = parser.parse_args()
 

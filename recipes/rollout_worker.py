@@ -1,4 +1,4 @@
-"""What a rollout is made of: its jobs, and the work on one of them, wherever it is done."""
+"""The jobs of a rollout and the work on one of them, in this process or in an actor."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Bases:
             if row.result["correct"]:
                 self.correct.add(row.job.problem)
         if not self._jobs:
-            raise ConfigError(f"{str(folder)!r} holds no traces without hints to put hints into")
+            raise ConfigError(f"{str(folder)!r} contains no traces without hints")
         self._store = stack.enter_context(RowStore(folder / "rows.sqlite"))
 
     @property
@@ -62,7 +62,7 @@ class Bases:
         job = self._jobs.get(problem)
         row = next(self._store.rows([job]), None) if job else None
         if row is None or row.result is None:
-            raise ConfigError("there is no trace without hints for this problem")
+            raise ConfigError("this problem has no trace without hints")
         return Trace.model_validate(row.result["trace"])
 
 
@@ -100,7 +100,7 @@ def jobs_of(
     ]
     if part.only_wrong:
         if bases is None:
-            raise ConfigError("only_wrong needs the rollout before: give --after")
+            raise ConfigError("only_wrong needs an existing rollout: give --after")
         jobs = [job for job in jobs if job.problem not in bases.correct]
     return in_rounds(jobs, part.samples)
 

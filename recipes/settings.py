@@ -1,4 +1,4 @@
-"""The tables of a config of Hint-RFT (recipes/config.py), each with its defaults."""
+"""The tables of a Hint-RFT config (recipes/config.py), with their defaults."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Traces as rows to train on: `input_ids` and `labels`, the labels straight from the loss mask.
+"""Encodes traces as training rows: `input_ids`, and `labels` directly from the loss mask.
 
-TRL's `completion_mask` trains every token in silence when it is not told otherwise, and a mask made
-from a chat template cannot leave out an output inside a thought; with labels there is no doubt.
+Without further settings, TRL's `completion_mask` silently trains on every token, and a mask made
+from a chat template cannot exclude an output inside a thought; labels avoid both problems.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def traces(data: Path) -> Iterator[Trace]:
                 try:
                     yield Trace.model_validate(json.loads(line)["trace"])
                 except (ValueError, KeyError, TypeError) as error:
-                    raise ConfigError(f"{data}, line {number}: no trace in it: {error}") from error
+                    raise ConfigError(f"{data}, line {number}: not a trace: {error}") from error
     except OSError as error:
         raise ConfigError(f"cannot read {str(data)!r}: {error.strerror}") from error
 
@@ -54,7 +54,7 @@ def counts(data: Path, train_on: Sequence[Source], max_length: int) -> dict[str,
     found = {"rows": 0, "too long": 0, "tokens": 0, "loss tokens": 0}
     for trace in traces(data):
         if not trace.exact:
-            raise ConfigError(f"{data}: a trace is not token-exact, so it cannot be trained on")
+            raise ConfigError(f"{data}: a trace is not token-exact, so training cannot use it")
         tokens = len(trace.token_ids)
         if tokens > max_length:
             found["too long"] += 1

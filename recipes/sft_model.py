@@ -1,4 +1,4 @@
-"""The model of a training: loaded, given adapters, and saved so that any backend can run it."""
+"""Loads the model of a training, adds adapters, and saves it so that any backend can run it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A run in stages: each is a function with a folder, done once, in order, and never again.
+"""A run in stages: each is a function with a folder, and runs exactly once, in order.
 
-A stage that is finished says so in `stage.json` in its folder, with a key of all that it depends
-on: its part of the config, the base model, the stages before it. The same command skips what is
-finished and goes on with the stage that was stopped; a folder that holds another run is refused.
+A finished stage writes `stage.json` to its folder, with a key of everything that it depends on: its
+part of the config, the base model, the stages before it. The same command skips finished stages and
+resumes the one that was stopped; a folder that belongs to another run is refused.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Pipeline:
         for number, (name, stage) in enumerate(self.stages.items(), 1):
             head = f"[{number}/{len(self.stages)}] {name}: {stage.about}"
             if name in finished:
-                _say(f"{head}: done before")
+                _say(f"{head}: already done")
                 continue
             _say(head)
             began = time.monotonic()
@@ -111,7 +111,7 @@ class Pipeline:
         if self._record(name)["key"] != self.key(name):
             raise ConfigError(
                 f"{str(self.path(name))!r} was made with other options: give another --out, or "
-                "take that folder, and those that were made from it, away"
+                "remove that folder and the folders that depend on it"
             )
         return True
 

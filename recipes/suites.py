@@ -1,8 +1,8 @@
-"""Problems to evaluate on: suites by name, from the hub at pinned revisions, or files like them.
+"""Evaluation problems: named suites from the hub at pinned revisions, or files like them.
 
-The suites are those of START's evaluation (arXiv 2503.04625, its table 1) but LiveCodeBench. A file
+The suites are those of START's evaluation (arXiv 2503.04625, table 1) except LiveCodeBench. A file
 is JSONL or Parquet with a suite's columns: `problem` (or `question`) and `answer`, or those of
-GPQA; `id` is taken where there is one.
+GPQA; `id` is optional.
 """
 
 from __future__ import annotations
@@ -87,11 +87,11 @@ def load(name: str) -> list[Problem]:
     path = Path(name)
     if not path.is_file():
         raise ConfigError(
-            f"{name!r} is neither a suite (tiny, {', '.join(SUITES)}) nor a file that is there"
+            f"{name!r} is neither a suite (tiny, {', '.join(SUITES)}) nor an existing file"
         )
     found = as_problems(read_rows(path), name)
     if not found:
-        raise ConfigError(f"{name} has no problems in it")
+        raise ConfigError(f"{name} contains no problems")
     return found
 
 
@@ -140,7 +140,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         try:
             rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{path} is no Parquet file: {error}") from error
+            raise ConfigError(f"{path} is not a Parquet file: {error}") from error
         return rows
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -173,7 +173,7 @@ def as_problems(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
             )
         key = first(row, _IDS) or str(number)
         if key in seen:
-            raise ConfigError(f"{source}, row {number + 1}: the id {key!r} stands there twice")
+            raise ConfigError(f"{source}, row {number + 1}: the id {key!r} is not unique")
         seen.add(key)
         wrong = tuple(str(row[c]) for c in _DISTRACTORS if row.get(c) is not None)
         made.append(Problem(key, question, gold, wrong, str(row.get("family", ""))))

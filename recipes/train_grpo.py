@@ -1,18 +1,18 @@
-"""Trains a model on what its own sessions earn: GRPO, with sessions as TRL's rollouts.
+"""Trains a model on the rewards of its own sessions: GRPO, with sessions as TRL's rollouts.
 
     python -m recipes.train_grpo --config recipes/configs/tiny.toml \
         --base runs/x/start-0/model --out runs/x/grpo
 
 Group-relative policy optimisation (DeepSeekMath, arXiv 2402.03300): each step takes some training
-problems, runs several sessions of each on the weights as they are, with real kernels, and makes
-what earned more than the others of its problem likelier. The reward is the grader's verdict, 1 or
-0. Loss is on what the model wrote and on the end-of-sequence token alone.
+problems, runs several sessions of each with the current weights and real kernels, and makes the
+sessions with above-average reward for their problem more likely. The reward is the grader's
+verdict, 1 or 0. Only tokens of the model and the end-of-sequence token carry loss.
 
-Settings are the config's table `grpo`; how it is computed stands in `training`
+The settings are in the config's table `grpo`, and those of the computation in `training`
 (recipes/settings.py).
-The folder gets the model (model/), checkpoints, the training log with the reward of each step
-(train.jsonl), its curve (curve.png) and training.json. The same command goes on from the last whole
-checkpoint; a training that is finished is not run again. Ctrl-C saves a checkpoint first.
+The output folder contains the model (model/), checkpoints, the training log with the reward of each
+step (train.jsonl), its curve (curve.png) and training.json. The same command resumes from the last
+complete checkpoint; a finished training is not repeated. Ctrl-C saves a checkpoint first.
 """
 
 from __future__ import annotations
@@ -105,11 +105,11 @@ def check(config: Config) -> None:
     """
     if config.backend != "transformers":
         raise ConfigError(
-            f"backend={config.backend!r}: GRPO samples from the weights that are trained, which "
-            "that backend does not see: set backend=transformers"
+            f"backend={config.backend!r}: GRPO samples from the weights in training, which "
+            "that backend cannot access: set backend=transformers"
         )
     if processes().num_processes > 1:
-        raise ConfigError("GRPO trains in one process here: start it without accelerate launch")
+        raise ConfigError("GRPO trains in a single process: start it without accelerate launch")
 
 
 def make_trainer(
@@ -206,7 +206,7 @@ def main() -> int:
     """Trains; 2 for bad input, 130 for Ctrl-C."""
     parser = command_line("recipes.train_grpo", __doc__)
     add = parser.add_argument
-    add("--base", help="the model to start from; default: the config's base")
+    add("--base", help="the model to start from (default: the config's base)")
     add("--out", type=Path, required=True)
     options = parser.parse_args()
 

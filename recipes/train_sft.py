@@ -5,12 +5,13 @@
     accelerate launch --config_file recipes/configs/accelerate/zero3.yaml -m recipes.train_sft \
         --config recipes/configs/qwq-32b.toml --data d-start/data.jsonl --out start
 
-The folder gets the model (model/), checkpoints, the training log (train.jsonl) and training.json.
-The same command goes on from the last whole checkpoint; a training that is finished is not run
-again. Ctrl-C saves a checkpoint first (not under `accelerate launch`, where checkpoints are all).
+The output folder contains the model (model/), checkpoints, the training log (train.jsonl) and
+training.json. The same command resumes from the last complete checkpoint; a finished training is
+not repeated. Ctrl-C saves a checkpoint first, except under `accelerate launch`, which only resumes
+from regular checkpoints.
 
-Loss is on what the model and the hints wrote and on the end-of-sequence token, never on prompts,
-outputs and notices; `--set training.train_on=["model"]` leaves the hints out.
+Tokens of the model and of hints and the end-of-sequence token carry loss, never prompts, outputs
+and notices; `--set training.train_on=["model"]` excludes the hints.
 """
 
 from __future__ import annotations
@@ -128,8 +129,8 @@ def main() -> int:
     """Trains; 2 for bad input, 130 for Ctrl-C."""
     parser = command_line("recipes.train_sft", __doc__)
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="the training set, as recipes.hint_rft writes it")
-    add("--base", help="the model to start from; default: the config's base")
+    add("--data", type=Path, required=True, help="the training set that recipes.hint_rft wrote")
+    add("--base", help="the model to start from (default: the config's base)")
     add("--out", type=Path, required=True)
     options = parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""What the trainings share: TRL's options, going on from a checkpoint, Ctrl-C, what is written."""
+"""Shared by the trainings: TRL's options, resuming from a checkpoint, Ctrl-C, and output files."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def arguments(options: Training, seed: int, folder: Path, batch: int, named: str
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     together = processes().num_processes
-    max_concurrency = options.per_device * together
-    if batch % max_concurrency:
+    per_pass = options.per_device * together
+    if batch % per_pass:
         raise ConfigError(
-            f"{named}={batch} is no multiple of {max_concurrency}: of per_device="
-            f"{options.per_device} times {together} processes"
+            f"{named}={batch} is not a multiple of {per_pass} (per_device="
+            f"{options.per_device} times {together} processes)"
         )
     folder.mkdir(parents=True, exist_ok=True)
     return {
         "output_dir": str(folder / "checkpoints"),
         "per_device_train_batch_size": options.per_device,
-        "gradient_accumulation_steps": batch // max_concurrency,
+        "gradient_accumulation_steps": batch // per_pass,
         "weight_decay": options.weight_decay,
         "adam_beta1": options.adam_betas[0],
         "adam_beta2": options.adam_betas[1],
@@ -100,8 +100,8 @@ def finished(folder: Path, key: str) -> dict[str, Any] | None:
     begun, done = folder / "key.txt", folder / "training.json"
     if begun.exists() and begun.read_text(encoding="utf-8") != key:
         raise ConfigError(
-            f"{str(folder)!r} holds a training with other options, data or base: "
-            "give another folder, or take that one away"
+            f"{str(folder)!r} contains a training with other options, data or base: "
+            "give another folder, or remove that one"
         )
     if done.exists() and (folder / "model").is_dir():
         report: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))

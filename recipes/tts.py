@@ -2,12 +2,14 @@
 
     python -m recipes.tts --n 10 --seeds 1 2 3 --rounds 0..4 --out runs/tts
 
-START's figure 5 repeats hints before the end of thinking. Beside that, from the same first thought
-and at no more sampled tokens, problem by problem: longer thinking without a tool ("Wait" in place
-of the end: budget forcing, s1, arXiv 2501.19393), and a majority vote over thoughts of their own.
-All are sampled at temperature 0.6. A round or a vote that does not fit into the tokens is left out.
+START's figure 5 repeats hints before the end of thinking. This program compares that with two
+baselines that start from the same first thought and sample at most as many tokens per problem:
+longer thinking without a tool ("Wait" in place of the end: budget forcing, s1, arXiv 2501.19393),
+and a majority vote over independent thoughts. All are sampled at temperature 0.6. Rounds and votes
+that exceed the token budget are left out.
 
-The folder holds every trace and the curves (tts.md, tts.json, tts.png); the same command goes on.
+The output folder contains every trace and the curves (tts.md, tts.json, tts.png); the same command
+resumes an interrupted run.
 """
 
 from __future__ import annotations
@@ -203,7 +205,7 @@ def run(config: argparse.Namespace) -> None:
 
     rows = experiment.compute(config, jobs, backend, python, work_of)
     if not any(row.result for row in rows):
-        raise ConfigError("no row is there to report: see rows.jsonl for what went wrong")
+        raise ConfigError("there are no rows to report: see rows.jsonl for what went wrong")
     names = ("suite", "model", "families", "seeds", "rounds")
     made = {name: getattr(config, name) for name in names}
     made |= {"problems": sum(row.result is not None for row in rows)}
@@ -219,7 +221,7 @@ def last_round(text: str) -> int:
     """Round 0 is the thought without a hint, and always there: "0..4" means what "4" does."""
     first, dots, last = text.rpartition("..")
     if (dots and first != "0") or not last.isdecimal() or int(last) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 1 on nor 0..NUMBER")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number above 0 nor 0..NUMBER")
     return int(last)
 
 
@@ -231,7 +233,7 @@ def main() -> int:
     )
     add = parser.add_argument
     add("--rounds", type=last_round, default=4, help="the last round of hints: 4, or 0..4")
-    add("--seeds", type=int, nargs="+", default=[1, 2, 3], help="in place of --seed")
+    add("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds, replaces --seed")
     config = experiment.checked(parser)
     return experiment.program(parser, lambda: run(config))
 

@@ -1,8 +1,8 @@
 """Samples traces with hints and calls, and verifies each: `python -m recipes.verify --n 200`.
 
-Every trace is replayed against its tokenizer by `start_sdk.verify_trace`: ids, text and mask. The
-problems are held-out ones of the miniature world; the seed of trace i is `--seed` + i. Exits with 1
-at the first drift, and names it.
+`start_sdk.verify_trace` checks the ids, text and mask of every trace against its tokenizer. The
+problems are held-out problems of the miniature world; trace i has the seed `--seed` + i. Exits with
+1 at the first mismatch and prints it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m start_sdk`: the same as the command `start-sdk`."""
+"""`python -m start_sdk`: the same as the `start-sdk` command."""
 
 from start_sdk.cli import main
 

@@ -1,4 +1,4 @@
-"""A blocking face of the SDK, for scripts and notebooks."""
+"""Blocking API of the SDK, for scripts and notebooks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class SyncSession:
-    """A `ReasoningSession` behind blocking calls: one event loop in one thread of its own.
+    """A `ReasoningSession` with blocking calls; its event loop runs in a separate thread.
 
-    Works where a loop runs already (notebooks). Use it as a context manager; it takes what
-    `ReasoningSession` takes. The backend stays the caller's; `close_backend=True` hands it over.
+    Works where an event loop is already running (notebooks). Use it as a context manager. It takes
+    the same arguments as `ReasoningSession`. The caller closes the backend, unless
+    `close_backend=True`.
     """
 
     def __init__(self, backend: Backend, *, close_backend: bool = False, **options: Any) -> None:
@@ -31,7 +32,7 @@ class SyncSession:
         self._session: ReasoningSession
 
     def __enter__(self) -> Self:
-        from anyio.from_thread import start_blocking_portal  # takes 50 ms that few need
+        from anyio.from_thread import start_blocking_portal  # takes 50 ms, so only on use
 
         self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
         if self._close_backend:
@@ -63,7 +64,7 @@ class SyncSession:
         return self._portal.call(lambda: self._session.resume_hinted(trace, point, hint, seed=seed))
 
     def steer(self, text: str) -> None:
-        """See `ReasoningSession.steer`; may be called from any thread, also beside a `run`."""
+        """See `ReasoningSession.steer`; may be called from any thread, also during a `run`."""
         self._portal.call(self._session.steer, text)
 
     def stream_from(self, trace: Trace, at: int, *, seed: int | None = None) -> SyncRun:
@@ -76,7 +77,7 @@ class SyncSession:
 
 
 class SyncRun:
-    """A `Run` as a plain iterator; `trace` is what is there so far."""
+    """A `Run` as a plain iterator; `trace` is the trace so far."""
 
     def __init__(self, portal: BlockingPortal, run: Run) -> None:
         self._portal = portal

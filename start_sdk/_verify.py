@@ -1,4 +1,4 @@
-"""Whether a trace agrees with itself and with its tokenizer."""
+"""Checks that a trace is consistent with itself and with its tokenizer."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from start_sdk.trace import Segment, Trace
 
 
 def verify_trace(trace: Trace, tokenizer: Tokenizer, *, mask: Sequence[int] | None = None) -> None:
-    """Replays a trace against its tokenizer and names the first thing that does not fit.
+    """Checks a trace against its tokenizer and reports the first inconsistency.
 
-    Text is decoded anew from the ids, what was spliced in is encoded anew, every call's code is
-    looked for in what was written before its output, and the end-of-sequence token may stand at
-    the end alone.
+    It decodes the ids and compares the text, encodes spliced texts and compares the ids, looks for
+    each call's code in the text before its output, and allows the end-of-sequence token only at
+    the end.
 
     Args:
-        trace: what a session returned, or a row read back from a file.
-        tokenizer: the one that it was made with.
-        mask: a loss mask that was stored with the trace, compared with the one derived from it.
+        trace: what a session returned, or a row read from a file.
+        tokenizer: the tokenizer it was made with.
+        mask: a loss mask stored with the trace, to compare with the derived one.
 
     Raises:
-        TraceDrift: with the segment, and what was expected there.
+        TraceDrift: names the segment and what was expected there.
     """
     if not trace.segments or [s.source for s in trace.segments].count("prompt") != 1:
-        raise TraceDrift("a trace has one prompt")
+        raise TraceDrift("a trace must have exactly one prompt")
     ids: list[int] = []
     text = written = ""
     for i, s in enumerate(trace.segments):
         where = f"segment {i} ({s.source})"
         if (s.source == "prompt") != (i == 0):
-            raise TraceDrift(f"{where}: the prompt comes first, and nothing else does")
+            raise TraceDrift(f"{where}: the first segment, and no other, must be the prompt")
         ids += s.token_ids
         text += s.text
         decoded = tokenizer.decode(ids)
@@ -40,11 +40,11 @@ def verify_trace(trace: Trace, tokenizer: Tokenizer, *, mask: Sequence[int] | No
                 (k for k, (a, b) in enumerate(zip(decoded, text, strict=False)) if a != b), -1
             )
             raise TraceDrift(
-                f"{where}: its ids spell {decoded[at:][:40]!r}, its text {text[at:][:40]!r}"
+                f"{where}: its ids decode to {decoded[at:][:40]!r}, its text is {text[at:][:40]!r}"
             )
         _verify_segment(s, where, tokenizer, last=i == len(trace.segments) - 1)
         if s.call and s.call.code not in written + "\n":
-            raise TraceDrift(f"{where}: its code was not written before it")
+            raise TraceDrift(f"{where}: its code is not in the text before it")
         written = "" if s.source == "tool" else written + s.text
     if (trace.finish == "eos") != (ids[-1] in tokenizer.eos_ids):
         raise TraceDrift(f"finish is {trace.finish!r}, but the last token is {ids[-1]}")
@@ -52,19 +52,19 @@ def verify_trace(trace: Trace, tokenizer: Tokenizer, *, mask: Sequence[int] | No
     if mask is not None and list(mask) != expected:
         at = next((k for k, (a, b) in enumerate(zip(mask, expected, strict=False)) if a != b), -1)
         raise TraceDrift(
-            f"the loss mask has {len(mask)} tokens of {len(expected)}, and differs at {at}"
+            f"the loss mask has {len(mask)} of {len(expected)} tokens and differs at {at}"
         )
 
 
 def _verify_segment(s: Segment, where: str, tokenizer: Tokenizer, *, last: bool) -> None:
     if s.source in ("hint", "tool", "notice"):
-        again = tokenizer.encode(s.text, control=s.phase == "close")
-        if again != list(s.token_ids):
+        encoded = tokenizer.encode(s.text, control=s.phase == "close")
+        if encoded != list(s.token_ids):
             raise TraceDrift(
-                f"{where}: its text is encoded as {again[:8]}, not {list(s.token_ids[:8])}"
+                f"{where}: its text encodes to {encoded[:8]}, its ids are {list(s.token_ids[:8])}"
             )
     ends = [i for i in s.token_ids if i in tokenizer.eos_ids]
     if s.source != "prompt" and ends and not (last and s.token_ids == tuple(ends[:1])):
-        raise TraceDrift(f"{where}: an end-of-sequence token stands before the end")
+        raise TraceDrift(f"{where}: an end-of-sequence token comes before the end")
     if s.logprobs is not None and len(s.logprobs) != len(s.token_ids):
         raise TraceDrift(f"{where}: {len(s.logprobs)} logprobs for {len(s.token_ids)} tokens")

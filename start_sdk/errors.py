@@ -1,18 +1,18 @@
-"""Every error that start_sdk raises on purpose.
+"""Every error that start_sdk raises deliberately.
 
     StartError                      one clear line; the command line prints it and exits with 2
-    ├── ConfigError                 what the caller asked for cannot be done (also a ValueError)
-    │   ├── PromptError             an empty prompt, or one that does not fit the model's context
-    │   ├── ModelError              a model or tokenizer that cannot be found, read or used
-    │   └── PluginError             a plugin name that is unknown, taken twice, or fails to load
+    ├── ConfigError                 the request cannot be carried out (also a ValueError)
+    │   ├── PromptError             the prompt is empty or does not fit the model's context
+    │   ├── ModelError              a model or tokenizer cannot be found, read or used
+    │   └── PluginError             a plugin name is unknown or ambiguous, or fails to load
     ├── MissingExtra                an optional dependency is not installed (also an ImportError)
-    ├── BackendError                the engine failed while it generated (also a RuntimeError)
+    ├── BackendError                the engine failed during generation (also a RuntimeError)
     ├── InterpreterError            a kernel could not be started or reached (also a RuntimeError)
-    ├── ToolError                   raised by a tool: what the code that called it reads (likewise)
+    ├── ToolError                   raised by a tool, for the code that called it (likewise)
     └── TraceDrift                  ids, text and mask of a trace disagree (also a ValueError)
 
-Code that raises inside a cell is not an error here: it is a result that the model reads. A kernel
-that dies while a cell runs is told to the model, too. A backend that dies is an error.
+Code that raises inside a cell is not an error here: it is a result that the model reads. So is a
+kernel that dies while a cell runs. A backend that dies is an error.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from typing import Any
 
 
 class StartError(Exception):
-    """Root of the tree: `except StartError` catches whatever start_sdk raises on purpose."""
+    """Root of the tree: `except StartError` catches every error raised deliberately."""
 
     trace: Any = None
-    """The `Trace` of what a session had computed when the error came, so that nothing is lost; None
-    outside of sessions. (Untyped: traces raise these errors, so they cannot be imported here.)"""
+    """The `Trace` of what a session had computed when the error occurred, so that nothing is lost;
+    None outside sessions. (Untyped: traces raise these errors, so importing them is circular.)"""
 
 
 class ConfigError(StartError, ValueError):
-    """What the caller asked for cannot be done."""
+    """The request cannot be carried out."""
 
 
 class PromptError(ConfigError):
-    """An empty prompt, or one that does not fit the model's context."""
+    """The prompt is empty or does not fit the model's context."""
 
 
 class ModelError(ConfigError):
-    """A model or tokenizer that cannot be found, read or used."""
+    """A model or tokenizer cannot be found, read or used."""
 
 
 class PluginError(ConfigError):
-    """A plugin name that is unknown, taken twice, or fails to load."""
+    """A plugin name is unknown or ambiguous, or fails to load."""
 
 
 class MissingExtra(StartError, ImportError):
     """An optional dependency is not installed.
 
     Args:
-        needed_for: what the user wanted, e.g. "the transformers backend".
-        extra: the name of the extra of this package that brings it.
+        needed_for: what needs it, e.g. "the transformers backend".
+        extra: the extra of this package that installs it.
     """
 
     def __init__(self, needed_for: str, extra: str) -> None:
@@ -58,7 +58,7 @@ class MissingExtra(StartError, ImportError):
 
 
 class BackendError(StartError, RuntimeError):
-    """The engine failed while it generated."""
+    """The engine failed during generation."""
 
 
 class InterpreterError(StartError, RuntimeError):
@@ -66,9 +66,9 @@ class InterpreterError(StartError, RuntimeError):
 
 
 class ToolError(StartError, RuntimeError):
-    """Raised by a tool of the host: its text is what the code that called it shall read.
+    """Raised by a host tool; its message is for the code that called it.
 
-    In a cell, what fails on the host is an exception of this name.
+    In a cell, failures on the host are exceptions of this name.
     """
 
 

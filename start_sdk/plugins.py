@@ -1,7 +1,7 @@
-"""Plugins by name, through Python's entry points. Our own come in by the same door as anyone's.
+"""Loads plugins by name through Python's entry points; built-in ones use the same mechanism.
 
 Groups: `start_sdk.backends`, `start_sdk.interpreters`, `start_sdk.tools`, `start_sdk.hints`. An
-entry point names a class or a function; `load` imports it and leaves the call to who asked.
+entry point names a class or a function; `load` imports it and leaves calling it to the caller.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ Group = Literal["backends", "interpreters", "tools", "hints"]
 
 
 def names(group: Group) -> list[str]:
-    """Names of the installed plugins of a group, sorted."""
+    """Returns the sorted names of a group's installed plugins."""
     return sorted({e.name for e in entry_points(group=f"start_sdk.{group}")})
 
 
 def load(group: Group, name: str) -> Any:
-    """The object behind a plugin's name.
+    """Returns the object that a plugin's entry point names.
 
     Raises:
-        PluginError: the name is unknown, is taken by more than one package, or fails to import.
+        PluginError: the name is unknown, provided by more than one package, or fails to import.
         MissingExtra: the plugin needs an extra that is not installed.
     """
     kind = group.removesuffix("s")
@@ -42,7 +42,7 @@ def load(group: Group, name: str) -> Any:
     try:
         return found[0].load()
     except StartError:
-        raise  # it says itself what is wrong, e.g. that an extra is missing
+        raise  # already a clear message, e.g. that an extra is missing
     except (ImportError, AttributeError) as error:
         raise PluginError(
             f"{kind} {name!r} ({found[0].value}) cannot be loaded: {error}"

@@ -1,4 +1,4 @@
-"""What others implement: any object with these methods will do, there is no class to inherit."""
+"""Protocols for users to implement. Any object with these methods will do; nothing to inherit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Message(TypedDict):
 
 
 class Tokenizer(Protocol):
-    """Text to ids and back. `decode` keeps control tokens, so that text is a faithful view."""
+    """Converts text to ids and back. `decode` keeps control tokens, so text is a faithful view."""
 
     @property
     def eos_ids(self) -> Collection[int]: ...
@@ -31,34 +31,31 @@ class Tokenizer(Protocol):
     def chat_template(self) -> str | None: ...
 
     def encode(self, text: str, *, control: bool = False) -> list[int]:
-        """Ids of a text, nothing put before or after it.
+        """Encodes a text without adding anything before or after it.
 
         With `control=False` no text can become a control token: "</think>" in a tool's output
-        comes out as ordinary tokens. With `control=True` tags become the ids they stand for.
+        becomes ordinary tokens. With `control=True` tags become their control tokens.
         """
-        ...
 
     def decode(self, token_ids: Sequence[int]) -> str: ...
 
     def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
-        """A function that takes the ids that follow a prefix, one by one, and returns the text
-        that each one completes ("" while a character is unfinished)."""
-        ...
+        """Returns a function that takes the ids after a prefix one by one and returns the text
+        that each completes ("" while a character is incomplete)."""
 
     def render(self, messages: Sequence[Message]) -> list[int]:
-        """Ids of a conversation up to where the model goes on.
+        """Encodes a conversation up to where the model continues.
 
         Raises:
             ModelError: the tokenizer has no chat template.
         """
-        ...
 
 
 class Sampling(Settings):
-    """How tokens are drawn. The noise of a token depends on (seed, position) alone."""
+    """How tokens are sampled. A token's noise depends only on (seed, position)."""
 
     temperature: Annotated[float, Field(ge=0)] = 0.6
-    """0 is greedy. The default and `top_p` are the paper's (START section 3.4)."""
+    """0 is greedy. The defaults for this and `top_p` are the paper's (START section 3.4)."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
     seed: Annotated[int, Field(ge=0)] = 0
     logprobs: bool = False
@@ -66,7 +63,7 @@ class Sampling(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a generation. Only the last one of a generation has a reason."""
+    """A piece of a generation. Only the last chunk of a generation has a reason."""
 
     token_ids: tuple[int, ...] = ()
     text: str = ""
@@ -75,30 +72,30 @@ class Chunk:
     stop: str = ""
     """The stop text that matched."""
     matched_ids: tuple[int, ...] = ()
-    """Withheld: the tokens that hold the match, or the end-of-sequence token. They are not in
-    `token_ids` of any chunk; who asked decides whether they are appended or dropped."""
+    """Withheld: the tokens that contain the match, or the end-of-sequence token. They are in no
+    chunk's `token_ids`; the caller decides whether to append or drop them."""
     matched_text: str = ""
-    """Text of `matched_ids`: may be longer than `stop`, since tokens are never split."""
+    """Text of `matched_ids`; may be longer than `stop`, since tokens are never split."""
     matched_logprobs: tuple[float, ...] | None = None
     cached: int | None = None
-    """On the last chunk: tokens of the prefix whose cache rows were reused; None: not told."""
+    """On the last chunk: prefix tokens whose cache rows were reused; None if not reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do, and what it runs."""
+    """What a backend can do, and which model it runs."""
 
     model: str
     exact: bool = True
-    """Returns the ids it sampled; False if only text comes back."""
+    """True if it returns the ids it sampled; False if it returns only text."""
     logprobs: bool = True
     seeded: bool = True
     note: str = ""
-    """Device and number format, for people."""
+    """Device and number format, for display."""
 
 
 class Backend(Protocol):
-    """Continues a prefix of token ids; that is all it does."""
+    """Continues a prefix of token ids; it does nothing else."""
 
     @property
     def tokenizer(self) -> Tokenizer: ...
@@ -120,14 +117,13 @@ class Backend(Protocol):
     ) -> AsyncGenerator[Chunk, None]:
         """Continues `prefix_ids` until EOS, a stop text, or `max_tokens` sampled tokens.
 
-        A stop text that matches is withheld, wherever it stands, also split over tokens. `key`
-        names a session: a backend keeps that session's cache until `release(key)`. Closing or
+        A matching stop text is withheld wherever it occurs, even if it is split over tokens.
+        `key` identifies a run: the backend keeps its cache until `release(key)`. Closing or
         cancelling the iterator stops the work.
 
         Raises:
             BackendError: the engine failed.
         """
-        ...
 
     async def release(self, key: str) -> None: ...
 
@@ -138,53 +134,52 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
-    """What came of a cell. Code that raises is a result, not an error."""
+    """The result of a cell. Code that raises gives a result, not an error."""
 
     status: Status
     text: str
-    """What the model reads: output, then a line on how the cell ended if it did not end well."""
+    """What the model reads: the output, then a line that explains any abnormal end."""
     seconds: float
     state_kept: bool = True
-    """False if the kernel's variables are gone."""
+    """False if the kernel's variables were lost."""
     cut: int = 0
-    """Characters left out of `text` between its head and its tail."""
+    """Characters omitted from the middle of `text`."""
     pictures: tuple[str, ...] = ()
-    """What it drew: PNG, in base64. `text` has a line for each."""
+    """Displayed images: base64-encoded PNG. `text` has a line for each."""
     latex: tuple[str, ...] = ()
-    """Values that have a form in LaTeX, say of sympy, in that form."""
+    """LaTeX forms of displayed values that have one, e.g. sympy expressions."""
 
 
 class Kernel(Protocol):
-    """One stateful place where cells run, one after another."""
+    """Runs cells one after another and keeps their state."""
 
     async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
-        """Runs a cell; `timeout` in seconds replaces the interpreter's own limit.
+        """Runs a cell; `timeout` in seconds overrides the interpreter's own limit.
 
         Raises:
-            InterpreterError: no cell can run any more, and no new kernel could be had.
+            InterpreterError: the kernel can no longer run cells and could not be replaced.
         """
-        ...
 
 
 class Interpreter(Protocol):
-    """Hands out kernels. Two runs never share one."""
+    """Hands out kernels. Concurrent runs never share one."""
 
     def open(self, *, tools: ToolHost | None = None) -> AbstractAsyncContextManager[Kernel]:
-        """A fresh kernel, ready: it has run a cell. Closed with the context.
+        """Opens a fresh kernel that has already run a cell; leaving the context closes it.
 
-        In its cells `tools` are functions. Without that parameter it serves sessions without tools.
+        Cells can call `tools` as functions. An interpreter whose `open` lacks that parameter works
+        only in sessions without tools.
 
         Raises:
-            InterpreterError: no kernel can be started.
+            InterpreterError: a kernel cannot be started.
         """
-        ...
 
 
 _FIELDS = {"code_template": "[A code template]", "sample_output": "[...]", "testcase": "{testcase}"}
 
 
 class Hint(Settings):
-    """A text that a policy puts into a thought."""
+    """A text that a policy inserts into a thought."""
 
     id: str
     text: str
@@ -194,39 +189,39 @@ class Hint(Settings):
     lang: str = "en"
     origin: Literal["paper", "ours"] = "ours"
     opening: str = ""
-    """Put before the text where no connective stands before it, e.g. "Wait, "."""
+    """Put before the text if it does not follow a connective, e.g. "Wait, "."""
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Names of what has to be filled in before the hint can be given."""
+        """Names of the fields that must be filled in before the hint can be inserted."""
         return tuple(name for name, mark in _FIELDS.items() if mark in self.text)
 
     def fill(self, **values: str) -> Hint:
-        """A copy with fields filled in: `code_template`, `sample_output`, `testcase`.
+        """Returns a copy with fields filled in: `code_template`, `sample_output`, `testcase`.
 
         Raises:
-            ConfigError: a name that is no field of this hint.
+            ConfigError: a name is not a field of this hint.
         """
         for name in values:
             if name not in self.fields:
                 raise ConfigError(f"hint {self.id!r} has no field {name!r}; it has {self.fields}")
         marks = {_FIELDS[name]: value for name, value in values.items()}
-        # In one pass: a value may itself contain what looks like a field.
+        # One pass: a value may itself contain text that looks like a field.
         pattern = "|".join(map(re.escape, marks)) or "(?!)"
         text = re.sub(pattern, lambda m: marks[m[0]], self.text)
         return self.model_copy(update={"text": text})
 
 
 class Tool(Protocol):
-    """A function of the host that code in a cell can call. `start_sdk.tool` makes one.
+    """A host function that code in a cell can call. `start_sdk.tool` makes one.
 
     Attributes:
-        signature: as behind the name in a `def`: "(city: str, days: int = 3) -> list[float]".
-        description: its docstring in a cell. The model is told the first paragraph.
-        parameters: JSON schema of the arguments: an object.
-        timeout: seconds that a call may take.
-        max_calls: per run.
-        max_chars: characters of JSON that the arguments of a call may have, and its answer.
+        signature: as after the name in a `def`: "(city: str, days: int = 3) -> list[float]".
+        description: its docstring in a cell. The prompt contains the first paragraph.
+        parameters: JSON schema of the arguments, an object.
+        timeout: limit for one call, in seconds.
+        max_calls: limit of calls per run.
+        max_chars: limit, in characters of JSON, for a call's arguments and for its result.
     """
 
     @property
@@ -254,47 +249,45 @@ class Tool(Protocol):
     def hints(self) -> tuple[Hint, ...]: ...
 
     async def call(self, arguments: dict[str, JsonValue]) -> object:
-        """Runs it, here on the host, and returns values that JSON knows.
+        """Runs the tool on the host and returns a JSON-serialisable value.
 
         Raises:
-            TypeError, ValueError: of an argument, which the message names.
-            ToolError: with what the cell shall read. Other errors are told with their type.
+            TypeError, ValueError: an argument is wrong; the message names it.
+            ToolError: with the message that the cell sees. Other errors reach the cell as a
+                ToolError that states their type.
         """
-        ...
 
 
 class ToolHost(Protocol):
-    """The tools of a run, as an interpreter is given them: it carries calls, and checks nothing."""
+    """The tools of a run, passed to an interpreter, which forwards calls without checking them."""
 
     @property
     def tools(self) -> tuple[Tool, ...]: ...
 
     async def call(self, name: str, arguments: str) -> ToolCall:
-        """Does what a cell asked for, if it may; never raises. Both are as they came from the cell:
-        `arguments` should be the text of a JSON object."""
-        ...
+        """Runs a call from a cell if it is allowed; never raises. Both arguments are exactly what
+        the cell sent: `arguments` should be the text of a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
 class HintContext:
-    """What a policy is shown when it is asked."""
+    """What a policy sees when it decides."""
 
     trace: Trace
-    """Everything so far, without what was withheld at the end of thinking."""
+    """Everything so far, except what is withheld at the end of thinking."""
     position: Position
     trigger: str
     """The matched text: one of the policy's triggers, an end-of-thinking tag, "" for EOS."""
     seed: int
-    """The run's seed, so that a random policy differs between samples and repeats itself."""
+    """The run's seed, so that a random policy varies between samples but is reproducible."""
     calls_left: int
 
 
 class HintPolicy(Protocol):
-    """Decides when to speak into a thought, and what. Pure: the same context, the same answer."""
+    """Decides when to insert a hint, and which. Pure: the same context gives the same result."""
 
     @property
     def triggers(self) -> Sequence[str]:
-        """Texts inside a thought at which it wants to be asked, besides the end of thinking."""
-        ...
+        """Texts inside a thought at which `decide` is called, besides the end of thinking."""
 
     def decide(self, context: HintContext) -> Hint | None: ...

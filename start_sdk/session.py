@@ -1,4 +1,4 @@
-"""ReasoningSession: what others hold in their hands. The loop itself is in run.py."""
+"""ReasoningSession: the public entry point. The loop itself is in `_loop/run.py`."""
 
 from __future__ import annotations
 
@@ -42,26 +42,26 @@ __all__ = [
 
 
 class ReasoningSession:
-    """Thinks with a backend, an interpreter and a hint policy.
+    """Runs prompts with a backend, an interpreter and a hint policy.
 
-    Backend and interpreter stay the caller's: who creates a thing closes it. A session may run
-    many prompts, also at once; each run has a kernel of its own, opened at its first call. With
-    `keep_state=True` one kernel serves all runs, one run after another, until `aclose`.
+    The caller owns the backend and the interpreter and closes them. A session can run many
+    prompts, also concurrently; each run has its own kernel, opened at its first call. With
+    `keep_state=True` a single kernel serves all runs, one run after another, until `aclose`.
 
     Args:
         backend: continues token ids.
-        interpreter: runs the blocks of Python in a thought; without one they stay text.
-        tools: functions of this process that code in a cell can call (`start_sdk.tool`). The model
-            is told of them in the prompt.
-        hints: a policy that may put hints into the thought.
+        interpreter: runs the Python blocks in a thought; without one they remain text.
+        tools: functions of this process that code in a cell can call (`start_sdk.tool`). The
+            prompt lists them for the model.
+        hints: a policy that may insert hints into the thought.
         format: how the model writes; detected from its tokenizer by default.
         limits: what one run may spend.
-        sampling: how tokens are drawn; its seed is the default seed of a run.
+        sampling: how tokens are sampled; its seed is the default seed of a run.
         keep_state: keep one kernel across runs.
 
     Raises:
-        ConfigError: tools that cannot be called: without an interpreter, or with one that knows
-            none, or two of one name.
+        ConfigError: the tools cannot be called: there is no interpreter, the interpreter does not
+            support tools, or two tools have the same name.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ReasoningSession:
         keep_state: bool = False,
     ) -> None:
         if tools and not interpreter:
-            raise ConfigError("tools are called by code in cells: give the session an interpreter")
+            raise ConfigError("tools are called from cells: pass an interpreter too")
         kernel = LazyKernel(interpreter, tools) if interpreter else None  # checks the tools
         self._setup = Setup(
             backend=backend,
@@ -93,7 +93,7 @@ class ReasoningSession:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The backend's, with which its traces are made."""
+        """The backend's tokenizer, which its traces use."""
         return self._setup.backend.tokenizer
 
     @property
@@ -102,45 +102,45 @@ class ReasoningSession:
         return self._setup.format
 
     async def run(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Trace:
-        """Thinks about a prompt to the end.
+        """Runs a prompt to the end.
 
         Raises:
             PromptError: the prompt is empty or does not fit the model's context.
-            BackendError: the engine failed. The error's `trace` holds what was there.
-            InterpreterError: no kernel could be started. Likewise.
+            BackendError: the engine failed. The error's `trace` holds the trace so far.
+            InterpreterError: a kernel could not be started. It has a `trace`, too.
         """
         return await self._drain(self.stream(prompt, seed=seed))
 
     def stream(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Run:
-        """Like `run`, as events: `Delta` as tokens come, then each finished `Segment`.
+        """Like `run`, but yields events: a `Delta` as tokens arrive, then each finished `Segment`.
 
-        The `trace` of what is returned is whole when the events are over, and holds what is
-        there so far at any time before.
+        The returned run's `trace` holds the trace so far at any time, and the complete trace once
+        the events are exhausted.
         """
         messages = [Message(role="user", content=prompt)] if isinstance(prompt, str) else prompt
         if not any(m["content"].strip() for m in messages):
             raise PromptError("the prompt is empty")
         tokenizer = self._setup.backend.tokenizer
-        told = self._setup.format.tell_tools(messages, self._setup.tools)
-        ids = tuple(tokenizer.render(told))
+        with_tools = self._setup.format.tell_tools(messages, self._setup.tools)
+        ids = tuple(tokenizer.render(with_tools))
         text = tokenizer.decode(ids)
         start = Segment(source="prompt", text=text, token_ids=ids, phase="prompt")
         return self._start(self._seeded(seed), [start])
 
     async def resume(self, trace: Trace, at: int, *, seed: int | None = None) -> Trace:
-        """Continues a trace behind its first `at` tokens: a fork, or a further round.
+        """Continues a trace after its first `at` tokens: a fork, or another round.
 
         The kernel's state is rebuilt by running the cells before `at` again; each of their
-        records says whether the output was the same (`CallRecord.replay`). With `keep_state` the
-        kept kernel is taken as it is. The seed is the trace's own unless another is given.
+        records states whether the output was the same (`CallRecord.replay`). With `keep_state` the
+        kept kernel is used as is. The seed defaults to the trace's own.
 
         Raises:
-            ConfigError: `at` lies outside the trace or inside a spliced segment.
+            ConfigError: `at` is outside the trace or inside a spliced segment.
         """
         return await self._drain(self.stream_from(trace, at, seed=seed))
 
     def stream_from(self, trace: Trace, at: int, *, seed: int | None = None) -> Run:
-        """Like `resume`, as events. The segments before `at` come first."""
+        """Like `resume`, but yields events, starting with the segments before `at`."""
         segments = cut_segments(trace, at, self._setup.backend.tokenizer)
         sampling = self._seeded(trace.seed if seed is None else seed)
         return self._start(sampling, segments, Parent(trace_id=trace.id, at=at))
@@ -148,16 +148,18 @@ class ReasoningSession:
     async def resume_hinted(
         self, trace: Trace, point: InsertionPoint, hint: Hint, *, seed: int | None = None
     ) -> Trace:
-        """Cuts a trace at a point, puts a hint there and goes on: staged Hint-infer (START, 3).
+        """Cuts a trace at a point, inserts a hint and continues: staged Hint-infer (START, 3).
 
-        The session's own policy is asked after it, as in any run. Points come from
-        `find_insertion_points`.
+        After the hint, the session's own policy applies as in any run. `find_insertion_points`
+        returns the points of a trace.
 
         Raises:
-            ConfigError: the point lies outside the trace, or the hint has fields to be filled in.
+            ConfigError: the point is outside the trace, or the hint has fields to fill in.
         """
         if hint.fields:
-            raise ConfigError(f"hint {hint.id!r} has fields to fill in first: {hint.fields}")
+            raise ConfigError(
+                f"hint {hint.id!r} has fields to fill in first: {', '.join(hint.fields)}"
+            )
         segments = cut_segments(trace, point.at, self._setup.backend.tokenizer)
         sampling = self._seeded(trace.seed if seed is None else seed)
         pending: list[Pending] = [(hint, point.position, point.trigger)]
@@ -165,17 +167,17 @@ class ReasoningSession:
         return await self._drain(self._start(sampling, segments, parent, pending))
 
     def steer(self, text: str) -> None:
-        """Puts a text into the thought that is running, from outside (`Run.steer`).
+        """Inserts a text into the running thought (`Run.steer`).
 
-        Call it in the session's event loop; from another thread, by `call_soon_threadsafe`.
+        Call it in the session's event loop; from another thread, use `call_soon_threadsafe`.
 
         Raises:
-            ConfigError: the text is empty, or not exactly one run is thinking.
+            ConfigError: the text is empty, or the number of thinking runs is not one.
         """
         thinking = [run for run in self._runs if run.thinking]
         if len(thinking) != 1:
             raise ConfigError(
-                f"{len(thinking)} runs are thinking: steer one by its own `Run.steer`"
+                f"{len(thinking)} runs are thinking, expected one: call `Run.steer` on a run"
             )
         thinking[0].steer(text)
 
@@ -194,7 +196,7 @@ class ReasoningSession:
         return self._sampling.model_copy(update={} if seed is None else {"seed": seed})
 
     async def aclose(self) -> None:
-        """Closes the kernel that `keep_state` kept. Backend and interpreter stay open."""
+        """Closes the kernel that `keep_state` kept; the backend and interpreter stay open."""
         if self._setup.kept:
             await self._setup.kept.aclose()
 

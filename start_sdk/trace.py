@@ -1,8 +1,8 @@
-"""The one data model: a trace is a list of segments. Token ids are the truth, text is a view.
+"""The data model: a trace is a list of segments. Token ids are the truth, text is a view.
 
-What a model sampled is stored as it was sampled and never encoded again. A hint, an output or a
-notice was encoded once, when it was spliced in. Everything else (text, thought, answer, calls,
-usage, loss mask) is derived from the segments, so that it cannot disagree with them.
+What a model sampled is stored as sampled and never re-encoded. A hint, an output or a notice is
+encoded once, when it is spliced in. Everything else (text, thought, answer, calls, usage, loss
+mask) is derived from the segments, so it cannot disagree with them.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ Source = Literal["prompt", "model", "hint", "tool", "notice"]
 """Who wrote a segment: a hint comes from a policy, a notice from the session (limits)."""
 
 Position = Literal["connective", "end", "calculation", "output", "steer"]
-"""Where a hint is put: behind a word such as "Wait", where the thought would end, where it begins
-to calculate by hand, behind an output, or wherever somebody outside put it (`Run.steer`)."""
+"""Where a hint is inserted: after a word such as "Wait", where the thought would end, where the
+model starts to calculate by hand, after an output, or wherever the caller steered (`Run.steer`)."""
 
 Phase = Literal["prompt", "thinking", "close", "answer"]
-"""Where a segment stands; "close" is the end-of-thinking tag or the end-of-sequence token."""
+"""The part of a trace that a segment is in; "close" is the end-of-thinking tag or the EOS token."""
 
 Finish = Literal["eos", "length", "time", "cancelled", "error"]
-"""Why a trace ended: by itself, out of tokens, out of time, stopped from outside, or failed."""
+"""Why a run ended: by EOS, out of tokens, out of time, stopped by the caller, or failed."""
 
 Status = Literal["ok", "error", "timeout", "killed", "oom", "died"]
-"""How a cell ended: "timeout" kept the kernel's state; "killed", "oom" and "died" lost it."""
+"""How a cell ended: "timeout" keeps the kernel's state; "killed", "oom" and "died" lose it."""
 
 Limit = Literal["calls", "tokens", "context", "time", "repeats"]
-"""What a run had no more of; "repeats": the thought went round in circles."""
+"""The limit that a run reached; "repeats": the thought repeated itself."""
 
 ToolFailure = Literal["ToolError", "TypeError", "ValueError", "TimeoutError"]
-"""What a call to a tool of the host can raise in a cell."""
+"""What a call to a host tool can raise in a cell."""
 
 Count = Annotated[int, Field(ge=0)]
 TRAIN_ON: tuple[Source, ...] = ("model", "hint")
 
 
 class Frozen(BaseModel):
-    """A value that is checked when it is made and cannot be changed afterwards."""
+    """An immutable value, validated on creation."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Settings(Frozen):
-    """Values that a caller gives: a wrong or misspelt one is a ConfigError of one line."""
+    """Settings from a caller: an invalid value or unknown name raises a one-line ConfigError."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    if not TYPE_CHECKING:  # checkers see pydantic's own signature
+    if not TYPE_CHECKING:  # type checkers see pydantic's own signature
 
         def __init__(self, **values):
             try:
@@ -74,52 +74,52 @@ class Settings(Frozen):
 
 
 class HintRecord(Frozen):
-    """Which hint a segment is, and why it stands where it stands."""
+    """Which hint a segment holds, and why it was inserted there."""
 
     id: str
     category: str
     domain: str
     position: Position
     trigger: str
-    """The text at which the policy was asked: a connective, an end-of-thinking tag, "" for EOS."""
+    """The text that triggered it: a connective, an end-of-thinking tag, "" for EOS."""
     round: int
     """1 for the first hint of a trace, 2 for the second, and so on."""
 
 
 class ToolCall(Frozen):
-    """A call that a cell made to a tool of the host, and what came of it."""
+    """A call from a cell to a host tool, and its result."""
 
     name: str
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     result: JsonValue = None
     error: ToolFailure | None = None
-    """The exception that was raised in the cell: wrong arguments are a TypeError or a ValueError, a
-    tool that took too long is a TimeoutError, anything else a ToolError."""
+    """The exception raised in the cell: TypeError or ValueError for wrong arguments, TimeoutError
+    for a tool that took too long, ToolError for anything else."""
     message: str = ""
-    """The text of that exception."""
+    """The exception's message."""
     seconds: float = 0.0
 
 
 class CallRecord(Frozen):
-    """The cell behind a tool segment."""
+    """The cell that produced a tool segment."""
 
     code: str
     output: str
-    """What the interpreter returned; the model may have been shown less of it (`cut`)."""
+    """What the interpreter returned; the model may have seen less of it (`cut`)."""
     status: Status
     seconds: float
     state_kept: bool
     cut: Count = 0
-    """Characters of the output that were left out between its head and its tail."""
+    """Characters omitted from the middle of the output."""
     pictures: tuple[str, ...] = ()
-    """What the cell drew: PNG, in base64."""
+    """Images that the cell displayed: base64-encoded PNG."""
     latex: tuple[str, ...] = ()
-    """Values of the cell in LaTeX, where they have such a form."""
+    """LaTeX forms of displayed values that have one."""
     tool_calls: tuple[ToolCall, ...] = ()
-    """Calls that it made to tools of the host, in order."""
+    """Its calls to host tools, in order."""
     replay: Literal["same", "differs"] | None = None
-    """Set when a resumed trace ran this cell again to rebuild the kernel's state. Tools are not
-    called again: their answers are those of `tool_calls`."""
+    """Set when a resumed run executed this cell again to rebuild the kernel's state. Tools are not
+    called again: the results recorded in `tool_calls` are returned."""
 
 
 class Segment(Frozen):
@@ -134,21 +134,21 @@ class Segment(Frozen):
     notice: Limit | None = None
     """For a notice: the limit that was reached."""
     logprobs: tuple[float, ...] | None = None
-    """For a model segment, on request: natural log of each token's probability."""
+    """For a model segment, if requested: natural log of each token's probability."""
 
 
 class InsertionPoint(Frozen):
-    """A place in a trace behind which a hint may stand."""
+    """A position in a trace at which a hint can be inserted."""
 
     at: Count
     """Number of tokens before it."""
     position: Position
     trigger: str
-    """The connective before it; at the end of a thought, the tag behind it ("" for EOS)."""
+    """The connective before it; at the end of a thought, the tag after it ("" for EOS)."""
 
 
 class Parent(Frozen):
-    """Where a resumed trace was cut from."""
+    """The trace that a resumed trace continues, and where it was cut."""
 
     trace_id: str
     at: Count
@@ -156,7 +156,7 @@ class Parent(Frozen):
 
 
 class Usage(Frozen):
-    """Tokens by source, what was sampled but dropped again in favour of a hint, and calls."""
+    """Tokens by source, tokens sampled but dropped in favour of a hint, and tool calls."""
 
     prompt: Count = 0
     model: Count = 0
@@ -165,30 +165,30 @@ class Usage(Frozen):
     notice: Count = 0
     dropped: Count = 0
     tool_calls: Count = 0
-    """Calls of cells to tools of the host."""
+    """Calls from cells to host tools."""
 
 
 class Trace(Frozen):
-    """One run of a session, whole: what stood in the model's context, and who put it there."""
+    """One complete run of a session: what was in the model's context, and who put it there."""
 
     segments: tuple[Segment, ...]
     finish: Finish
     model: str = ""
     seed: int = 0
     config: str = ""
-    """Hash of all that shaped the run besides the prompt and the seed."""
+    """Hash of everything that shaped the run except the prompt and the seed."""
     exact: bool = True
-    """False if the backend returned text only, so that ids are a re-encoding of it."""
+    """False if the backend returned only text, so that the ids are a re-encoding of it."""
     dropped: Count = 0
     seconds: dict[str, float] = Field(default_factory=dict)
-    """Wall time by who worked: "model" and "tool"."""
+    """Wall-clock seconds spent in "model" and "tool"."""
     idle: float = 0.0
-    """Of the tool's seconds, those in which the engine had nothing to do: no other run of the
-    session had it generate."""
+    """Of the tool's seconds, those in which the engine was idle: no other run of the session was
+    generating."""
     recomputed: tuple[Count, ...] | None = None
-    """Each time the model went on behind a pause: tokens before the pause that the engine had
-    computed and had to compute again. What was spliced in is not among them, nor the last sampled
-    token, which is always new to the engine. None where the backend does not tell."""
+    """For each time the model continued after a pause: tokens before the pause that the engine had
+    computed and had to compute again. Excludes spliced tokens and the last sampled token, which is
+    always new to the engine. None if the backend does not report it."""
     parent: Parent | None = None
 
     @computed_field  # type: ignore[prop-decorator]
@@ -206,7 +206,7 @@ class Trace(Frozen):
 
     @property
     def starts(self) -> list[int]:
-        """For each segment, how many tokens stand before it: where a trace can be cut."""
+        """For each segment, the number of tokens before it: where a trace can be cut."""
         return list(accumulate((len(s.token_ids) for s in self.segments[:-1]), initial=0))
 
     @property
@@ -217,14 +217,14 @@ class Trace(Frozen):
     def thinking(self) -> str:
         """The chain of thought with its hints, outputs and notices, without the tags around it.
 
-        Where the prompt does not open the thought the model does (Qwen3): that tag goes, too.
+        If the model rather than the prompt opens the thought (Qwen3), its tag is removed as well.
         """
         text = "".join(s.text for s in self.segments if s.phase == "thinking")
         return text.removeprefix("<think>")
 
     @property
     def response(self) -> str:
-        """What stands after the thought: the part that a user is shown."""
+        """The text after the thought: the part shown to a user."""
         return "".join(s.text for s in self.segments if s.phase == "answer").strip()
 
     @computed_field  # type: ignore[prop-decorator]
@@ -232,8 +232,8 @@ class Trace(Frozen):
     def answer(self) -> str | None:
         r"""The last `\boxed{...}` of the response, else the response itself.
 
-        Without a response (the model stopped inside its thought, or thinks without tags) the last
-        box of the thought, else, if it ended by itself, its last paragraph; else None.
+        Without a response (the model stopped inside its thought, or thinks without tags), the last
+        box of the thought; else, if the run ended with EOS, its last paragraph; else None.
         """
         boxed = last_boxed(self.response or self.thinking)
         if boxed is not None or self.response:
@@ -260,20 +260,20 @@ class Trace(Frozen):
 
     @property
     def timing(self) -> str:
-        """One line: seconds by who worked, the engine's idle ones, tokens that were read again."""
+        """One line: seconds in model and tool, engine idle time, recomputed tokens."""
         model, tool = self.seconds.get("model", 0.0), self.seconds.get("tool", 0.0)
-        again = "unknown" if self.recomputed is None else sum(self.recomputed)
+        recomputed = "unknown" if self.recomputed is None else sum(self.recomputed)
         return (
             f"model {model:.2f} s, tool {tool:.2f} s (engine idle {self.idle:.2f} s), "
-            f"tokens read again: {again}"
+            f"tokens recomputed: {recomputed}"
         )
 
     def loss_mask(self, train_on: Sequence[Source] = TRAIN_ON) -> list[int]:
-        """1 for each token that a model should learn to write, 0 for the others; one per token.
+        """Returns 1 for each token that a model should learn to write, 0 for every other token.
 
-        The end-of-sequence token is a model segment, so it carries loss: without it a trained
-        model never learns to stop. Hints carry loss by default: with them masked a model would
-        never learn to open a block by itself (START, arXiv 2503.04625, masks them in one stage
-        by one account; pass `train_on=("model",)` for that).
+        The end-of-sequence token is in a model segment, so it carries loss: without it a trained
+        model never learns to stop. Hints carry loss by default: if they were masked, a model would
+        never learn to open a block by itself (START, arXiv 2503.04625, masks them in one stage by
+        one account; pass `train_on=("model",)` for that).
         """
         return [int(s.source in train_on) for s in self.segments for _ in s.token_ids]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from start_sdk import Chunk, Sampling
-from start_sdk.backends.transformers import TransformersBackend
+
+if TYPE_CHECKING:
+    from start_sdk.backends.transformers import TransformersBackend
 
 GREEDY = Sampling(temperature=0)
 

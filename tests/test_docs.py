@@ -1,13 +1,15 @@
-"""The pages: every example runs, every command, option, default and name on them is a real one.
+"""The pages: every example runs, and every command, option, default and name on them exists.
 
 How a page is read:
 
-- A `python` block is run; the blocks of a page share a namespace and an empty working folder, and
-  may `await` at the top level. What it prints stands in the `text` block right behind it; without
-  one it prints nothing. There is no way to mark a block as not to be run.
-- A block with a title (`toml title="hints.toml"`) is written to a file of that name first.
-- A `console` block is run: `$ start-sdk ...` with what it prints behind it, `$ echo $?` likewise.
-- A `bash` block is checked: options of start-sdk, targets of make, modules of ours, extras.
+- A `python` block is run. The blocks of a page share a namespace and an empty working folder, and
+  may `await` at the top level; those of the README are copied one by one, so each runs in a
+  namespace of its own and without a top-level `await`. What a block prints is compared with the
+  `text` block right after it; without one it must print nothing. No block can be skipped.
+- A block with a title (`toml title="hints.toml"`) is first written to a file of that name.
+- A `console` block is run: each `$ start-sdk ...` is compared with the output after it, and so is
+  `$ echo $?`.
+- A `bash` block is checked: options of start-sdk, targets of make, our modules, extras.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import ast
 import asyncio
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import re
 import shlex
@@ -39,8 +42,11 @@ from start_sdk.cli import app
 from start_sdk.testing import ScriptedBackend, check_backend
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LANGUAGES = {"python", "text", "bash", "console", "toml", "json", "markdown"}
+LIGHT = ("backends", "batch", "formats", "grading", "hints", "session", "testing", "tools")
+"""Public modules of start_sdk that import without an extra and have an `__all__`."""
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -53,7 +59,7 @@ class Block:
     info: str
     body: str
     adjacent: bool
-    """Nothing but empty lines stands between the block before and this one."""
+    """Only empty lines separate it from the block before it."""
 
     @property
     def language(self) -> str:
@@ -69,7 +75,7 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, in order; a fence may be longer, to hold others."""
+    """The fenced blocks of a page, in order; a longer fence may contain other fences."""
     found: list[Block] = []
     fence, info, start, adjacent = "", "", 0, False
     body: list[str] = []
@@ -92,7 +98,7 @@ def blocks(page: Path) -> list[Block]:
 def run_block(block: Block, names: dict[str, Any], runner: asyncio.Runner) -> None:
     """Runs a block; a traceback names the line of the page."""
     source = "\n" * (block.line - 1) + block.body
-    allowed = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    allowed = 0 if block.page == README else ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code = compile(source, str(block.page), "exec", allowed, dont_inherit=True)
     awaitable = eval(code, names)
     if inspect.iscoroutine(awaitable):
@@ -104,8 +110,15 @@ def lines(text: str) -> list[str]:
 
 
 def having(language: str) -> list[Any]:
-    pages = [p for p in PAGES if any(b.language == language for b in blocks(p))]
-    return [pytest.param(p, id=str(p.relative_to(ROOT))) for p in pages]
+    """The pages with blocks of this language. Those that run an embedded model need torch."""
+    found = []
+    for page in PAGES:
+        bodies = [b.body for b in blocks(page) if b.language == language]
+        runs = language in ("python", "console") and any("start-tiny" in b for b in bodies)
+        marks = [pytest.mark.torch] if runs else []
+        if bodies:
+            found.append(pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks))
+    return found
 
 
 @pytest.mark.parametrize("page", having("python"))
@@ -116,16 +129,16 @@ def test_examples_run_and_print_what_the_page_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"__name__": "__main__"}
+    shared: dict[str, Any] = {"__name__": "__main__"}
     found = blocks(page)
     with asyncio.Runner() as runner:
-        for block, behind in zip(found, [*found[1:], None], strict=True):
+        for block, following in zip(found, [*found[1:], None], strict=True):
             write(block, tmp_path)
             if block.language != "python":
                 continue
-            run_block(block, names, runner)
-            shown = behind and behind.adjacent and behind.language == "text"
-            expected = behind.body if behind and shown else ""
+            run_block(block, {"__name__": "__main__"} if page == README else shared, runner)
+            is_output = following and following.adjacent and following.language == "text"
+            expected = following.body if following and is_output else ""
             printed = capsys.readouterr().out
             assert lines(printed) == lines(expected), f"{block}: printed\n{printed}"
 
@@ -140,7 +153,7 @@ def write(block: Block, folder: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_block_escapes_the_checks(page: Path) -> None:
     for block in blocks(page):
-        assert block.language in LANGUAGES, f"{block}: {block.info!r} is none of {LANGUAGES}"
+        assert block.language in LANGUAGES, f"{block}: {block.info!r} is not one of {LANGUAGES}"
         assert block.info == block.language or block.title, f"{block}: {block.info!r}"
         if block.language == "toml":
             tomllib.loads(block.body)
@@ -192,7 +205,7 @@ def check_make(args: list[str]) -> None:
 
 
 def check_python(args: list[str]) -> None:
-    """`python -m recipes.NAME --option ...`: the module is there and knows the options."""
+    """`python -m recipes.NAME --option ...`: the module exists and has the options."""
     if args[:1] != ["-m"] or args[1].partition(".")[0] not in ("recipes", "benchmarks"):
         return
     stem = ROOT.joinpath(*args[1].split("."))
@@ -205,7 +218,7 @@ def check_python(args: list[str]) -> None:
 
 
 def with_imported(path: Path) -> str:
-    """The source of a recipe and of those that it takes its options from."""
+    """The source of a recipe, and of the recipes that define its options."""
     source = path.read_text(encoding="utf-8")
     names = re.findall(r"^from recipes import (.+)$", source, re.MULTILINE)
     if re.search(r"^from recipes\.config import .*\bcommand_line\b", source, re.MULTILINE):
@@ -230,7 +243,7 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
 
 
 @pytest.mark.parametrize("page", having("bash"))
-def test_shell_commands_name_what_there_is(page: Path) -> None:
+def test_shell_commands_exist(page: Path) -> None:
     for block in blocks(page):
         if block.language != "bash":
             continue
@@ -241,6 +254,12 @@ def test_shell_commands_name_what_there_is(page: Path) -> None:
                     check(args)
             except Exception as error:
                 pytest.fail(f"{block}: {program} {shlex.join(args)}: {error}")
+
+
+def test_the_readme_needs_no_active_environment() -> None:
+    for block in blocks(README):
+        for program, *_ in commands(block) if block.language == "bash" else ():
+            assert "/" in program or program in ("make", "python3.11"), f"{block}: {program}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -254,7 +273,7 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 def table(page: str, heading: str) -> dict[str, str]:
-    """First and second column of the first table below a heading, without its head."""
+    """First and second column of the first table below a heading, without its header."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     _, found, below = text.partition(f"\n{heading}\n")
     assert found, f"{page} has no heading {heading!r}"
@@ -272,7 +291,7 @@ def options_of(name: str) -> dict[str, str]:
 
 
 def fields_of(kind: Any) -> dict[str, str]:
-    """Fields of a dataclass or a pydantic model, with their defaults."""
+    """The fields of a dataclass or a pydantic model, with their defaults."""
     if hasattr(kind, "model_fields"):
         return {name: shown(field.default) for name, field in kind.model_fields.items()}
     return {field.name: shown(field.default) for field in fields(kind)}
@@ -317,17 +336,19 @@ def transformers_options() -> dict[str, str]:
         ("grpo.md", "## Options", lambda: fields_of(Grpo)),
         ("python-tool.md", "## Settings", lambda: fields_of(PythonTool)),
         ("tools.md", "## Options", lambda: keywords_of(start_sdk.tool)),
-        ("backends.md", "## transformers", transformers_options),
+        pytest.param(
+            *("backends.md", "## transformers", transformers_options), marks=pytest.mark.torch
+        ),
         ("servers.md", "## openai", lambda: keywords_of(plugins.load("backends", "openai"))),
     ],
 )
-def test_tables_of_options_hold_the_real_ones_with_their_defaults(
+def test_tables_of_options_match_the_code_with_its_defaults(
     page: str, heading: str, real: Callable[[], dict[str, str]]
 ) -> None:
     assert table(page, heading) == real()
 
 
-def test_the_table_of_costs_holds_what_the_checks_say() -> None:
+def test_the_table_of_costs_matches_the_checks() -> None:
     checks = asyncio.run(check_backend(ScriptedBackend([])))
     expected = {check.name: check.cost for check in checks}
     assert table("servers.md", "## What a missing property costs") == expected
@@ -351,14 +372,31 @@ def test_the_hints_page_names_every_hint() -> None:
     assert set(table("hints.md", "## The library")) == ids
 
 
-def test_the_reference_holds_every_public_name() -> None:
+def is_exported(path: str) -> bool:
+    module, _, name = path.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(module), name)
+    except errors.MissingExtra:  # vLLM has its own environment
+        spec = importlib.util.find_spec(module)
+        assert spec and spec.origin
+        return f'"{name}"' in Path(spec.origin).read_text(encoding="utf-8")
+
+
+def test_the_reference_lists_every_public_name() -> None:
     text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    paths = re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)
-    for path in paths:
-        module, _, name = path.rpartition(".")
-        assert hasattr(importlib.import_module(module), name), path
+    public, _, internal = text.partition("\n## Internal names\n")
+    paths = re.findall(r"^::: ([\w.]+)$", public, re.MULTILINE)
+    assert [path for path in paths if not is_exported(path)] == []
     ours = {p.removeprefix("start_sdk.") for p in paths if p.count(".") == 1}
     assert ours == set(start_sdk.__all__)
+    named = {*paths, *re.findall(r"`(start_sdk\.[\w.]+)`", internal)}
+    missing = [
+        f"start_sdk.{package}.{name}"
+        for package in LIGHT
+        for name in importlib.import_module(f"start_sdk.{package}").__all__
+        if not {f"start_sdk.{package}.{name}", f"start_sdk.{name}"} & named
+    ]
+    assert missing == []
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -1,4 +1,4 @@
-"""Plugins by name: ours come through the entry points, and wrong names are one clear line."""
+"""Plugins by name: built-in ones are entry points too, and errors are one clear line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from start_sdk import BeforeEnd, MissingExtra, PluginError, plugins
 
 
 def install(folder: Path, package: str, group: str, name: str, value: str) -> None:
-    """What installing a distribution leaves on the path: its metadata."""
+    """Writes the metadata that installing a distribution leaves on the path."""
     info = folder / f"{package}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
@@ -24,7 +24,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_our_own_come_by_the_same_door() -> None:
+def test_built_in_plugins_are_entry_points() -> None:
     assert plugins.load("hints", "end") is BeforeEnd
     assert plugins.names("hints") == ["connective", "end", "none"]
     assert "transformers" in plugins.names("backends")
@@ -33,26 +33,26 @@ def test_our_own_come_by_the_same_door() -> None:
     assert plugins.load("interpreters", "python") is PythonTool
 
 
-def test_a_third_partys_policy_is_found(site: Path) -> None:
+def test_a_third_party_policy_is_found(site: Path) -> None:
     (site / "their_hints.py").write_text("class Mine:\n    triggers = ()\n")
     install(site, "their-hints", "hints", "mine", "their_hints:Mine")
     assert "mine" in plugins.names("hints")
     assert plugins.load("hints", "mine") is sys.modules["their_hints"].Mine
 
 
-def test_an_unknown_name_is_said_with_the_known_ones() -> None:
+def test_an_unknown_name_lists_the_installed_plugins() -> None:
     with pytest.raises(PluginError, match="no hint is named 'x'; installed: connective, end, none"):
         plugins.load("hints", "x")
 
 
-def test_a_name_taken_twice_is_said_with_its_owners(site: Path) -> None:
+def test_a_duplicate_name_lists_its_packages(site: Path) -> None:
     install(site, "first", "hints", "twice", "m:a")
     install(site, "second", "hints", "twice", "m:b")
     with pytest.raises(PluginError, match=r"more than one package \(first, second\)"):
         plugins.load("hints", "twice")
 
 
-def test_a_plugin_that_does_not_load_is_said(site: Path) -> None:
+def test_a_plugin_that_fails_to_load_is_reported(site: Path) -> None:
     install(site, "broken", "hints", "broken", "no_such_module_here:a")
     with pytest.raises(PluginError, match="cannot be loaded: No module named"):
         plugins.load("hints", "broken")
@@ -62,7 +62,7 @@ def test_a_plugin_that_does_not_load_is_said(site: Path) -> None:
     ("backend", "library"),
     [("transformers", "torch"), ("openai", "tenacity"), ("vllm", "vllm")],
 )
-def test_a_missing_extra_is_said_with_what_to_install(
+def test_a_missing_extra_says_what_to_install(
     backend: str, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [m for m in sys.modules if m.startswith(f"start_sdk.backends.{backend}")]:

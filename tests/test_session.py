@@ -46,7 +46,7 @@ def shape(trace: Trace) -> list[tuple[str, str]]:
     return [(s.source, s.phase) for s in trace.segments]
 
 
-async def test_a_call_opened_by_a_hint_and_closed_by_the_model_is_run() -> None:
+async def test_a_block_opened_by_a_hint_and_closed_by_the_model_is_run() -> None:
     trace = await think(
         ["It is 5.\n</think>", "\nprint(2 + 2)\n```\n", "So 4.\n</think>\n\n\\boxed{4}"],
         {"print(2 + 2)": "4"},
@@ -82,7 +82,7 @@ async def test_the_end_of_thinking_is_withheld_and_dropped_for_a_hint() -> None:
     assert (hint.id, hint.position, hint.trigger, hint.round) == ("general", "end", "</think>", 1)
 
 
-async def test_an_eos_inside_the_thought_is_dropped_for_a_hint_too() -> None:
+async def test_eos_inside_the_thought_is_dropped_for_a_hint_too() -> None:
     trace = await think(["It is 5.", "\n1\n```\n", "4"], {"1": "1"}, hints=BeforeEnd())
     assert trace.hints[0].trigger == "" and trace.dropped == 1
     assert trace.finish == "eos" and trace.response == ""
@@ -99,7 +99,7 @@ async def test_without_hints_the_model_is_left_alone() -> None:
     assert (trace.answer, trace.dropped, trace.calls) == ("It is 4.", 0, [])
 
 
-async def test_a_block_closed_by_eos_is_run_and_the_eos_dropped() -> None:
+async def test_a_block_closed_by_eos_is_run_and_eos_dropped() -> None:
     trace = await think(["```python\n1\n```", "One.</think>1"], {"1": "1"})
     assert [c.output for c in trace.calls] == ["1"]
     assert trace.text.count("<|im_end|>") == 2  # the prompt's and the last one
@@ -112,12 +112,12 @@ async def test_a_block_closed_by_eos_is_run_and_the_eos_dropped() -> None:
         "```cpp\n1\n```\nDone.</think>x",  # another language
         "```python\n1\nno end</think>x",  # unclosed
         "Text ```python\n</think>x",
-        "```output\n1\n```\nDone.</think>x",  # an output that the model made up
+        "```output\n1\n```\nDone.</think>x",  # an output that the model invented
         "Done.</think>```python\n1\n```\n",  # in the answer
         "```python\n\n```\nDone.</think>x",  # empty
     ],
 )
-async def test_what_is_no_call_is_not_run(text: str) -> None:
+async def test_other_blocks_are_not_run(text: str) -> None:
     trace = await think([text], lambda code: pytest.fail(f"ran {code!r}"))
     assert trace.calls == []
 
@@ -140,7 +140,7 @@ async def test_an_output_cannot_end_the_thought() -> None:
     assert trace.response == "yes"
 
 
-async def test_a_hint_stands_behind_a_connective() -> None:
+async def test_a_hint_is_inserted_after_a_connective() -> None:
     trace = await think(
         ["5. Wait, no", "\n1\n```\n", " Wait.</think>4"],
         {"1": "1"},
@@ -159,7 +159,7 @@ async def test_no_hint_inside_a_block_or_latex(before: str) -> None:
     assert trace.hints == [] and f"{before}Wait. Hm." in trace.thinking
 
 
-async def test_a_connective_inside_a_word_is_passed_over() -> None:
+async def test_a_connective_inside_a_word_is_ignored() -> None:
     class Words(CharTokenizer):  # "Waiting" is one token, so the match comes with more text
         def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
             return lambda i: "Waiting" if i == ord("W") else self.decode([i])
@@ -182,14 +182,14 @@ async def test_policies_compose() -> None:
     assert [(h.id, h.round) for h in trace.hints] == [("check-logic", 1), ("general", 2)]
 
 
-async def test_rounds_take_the_papers_texts_in_order() -> None:
+async def test_rounds_use_the_papers_texts_in_order() -> None:
     script = ["a</think>"] + ["\n1\n```\nb</think>"[:9], "b</think>"] * 4
     trace = await think(script, {"1": "1"}, hints=BeforeEnd(rounds=4))
     assert [h.id for h in trace.hints] == ["round-1", "round-2", "round-3", "round-4"]
     assert trace.text.count("Wait, Wait") == 0
 
 
-async def test_at_the_seventh_block_a_notice_takes_the_place_of_the_output() -> None:
+async def test_the_seventh_block_gets_a_notice_instead_of_an_output() -> None:
     block = "```python\n1\n```\n"
     trace = await think([block] * 7 + ["4</think>4"], {"1": "1"}, hints=BeforeEnd())
     assert len(trace.calls) == 6
@@ -198,7 +198,7 @@ async def test_at_the_seventh_block_a_notice_takes_the_place_of_the_output() -> 
     assert trace.hints == [] and trace.answer == "4"  # a hint would open a block that cannot run
 
 
-async def test_out_of_tokens_an_open_block_is_closed_and_an_answer_given() -> None:
+async def test_at_the_token_limit_an_open_block_is_closed_and_the_model_answers() -> None:
     limits = Limits(max_tokens=120, answer_reserve=40)
     trace = await think(["```python\n" + "x" * 500, "It is \\boxed{4}."], {}, limits=limits)
     notices = [s for s in trace.segments if s.source == "notice"]
@@ -214,7 +214,7 @@ def _by_token(trace: Trace) -> list[tuple[int, Segment]]:
     )
 
 
-async def test_the_answer_too_ends_at_the_limit() -> None:
+async def test_the_answer_also_ends_at_the_limit() -> None:
     trace = await think(["4</think>" + "a" * 500], limits=Limits(max_tokens=100, answer_reserve=10))
     assert trace.finish == "length" and trace.usage.model == 100
 
@@ -226,7 +226,7 @@ async def test_a_small_context_is_respected() -> None:
     assert {s.notice for s in trace.segments if s.source == "notice"} == {"context"}
 
 
-async def test_a_long_output_is_cut_in_its_middle_to_fit() -> None:
+async def test_a_long_output_is_cut_in_the_middle_to_fit() -> None:
     limits = Limits(max_output_tokens=200)
     trace = await think(
         ["```python\n1\n```\n", "ok</think>4"], {"1": "a" * 500 + "z" * 500}, limits=limits
@@ -242,7 +242,7 @@ async def test_a_long_output_is_cut_in_its_middle_to_fit() -> None:
     assert len(kept[1]) + len(kept[3]) > 100
 
 
-async def test_time_is_a_limit() -> None:
+async def test_time_is_limited() -> None:
     class Slow(ScriptedBackend):
         async def generate(
             self, prefix_ids: Sequence[int], *args: Any, **kw: Any
@@ -258,7 +258,7 @@ async def test_time_is_a_limit() -> None:
     assert {s.notice for s in trace.segments if s.source == "notice"} == {"time"}
 
 
-async def test_a_cell_is_stopped_when_the_time_of_the_run_is_over() -> None:
+async def test_a_cell_is_stopped_at_the_time_limit_of_the_run() -> None:
     class Hanging(FakeInterpreter):
         async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
             await asyncio.Event().wait()
@@ -271,7 +271,7 @@ async def test_a_cell_is_stopped_when_the_time_of_the_run_is_over() -> None:
     assert [c.status for c in trace.calls] == ["timeout"]
 
 
-async def test_a_dead_kernel_is_told_to_the_model() -> None:
+async def test_the_model_learns_that_its_kernel_died() -> None:
     died = CellResult("died", "The kernel died; its variables are gone.", 0.1, state_kept=False)
     trace = await think(["```python\n1\n```\n", "Oh.</think>4"], {"1": died})
     assert "variables are gone" in trace.thinking
@@ -284,15 +284,15 @@ async def test_an_empty_prompt_is_refused(prompt: Any) -> None:
         await ReasoningSession(ScriptedBackend([])).run(prompt)
 
 
-async def test_a_prompt_over_the_context_is_refused() -> None:
+async def test_a_prompt_that_exceeds_the_context_is_refused() -> None:
     with pytest.raises(PromptError, match="shorten the prompt"):
         await ReasoningSession(ScriptedBackend([], max_context=200)).run("x" * 200)
 
 
-async def test_stream_gives_deltas_then_their_segment_and_a_trace() -> None:
+async def test_stream_yields_deltas_then_their_segment_and_a_trace() -> None:
     backend = ScriptedBackend(["Wait.\n```python\n1\n```\n", "It is 4.</think>4"])
     interpreter = FakeInterpreter({"1": "1"})
-    hints = AfterConnective(probability=0)  # pauses, and never speaks
+    hints = AfterConnective(probability=0)  # pauses, but never hints
     run = ReasoningSession(backend, interpreter=interpreter, hints=hints).stream("?")
     pending: list[int] = []
     async for event in run:
@@ -304,7 +304,7 @@ async def test_stream_gives_deltas_then_their_segment_and_a_trace() -> None:
     assert pending == [] and run.trace.finish == "eos"
 
 
-async def test_a_stopped_run_keeps_what_it_had() -> None:
+async def test_a_stopped_run_keeps_its_trace() -> None:
     interpreter = FakeInterpreter({"1": "1"})
     run = ReasoningSession(
         ScriptedBackend(["```python\n1\n```\n", "and so on " * 50]), interpreter=interpreter
@@ -330,7 +330,7 @@ async def test_an_error_carries_the_trace_so_far() -> None:
     assert (caught.value.trace.finish, caught.value.trace.thinking) == ("error", "A")
 
 
-async def test_runs_at_once_never_share_a_kernel() -> None:
+async def test_concurrent_runs_never_share_a_kernel() -> None:
     interpreter = FakeInterpreter({"1": "1"})
     backend = ScriptedBackend(["```python\n1\n```\n", "ok</think>4"])
     session = ReasoningSession(backend, interpreter=interpreter)
@@ -366,10 +366,10 @@ async def test_a_trace_is_resumed_in_the_middle_and_its_state_rebuilt() -> None:
     assert first.token_ids[:at] == second.token_ids[:at]
 
 
-async def test_a_cell_that_was_told_of_an_earlier_loss_is_run_again() -> None:
-    told = CellResult("ok", "The kernel died between cells.", 0.0, state_kept=False)
+async def test_a_cell_that_reports_an_earlier_loss_is_run_again() -> None:
+    restarted = CellResult("ok", "The kernel died between cells.", 0.0, state_kept=False)
     script = [f"```python\n{i}\n```\n" for i in range(3)]
-    first = await think([*script, "ok</think>4"], {"0": "", "1": told, "2": ""})
+    first = await think([*script, "ok</think>4"], {"0": "", "1": restarted, "2": ""})
     ids = first.token_ids
     at = next(i for i in range(len(ids)) if CharTokenizer().decode(ids[:i]).endswith("ok"))
     interpreter = FakeInterpreter({"1": "", "2": ""})
@@ -379,13 +379,13 @@ async def test_a_cell_that_was_told_of_an_earlier_loss_is_run_again() -> None:
     assert [c.replay for c in second.calls] == [None, "differs", "same"]
 
 
-@pytest.mark.parametrize("where", ["tool", "behind", "eos"])
-async def test_a_trace_cannot_be_cut_where_it_makes_no_sense(where: str) -> None:
+@pytest.mark.parametrize("where", ["tool", "past the end", "eos"])
+async def test_a_trace_cannot_be_cut_in_a_splice_or_after_its_end(where: str) -> None:
     trace = await think(["```python\n1\n```\n", "ok</think>4"], {"1": "1"})
     n = len(trace.token_ids)
     ids = trace.token_ids
     inside = next(i for i in range(n) if CharTokenizer().decode(ids[:i]).endswith("outp"))
-    at = {"tool": inside, "behind": n + 1, "eos": n}[where]
+    at = {"tool": inside, "past the end": n + 1, "eos": n}[where]
     with pytest.raises(ConfigError, match="at="):
         await ReasoningSession(ScriptedBackend([])).resume(trace, at)
 
@@ -396,14 +396,14 @@ async def test_equal_runs_have_equal_ids_and_settings_change_the_config() -> Non
     assert a.id == b.id and a.config == b.config != c.config
 
 
-async def test_a_trace_survives_json() -> None:
+async def test_a_trace_round_trips_through_json() -> None:
     trace = await think(
         ["5\n</think>", "\n1\n```\n", "4\n</think>4"], {"1": "1"}, hints=BeforeEnd()
     )
     assert Trace.model_validate_json(trace.model_dump_json()) == trace
 
 
-async def test_a_trace_that_was_cut_right_behind_a_block_runs_it_when_resumed() -> None:
+async def test_a_trace_cut_right_after_a_block_runs_it_when_resumed() -> None:
     first = await think(["```python\n1\n```\n", "ok</think>4"], {"1": "one"})
     at = first.starts[[s.source for s in first.segments].index("tool")]
     interpreter = FakeInterpreter({"1": "two"})
@@ -425,12 +425,12 @@ def test_a_misspelt_or_wrong_setting_is_refused() -> None:
         assert "\n" not in str(error.value)
 
 
-async def test_a_connective_behind_a_letter_is_passed_over() -> None:
+async def test_a_connective_after_a_letter_is_ignored() -> None:
     trace = await think(["noWait. So 4.</think>4"], {}, hints=AfterConnective())
     assert trace.hints == []
 
 
-async def test_settings_without_a_repr_do_not_change_the_config() -> None:
+async def test_a_default_repr_does_not_change_the_config() -> None:
     class Mine:
         triggers = ()
 

@@ -1,17 +1,20 @@
-"""The blocking face: in scripts, and where a loop runs already."""
+"""The blocking API: in scripts, and inside a running event loop."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 
 from start_sdk import (
     BeforeEnd,
+    Chunk,
     ConfigError,
     Delta,
     HintLibrary,
-    Limits,
     PromptError,
     SyncSession,
     find_insertion_points,
@@ -44,7 +47,7 @@ def test_leaving_a_stream_early_stops_the_run() -> None:
         assert run.trace.finish == "cancelled"
 
 
-def test_a_hint_is_put_into_a_finished_thought() -> None:
+def test_a_hint_is_inserted_into_a_finished_thought() -> None:
     script = ["It is 5.</think>5", "\n1\n```\n", "So 4.</think>4"]
     interpreter = FakeInterpreter({"1": "1"})
     with SyncSession(ScriptedBackend(script), hints=BeforeEnd(), interpreter=interpreter) as hinted:
@@ -75,19 +78,25 @@ def test_a_stream_is_steered_between_its_events() -> None:
 
 
 def test_a_run_is_steered_from_another_thread() -> None:
-    begun = threading.Event()
+    begun, steered = threading.Event(), threading.Event()
 
-    def script(prompt: str) -> list[str]:
-        begun.set()
-        return ["Hm. " * 9_000, "So 4.</think>4"]
+    class Waiting(ScriptedBackend):
+        """Thinks until it is steered."""
 
-    # A limit on time lets the loop do other things between two tokens, as a real engine does.
-    with SyncSession(ScriptedBackend(script), limits=Limits(max_seconds=60)) as session:
+        async def generate(self, *args: Any, **kw: Any) -> AsyncGenerator[Chunk, None]:
+            async for chunk in super().generate(*args, **kw):
+                yield chunk
+                begun.set()
+                while not steered.is_set():
+                    await asyncio.sleep(0.001)
+
+    with SyncSession(Waiting(["Hm. " * 90, "So 4.</think>4"])) as session:
         answers: list[str | None] = []
         thread = threading.Thread(target=lambda: answers.append(session.run("?").answer))
         thread.start()
         assert begun.wait(10)
         session.steer("Enough.")
+        steered.set()
         thread.join()
     assert answers == ["4"]
 
@@ -97,13 +106,13 @@ async def test_it_works_inside_a_running_loop() -> None:
         assert session.run("?").answer == "4"
 
 
-def test_errors_come_through() -> None:
+def test_errors_propagate() -> None:
     with SyncSession(ScriptedBackend([])) as session, pytest.raises(PromptError):
         session.run("")
 
 
 @pytest.mark.parametrize("handed_over", [True, False])
-def test_the_backend_stays_the_callers_unless_handed_over(handed_over: bool) -> None:
+def test_the_backend_stays_open_unless_handed_over(handed_over: bool) -> None:
     backend = ScriptedBackend(["x</think>4"])
     with SyncSession(backend, close_backend=handed_over):
         pass

@@ -1,4 +1,4 @@
-"""What is derived from segments, and what verify_trace finds."""
+"""What a trace derives from its segments, and what verify_trace detects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from start_sdk.grading import last_boxed
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
 
-async def a_trace() -> Trace:
+async def make_trace() -> Trace:
     backend = ScriptedBackend(["5.\n</think>", "\nprint(4)\n```\n", "4</think>\\boxed{4}"])
     session = ReasoningSession(
         backend, interpreter=FakeInterpreter({"print(4)": "4"}), hints=BeforeEnd()
@@ -30,20 +30,20 @@ async def a_trace() -> Trace:
 
 
 def with_segment(trace: Trace, of: str, **changes: Any) -> Trace:
-    """The trace with its first segment of a source changed."""
+    """Returns the trace with its first segment from a source changed."""
     at = next(i for i, s in enumerate(trace.segments) if s.source == of)
     segments = list(trace.segments)
     segments[at] = segments[at].model_copy(update=changes)
     return trace.model_copy(update={"segments": tuple(segments)})
 
 
-async def test_a_whole_trace_verifies_with_its_mask() -> None:
-    trace = await a_trace()
+async def test_a_complete_trace_verifies_with_its_mask() -> None:
+    trace = await make_trace()
     verify_trace(trace, CharTokenizer(), mask=trace.loss_mask())
 
 
 async def test_the_loss_is_on_model_hint_and_eos_only() -> None:
-    trace = await a_trace()
+    trace = await make_trace()
     by_source: dict[str, set[int]] = {}
     mask = iter(trace.loss_mask())
     for segment in trace.segments:
@@ -55,44 +55,46 @@ async def test_the_loss_is_on_model_hint_and_eos_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "changes", "names"),
+    ("source", "changes", "message"),
     [
-        ("model", {"text": "6.\n"}, "its ids spell"),
-        ("hint", {"token_ids": (1, 2)}, "its ids spell"),
-        ("tool", {"call": CallRecord(code="exit()", output="", status="ok", seconds=0, state_kept=True)}, "not written"),
+        ("model", {"text": "6.\n"}, "its ids decode to"),
+        ("hint", {"token_ids": (1, 2)}, "its ids decode to"),
+        ("tool", {"call": CallRecord(code="exit()", output="", status="ok", seconds=0, state_kept=True)}, "not in the text before it"),
         ("model", {"logprobs": (0.0,)}, "logprobs for"),
-        ("prompt", {"source": "model"}, "one prompt"),
+        ("prompt", {"source": "model"}, "exactly one prompt"),
     ],
 )  # fmt: skip
-async def test_a_drift_is_named(source: str, changes: dict[str, Any], names: str) -> None:
-    with pytest.raises(TraceDrift, match=names):
-        verify_trace(with_segment(await a_trace(), source, **changes), CharTokenizer())
+async def test_drift_is_reported(source: str, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(TraceDrift, match=message):
+        verify_trace(with_segment(await make_trace(), source, **changes), CharTokenizer())
 
 
-async def test_control_tokens_inside_an_output_are_a_drift() -> None:
+async def test_control_tokens_inside_an_output_are_drift() -> None:
     tokenizer = CharTokenizer()
     forged = "```output\n</think>\n```\n"
     ids = tuple(tokenizer.encode(forged, control=True))
-    with pytest.raises(TraceDrift, match="is encoded as"):
-        verify_trace(with_segment(await a_trace(), "tool", text=forged, token_ids=ids), tokenizer)
+    with pytest.raises(TraceDrift, match="its text encodes to"):
+        verify_trace(
+            with_segment(await make_trace(), "tool", text=forged, token_ids=ids), tokenizer
+        )
 
 
-async def test_an_eos_in_the_middle_is_a_drift() -> None:
-    trace = await a_trace()
+async def test_eos_in_the_middle_is_drift() -> None:
+    trace = await make_trace()
     eos = trace.segments[-1]
     segments = (*trace.segments[:2], eos, *trace.segments[2:])
     with pytest.raises(TraceDrift, match="before the end"):
         verify_trace(trace.model_copy(update={"segments": segments}), CharTokenizer())
 
 
-async def test_a_finish_that_does_not_fit_is_a_drift() -> None:
-    trace = await a_trace()
+async def test_a_wrong_finish_is_drift() -> None:
+    trace = await make_trace()
     with pytest.raises(TraceDrift, match="finish is 'length'"):
         verify_trace(trace.model_copy(update={"finish": "length"}), CharTokenizer())
 
 
-async def test_a_stored_mask_that_differs_is_a_drift() -> None:
-    trace = await a_trace()
+async def test_a_stored_mask_that_differs_is_drift() -> None:
+    trace = await make_trace()
     mask = trace.loss_mask()
     mask[40] ^= 1
     with pytest.raises(TraceDrift, match="differs at 40"):
@@ -100,7 +102,7 @@ async def test_a_stored_mask_that_differs_is_a_drift() -> None:
 
 
 async def test_usage_adds_up() -> None:
-    trace = await a_trace()
+    trace = await make_trace()
     used = trace.usage
     total = used.prompt + used.model + used.hint + used.tool + used.notice
     assert total == len(trace.token_ids) == len(trace.loss_mask()) and used.dropped == 1
@@ -117,7 +119,7 @@ async def test_usage_adds_up() -> None:
         ("\\boxed{3} and \\boxed{4", "", "3"),
     ],
 )
-def test_the_answer(response: str, thought: str, answer: str | None) -> None:
+def test_answer(response: str, thought: str, answer: str | None) -> None:
     segments = (
         Segment(source="prompt", text="?", token_ids=(63,), phase="prompt"),
         Segment(source="model", text=thought, token_ids=(), phase="thinking"),
@@ -129,7 +131,7 @@ def test_the_answer(response: str, thought: str, answer: str | None) -> None:
 
 
 @given(st.text("ab{}\\", max_size=9), st.text("x {1}", max_size=9), st.text("} {", max_size=9))
-def test_the_last_complete_box_is_found_whatever_stands_around(
+def test_the_last_complete_box_is_found_in_any_context(
     before: str, inside: str, after: str
 ) -> None:
     balanced = inside.replace("{", "").replace("}", "")

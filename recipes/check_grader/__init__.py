@@ -1,9 +1,9 @@
 """Checks the grader on gold answers: `python -m recipes.check_grader FILE.jsonl ...`.
 
-The files hold one problem per line, with the columns `id`, `problem` and `answer`. Each answer is
-rewritten by every rule of `rewritings.py` that applies to it, and the grader must accept
-that; it is changed into its wrong neighbours (`neighbours.py`), and the grader must
-refuse those. Prints a table and every miss; exits with 1 if less than 99 % of either went right.
+The files contain one problem per line, with the columns `id`, `problem` and `answer`. The grader
+must accept each answer as rewritten by every rule of `rewritings.py` that applies to it, and must
+reject its wrong neighbours (`neighbours.py`). Prints a table and every miss; exits with 1 if less
+than 99 % of either were graded correctly.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def read(path: Path) -> Iterator[Problem]:
             row = json.loads(line)
             yield Problem(str(row["id"]), str(row["problem"]), str(row["answer"]))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            message = f"{path}, line {number}: it needs the columns id, problem, answer"
+            message = f"{path}, line {number}: the columns id, problem and answer are required"
             raise ConfigError(message) from error
 
 
@@ -107,7 +107,7 @@ def main(files: Sequence[Path]) -> int:
     console = Console(soft_wrap=True, highlight=False)
     problems = [problem for path in files for problem in read(path)]
     if not problems:
-        raise ConfigError("there is no problem in the files")
+        raise ConfigError("the files contain no problems")
     tried = list(cases(problems))
     began = time.monotonic()
     verdicts = grade_all((case.variant, case.problem.answer) for case in tried)

@@ -1,4 +1,4 @@
-"""Wrong neighbours: answers that are close to the right one in writing, and not equal to it."""
+"""Wrong neighbours: answers that look similar to the correct one, but are not equal to it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Rewritings: other ways to write the same answer.
 
-A rule looks at the answer alone, and where it says so at the problem; it knows nothing of the
-grader. Where it would not give what it claims (a decimal for 1/3) it does not apply, by a condition
-written in it.
+A rule depends only on the answer, and where noted on the problem; it knows nothing of the grader.
+Where it could not produce an equal answer (a decimal for 1/3), its own condition excludes it.
 """
 
 from __future__ import annotations

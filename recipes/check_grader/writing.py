@@ -1,4 +1,4 @@
-"""What kind of answer a gold answer is, by its writing; the grader's own code is not used."""
+"""Classifies gold answers by how they are written, independently of the grader's code."""
 
 from __future__ import annotations
 

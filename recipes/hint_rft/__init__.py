@@ -1,8 +1,8 @@
-"""Hint-RFT's data: traces are scored, filtered, modified and checked (START, section 3).
+"""Curates the data of Hint-RFT: scores, filters, modifies and checks traces (START, section 3).
 
 `curate` makes D_seed from rollouts with hints, and D_START from START-0's samples: the same steps,
-with other rules (`Curation`). One trace per question is kept, and for every other the reason why
-it is not.
+with different rules (`Curation`). It keeps one trace per question, and records why each of the
+others was dropped.
 """
 
 from __future__ import annotations
@@ -177,9 +177,9 @@ def curate(
         ConfigError: a folder that holds no rollout, or `plain` is missing; nothing is kept.
     """
     if rules.rescued and plain is None:
-        raise ConfigError("rescued: which problems were wrong without hints? Give that rollout")
+        raise ConfigError("rescued needs the rollout without hints: give --plain")
     if rules.easy_from is not None and easy is None:
-        raise ConfigError("easy_from: which problems are easy? Give a rollout without Python")
+        raise ConfigError("easy_from needs a rollout without Python: give --easy")
     right = right_problems(plain) if rules.rescued and plain else frozenset[str]()
     inspector = Inspector(
         rules,
@@ -198,7 +198,7 @@ def curate(
         _write_lines(folder / "data.jsonl", (_line_at(good, entry.offset) for entry in kept))
     report = write_report([entry.audit for entry in entries], rules, folder)
     if not kept:
-        raise ConfigError(f"no row is kept: {str(folder / 'report.md')!r} says why")
+        raise ConfigError(f"no row was kept: see {str(folder / 'report.md')!r} for the reasons")
     return report
 
 

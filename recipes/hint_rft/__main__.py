@@ -1,12 +1,13 @@
-"""Makes a training set from rollouts: score, filter, modify, one per question.
+"""Makes a training set from rollouts: scores, filters, modifies, and keeps one trace per question.
 
     python -m recipes.hint_rft --config recipes/configs/tiny.toml --rules seed_data \
         --plain runs/x/plain --out runs/x/d-seed runs/x/hinted
     python -m recipes.hint_rft --config recipes/configs/tiny.toml --rules start_data \
         --easy runs/x/text --out runs/x/d-start runs/x/sampled runs/x/text
 
-The folder gets data.jsonl (a kept trace per line), audit.jsonl (every row of the rollouts, with the
-reason why it is not kept), and a report with counts per step and samples (report.md, report.json).
+The output folder contains data.jsonl (one kept trace per line), audit.jsonl (every row of the
+rollouts, with the reason if it was dropped), and a report with counts per step and samples
+(report.md, report.json).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Whether a training problem stands in an evaluation set.
+"""Detects training problems that appear in an evaluation set.
 
-The paper names "the Qwen2.5-Math method" and no details. As that report (arXiv 2409.12122) is known
-to us, it is this: texts overlap if they share 13 words in a row and, so that common phrases do not
-count, if their longest common subsequence is 0.6 of a text or more. Both numbers can be set.
+The paper names "the Qwen2.5-Math method" without details. As far as we know that report (arXiv
+2409.12122), the method is this: texts overlap if they share 13 consecutive words and, so that
+common phrases do not count, if their longest common subsequence is at least 0.6 of a text. Both
+numbers are settings.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Drops failed tries from a trace: START's step "modify" (section 3), which it does not disclose.
+"""Drops failed attempts from a trace: START's step "modify" (section 3), which is not disclosed.
 
-Whole segments go; what stays is token for token what it was. A try is a failed cell with what the
-model (or a hint) wrote for it. It goes only if
+Whole segments are removed; the remaining tokens do not change. An attempt is a failed cell together
+with what the model (or a hint) wrote for it. It is removed only if
 
-- it is not the first thought, and no block of code is open where it begins;
-- it begins on a line of its own, so that no sentence is torn;
-- all other cells, run again without it, say what they said before.
+- it is not the first thought, and no code block is open where it begins;
+- it begins on its own line, so that no sentence is split;
+- all other cells, run again without it, give the same output as before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What became of the rows: counts per step, and samples to read."""
+"""The report of a curation: counts per step, and samples to read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rules say of a trace: START's "score" and "filter" (section 3), not disclosed there."""
+"""Applies rules to a trace: START's "score" and "filter" (section 3), which are not disclosed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run will take, and whether it can begin: nothing is computed, no weights are loaded."""
+"""Estimates what a run takes and checks whether it can start, without loading weights."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""What a run will take, and whether it can begin: nothing is computed, no weights are loaded.
+"""Estimates what a run takes and checks whether it can start, without loading weights.
 
     python -m recipes.plan --config recipes/configs/qwq-32b.toml
     python -m recipes.plan --config recipes/configs/tiny.toml --set sampled.samples=16
 
 Prints what each stage samples and trains on, in tokens and device-hours, the memory of training and
-rollouts, and a line for each thing that was checked: `ok`, `broken`, or `not checked` and why. What
-is broken stands once more at the end, and the exit code is 2. The numbers rest on the config's
-`[plan]`; what that leaves out is taken as large as it can be. `recipes.reproduce --plan` does the
-same with the evaluations.
+rollouts, and a line per check: `ok`, `broken`, or `not checked` with the reason. If any check is
+broken, it is repeated at the end and the exit code is 2. The estimates use the config's `[plan]`;
+missing values default to the largest possible ones. `recipes.reproduce --plan` does the same and
+includes the evaluations.
 """
 
 from __future__ import annotations

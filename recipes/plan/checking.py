@@ -1,4 +1,4 @@
-"""What can be checked of a run before any work: each check is a line, and none stops the others."""
+"""The checks of a run before it starts: each prints a line, and none stops the others."""
 
 from __future__ import annotations
 
@@ -99,11 +99,11 @@ def check_tokenizer(base: Base) -> str:
     tokenizer = base.tokenizer()
     if not tokenizer.eos_ids:
         raise ConfigError(
-            "no end-of-sequence token is known, so no answer would end: set eos_token in "
+            "there is no end-of-sequence token, so no answer would end: set eos_token in "
             "tokenizer_config.json, or eos_token_id in generation_config.json"
         )
     if tokenizer.decode(tokenizer.encode(QUESTION.question)) != QUESTION.question:
-        raise ConfigError("the tokenizer changes text: what it encodes does not decode to the same")
+        raise ConfigError("the tokenizer changes text: encoding and decoding do not restore it")
     ends = ", ".join(repr(tokenizer.decode([i])) for i in sorted(tokenizer.eos_ids))
     return f"ends with {ends}"
 
@@ -113,16 +113,16 @@ def check_template(config: Config, tokenizer: HFTokenizer) -> str:
     prompt, question = rendered(config, tokenizer)
     format = ReasoningFormat.detect(tokenizer)
     if question not in prompt:
-        raise ConfigError("the chat template drops the question: it is not in what it renders")
+        raise ConfigError("the chat template drops the question: the rendered prompt lacks it")
     if any(prompt.rstrip().endswith(tokenizer.decode([i])) for i in tokenizer.eos_ids):
         raise ConfigError(
-            "the chat template ends with the end of a turn, not where the model's begins: "
-            "it has to look at add_generation_prompt"
+            "the chat template ends with the end of a turn, not at the start of the model's: "
+            "it must support add_generation_prompt"
         )
     if not format.thinks_after(prompt):
         raise ConfigError(
-            "the chat template closes the thought before it begins: there is nothing to put "
-            "hints into; take the template of the thinking mode"
+            "the chat template closes the thought before it begins, so hints have nowhere to "
+            "go: use the template of the thinking mode"
         )
     if format.think is None:
         return f"format {format.name}: no tags; an answer opens with a heading or a box"
@@ -147,8 +147,8 @@ def check_joins(config: Config, tokenizer: HFTokenizer) -> str:
     for name, text in texts.items():
         if tokenizer.decode([*tail, *tokenizer.encode(text)]) != before + text:
             raise ConfigError(
-                f"{name}: what is encoded does not decode to the same text, so traces would not "
-                "be what they say: the tokenizer changes text, or lacks characters of it"
+                f"{name}: encoding and decoding do not restore the text, so traces would be "
+                "wrong: the tokenizer changes text, or lacks some of its characters"
             )
     return f"{len(texts)} hints and outputs decode to what they are"
 
@@ -156,11 +156,11 @@ def check_joins(config: Config, tokenizer: HFTokenizer) -> str:
 def check_lengths(config: Config, base: Base) -> str:
     longest, length = base.model().longest, config.training.max_length
     if longest is None:
-        raise NotHere("config.json does not say how long a context may be")
+        raise NotHere("config.json does not give the maximum context length")
     if length > longest:
         raise ConfigError(
             f"training.max_length={length} is more than the {longest} tokens of the base model's "
-            "context: make it shorter"
+            "context: reduce it"
         )
     left = "" if config.limits.max_tokens < longest else "; limits.max_tokens cannot all be used"
     return f"training.max_length={length}, the model's context {longest}{left}"
@@ -189,8 +189,8 @@ def check_training(config: Config) -> str:
     together = options.per_device * found.processes
     if options.batch % together:
         raise ConfigError(
-            f"training.batch={options.batch} is no multiple of {together}: of per_device="
-            f"{options.per_device} times {found.processes} processes"
+            f"training.batch={options.batch} is not a multiple of {together} (per_device="
+            f"{options.per_device} times {found.processes} processes)"
         )
     lacks = []
     if options.accelerate is None and found.processes > 1:
@@ -220,7 +220,7 @@ def launch(config: Config) -> Launch:
     if file is None:
         return Launch(config.plan.training_devices, split=True)
     if not Path(file).is_file():
-        raise ConfigError(f"training.accelerate={file}: there is no such file")
+        raise ConfigError(f"training.accelerate={file}: no such file")
     try:
         from accelerate.commands.config.config_args import load_config_from_file
     except ImportError as error:
@@ -242,7 +242,7 @@ def rendered(config: Config, tokenizer: HFTokenizer) -> tuple[str, str]:
     """A prompt as the model reads it, and the question in it."""
     question, _ = asked(QUESTION, config.prompt, config.seed)
     if not isinstance(question, str):
-        raise ConfigError(f"prompt {config.prompt!r} is no single question")
+        raise ConfigError(f"prompt {config.prompt!r} does not give a single question")
     message = Message(role="user", content=question)
     return tokenizer.decode(tokenizer.render([message])), question.strip()
 

@@ -1,4 +1,4 @@
-"""What the stages of a run take, counted from its config and the assumptions of its `[plan]`."""
+"""Estimates what the stages of a run take, from its config and the assumptions in `[plan]`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the checks of a plan ask the hub: small files, first rows, and never for long.
+"""Hub requests of a plan's checks: small files and first rows, with a time limit.
 
-With HF_HUB_OFFLINE set only the hub's caches on this machine are looked at.
+With HF_HUB_OFFLINE set, only the hub's caches on this machine are used.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def within(seconds: float, work: Callable[[], Found]) -> Found:
     if raised:
         raise raised[0]
     if not found:
-        raise NotHere(f"not on this machine, and the hub took more than {seconds:.0f} s")
+        raise NotHere(f"not on this machine, and the hub did not answer within {seconds:.0f} s")
     return found[0]
 
 
@@ -90,7 +90,7 @@ def model_folder(model: str) -> Path:
     path = models.folder(model) or Path(model)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ConfigError(f"{str(path)!r} holds no model: there is no config.json in it")
+            raise ConfigError(f"{str(path)!r} does not contain a model: config.json is missing")
         return path
     asked = online()  # says, too, if the hub's library is missing
     from huggingface_hub import snapshot_download
@@ -106,14 +106,14 @@ def model_folder(model: str) -> Path:
     except HFValidationError as error:
         names = ", ".join(models.names())
         raise ConfigError(
-            f"{model!r} is not embedded ({names}), no folder that is there, and no hub id"
+            f"{model!r} is not an embedded model ({names}), an existing folder, or a hub id"
         ) from error
     except StartError:
         raise
     except Exception as error:  # a boundary: the hub, its cache and the network raise many kinds
         raise _failed(model, error, asked) from error
     if not (Path(found) / "config.json").is_file():
-        raise NotHere(f"{model} is not whole in the hub's cache: there is no config.json")
+        raise NotHere(f"{model} is incomplete in the hub's cache: config.json is missing")
     return Path(found)
 
 
@@ -140,7 +140,7 @@ def first_row_of_file(path: str, revision: str, file: str) -> dict[str, Any]:
 def _first(path: str, load: Callable[[Any, dict[str, bool]], Any]) -> dict[str, Any]:
     asked = online()
     if not asked and not offline():
-        raise NotHere("the hub cannot be reached; HF_HUB_OFFLINE=1 looks into its cache")
+        raise NotHere("the hub cannot be reached; set HF_HUB_OFFLINE=1 to use its cache")
     try:
         from datasets import load_dataset
     except ImportError as error:

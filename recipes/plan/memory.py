@@ -1,15 +1,15 @@
-"""The memory that a run needs, from the shape of its model: no weights are loaded.
+"""Estimates the memory that a run needs from the shape of its model, without loading weights.
 
-Training. Adam on all weights keeps, for each parameter, a weight, its gradient and two moments, all
+Training: Adam on all weights keeps, for each parameter, a weight, its gradient and two moments, all
 in float32, as recipes/sft_model.py loads them: 4 + 4 + 8 = 16 bytes. (DeepSpeed's mixed precision
-comes to the same: 2 + 2 + 12, ZeRO, arXiv 1910.02054, section 3.1.) With LoRA the weights stay as
-they are stored, and only the adapters have the 16 bytes. ZeRO-3 and FSDP split all of it over the
-devices (the same section); without them each device holds it whole. Activations, the logits and
-what is gathered layer by layer come on top.
+needs the same: 2 + 2 + 12, ZeRO, arXiv 1910.02054, section 3.1.) With LoRA the weights keep their
+stored type, and only the adapters take 16 bytes. ZeRO-3 and FSDP shard all of it over the devices
+(the same section); without them each device holds a full copy. Activations, logits and the layers
+gathered for computation are not included.
 
-Rollouts. One copy of the weights, as they are stored, and keys and values of every token in flight:
-layers x 2 x heads of keys and values x size of a head x bytes of a number. Layers that look at a
-window, or keep a state, need less.
+Rollouts: one copy of the weights, in their stored type, and the keys and values of every token in
+flight: layers x 2 x key-value heads x head size x bytes per number. Layers with a sliding window or
+a fixed state need less.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def read(folder: Path, config: Config) -> Model:
             model: Any = AutoModelForCausalLM.from_config(found)  # type: ignore[no-untyped-call]
     except Exception as error:  # a boundary: broken files raise anything, from several libraries
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"config.json describes no model that can be loaded: {reason}") from error
+        raise ConfigError(f"config.json does not describe a loadable model: {reason}") from error
     shape = found.get_text_config()
     heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
     size = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads

@@ -1,4 +1,4 @@
-"""The problems of a plan: how many there are, and whether their files have the right columns."""
+"""Counts the problems of a plan and checks that their files have the right columns."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_source(text: str, config: Config) -> str:
     if name == "tiny":
         return f"{_size(text, config)} problems of the miniature"
     if name not in SOURCES:
-        raise ConfigError(f"{name!r} is no source of problems: tiny, {', '.join(SOURCES)}")
+        raise ConfigError(f"{name!r} is not a source of problems: tiny, {', '.join(SOURCES)}")
     source = SOURCES[name]
     if file:
         row, count = first_row(Path(file)), f"{_rows(Path(file)):,} rows"
@@ -87,7 +87,7 @@ def first_row(file: Path) -> dict[str, Any]:
         MissingExtra: the library that reads Parquet is not installed.
     """
     if not file.is_file():
-        raise ConfigError(f"{str(file)!r}: there is no such file")
+        raise ConfigError(f"{str(file)!r}: no such file")
     if file.suffix == ".parquet":
         row = _first_of_parquet(file)
     else:
@@ -96,7 +96,7 @@ def first_row(file: Path) -> dict[str, Any]:
         except json.JSONDecodeError as error:
             raise ConfigError(f"{file}: its first line is not JSON: {error}") from error
     if not isinstance(row, dict):
-        raise ConfigError(f"{file} has no row in it")
+        raise ConfigError(f"{file} contains no rows")
     return row
 
 
@@ -120,11 +120,11 @@ def _size(text: str, config: Config) -> int:
     take = config.problems.take.get(name)
     if name == "tiny":
         if take is None:
-            raise ConfigError("problems.take.tiny: say how many of each family")
+            raise ConfigError("problems.take.tiny is missing: the number of problems per family")
         families = {f.name for f in GROUPS[config.problems.families]} - KEPT_FROM_TRAINING
         return take * len(families)
     if name not in SOURCES:
-        raise ConfigError(f"{name!r} is no source of problems")
+        raise ConfigError(f"{name!r} is not a source of problems")
     if not file:
         return take or SOURCES[name].paper
     rows = _rows(Path(file))
@@ -172,4 +172,4 @@ def _parquet(file: Path) -> Any:
     try:
         return parquet.ParquetFile(file)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} is no Parquet file: {error}") from error
+        raise ConfigError(f"{file} is not a Parquet file: {error}") from error

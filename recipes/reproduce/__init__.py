@@ -52,5 +52,5 @@ def pool(folders: Sequence[Path], out: Path) -> None:
         config = read_config(folder / CONFIG)
         pipelines.append(Pipeline(config, folder, stages(config)))
     if len({pipeline.config.model_dump_json(exclude=ASIDE) for pipeline in pipelines}) > 1:
-        raise ConfigError("--pool: these pipelines differ in more than their seeds")
+        raise ConfigError("--pool: the runs differ in more than their seeds")
     print(markdown(write_report(pipelines, out)))

@@ -4,11 +4,11 @@
     python -m recipes.reproduce --config recipes/configs/qwq-32b.toml --plan
     python -m recipes.reproduce --pool runs/tiny-0 runs/tiny-1 runs/tiny-2 --out runs/tiny
 
-All stages of recipes.rft, then every model on held-out problems, rounds of hints behind the base
-model and START, and a report in the shape of the paper's table 1 (report.md, report.json,
-report.png). The same command goes on where it was stopped and skips what is finished. `--plan` does
-nothing but say what it would take, and checks what can be checked without weights. `--pool` makes
-one report of several seeds of one config.
+Runs all stages of recipes.rft, evaluates every model on held-out problems and the base model and
+START with rounds of hints, and writes a report in the form of the paper's table 1 (report.md,
+report.json, report.png). The same command resumes an interrupted run and skips finished stages.
+`--plan` only estimates what a run takes and checks what can be checked without weights. `--pool`
+makes one report from several seeds of one config.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def main() -> int:
     """The run; 2 for bad input, 130 for Ctrl-C."""
     parser = command_line("recipes.reproduce", __doc__, required=False)
     add = parser.add_argument
-    add("--plan", action="store_true", help="say what it takes, check, and do nothing")
-    add("--pool", nargs="+", type=Path, metavar="FOLDER", help="one report of several runs")
+    add("--plan", action="store_true", help="print an estimate and checks, and exit")
+    add("--pool", nargs="+", type=Path, metavar="FOLDER", help="make one report of several runs")
     add("--out", type=Path)
     options = parser.parse_args()
     if options.config is None and options.pool is None:
-        parser.error("give --config, or --pool")
+        parser.error("--config or --pool is required")
     if options.out is None and not options.plan:
-        parser.error("give --out")
+        parser.error("--out is required")
 
     def body() -> int | None:
         if options.pool:

@@ -1,4 +1,4 @@
-"""The stages behind those of `recipes.rft`: every model on held-out problems, and rounds."""
+"""The stages after those of `recipes.rft`: every model on held-out problems, and rounds."""
 
 from __future__ import annotations
 

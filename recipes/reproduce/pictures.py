@@ -1,4 +1,4 @@
-"""The picture of a run: right answers by system, rounds of hints, calls against difficulty."""
+"""Plots a run: correct answers by system, rounds of hints, calls against difficulty."""
 
 from __future__ import annotations
 

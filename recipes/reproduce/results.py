@@ -1,4 +1,4 @@
-"""What a run came to, in numbers: every system on the same problems, gains, calls, rounds, data."""
+"""The results of a run: every system on the same problems, gains, calls, rounds, data."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One run of a session: think, pause, call or hint, splice, repeat. Only session.py imports it."""
+"""One run of a session: think, pause, call or hint, splice, repeat. For session.py only."""

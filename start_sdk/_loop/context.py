@@ -1,4 +1,4 @@
-"""The growing context of one run: segments, ids, phase and budget kept in step."""
+"""The growing context of one run: keeps segments, ids, phase and budget consistent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from start_sdk.trace import CallRecord, HintRecord, Limit, Phase, Segment, Trace
 
 
 class Context:
-    """What stands in the model's context so far, and who put it there.
+    """What is in the model's context so far, and who put it there.
 
     Attributes:
-        segments: the finished segments, oldest first; what the model is writing is a draft.
-        token_ids: all ids, the draft's included.
-        phase: where the next token stands.
-        thought: what model and hints wrote since the last output: calls are looked for here.
+        segments: the finished segments, oldest first; what the model is writing is the draft.
+        token_ids: all ids, including the draft's.
+        phase: the phase of the next token.
+        thought: what model and hints wrote since the last output; calls are searched for here.
     """
 
     def __init__(self, tokenizer: Tokenizer, format: ReasoningFormat, budget: Budget) -> None:
@@ -34,19 +34,19 @@ class Context:
 
     @property
     def opened(self) -> bool:
-        """Whether the thought has begun, so that something may be put into it."""
+        """Whether the thought has begun, so that something may be inserted into it."""
         more = len(self.segments) > 1
         return more or self._format.opened(self.segments[0].text, self.thought)
 
     def load(self, segments: Sequence[Segment]) -> None:
-        """Takes over the segments of a trace: a prompt, or the beginning of an older run."""
+        """Loads the segments of a trace: a prompt, or the start of an earlier run."""
         prompt = segments[0]
         self.phase = "thinking" if self._format.thinks_after(prompt.text) else "answer"
         for segment in segments:
             self._add(segment)
 
     def sample(self, chunk: Chunk) -> None:
-        """Takes tokens that the model sampled."""
+        """Appends tokens that the model sampled."""
         if not chunk.token_ids:
             return
         self._draft.append(chunk)
@@ -56,38 +56,38 @@ class Context:
             self.thought += chunk.text
 
     def accept(self, last: Chunk) -> None:
-        """Takes the withheld match of a generation: the model goes on behind it."""
+        """Appends the withheld match of a generation; the model continues after it."""
         self.sample(_matched(last))
 
     def drop(self, last: Chunk) -> None:
-        """Drops the withheld match of a generation: a hint takes its place."""
+        """Drops the withheld match of a generation; a hint takes its place."""
         self.budget.dropped += len(last.matched_ids)
 
     def end_thinking(self, last: Chunk) -> None:
-        """Ends the thought: with the withheld tag, or, without tags, where a marker begins."""
+        """Ends the thought with the withheld tag or, without tags, where a marker begins."""
         self.flush()
         if self._format.think:
             self._close(last)
         self.phase = "answer"
 
     def end(self, last: Chunk) -> None:
-        """Takes the end-of-sequence token, with which the run ends."""
+        """Appends the end-of-sequence token, which ends the run."""
         self.flush()
         self._close(last)
 
     def flush(self) -> None:
-        """Makes a segment of the draft."""
+        """Turns the draft into a segment."""
         if self._draft:
             segment, self._draft = self._drafted(self._draft, self.phase), []
             self.segments.append(segment)
 
     def snapshot(self) -> tuple[Segment, ...]:
-        """All segments, with one for the draft."""
+        """All segments, including one for the draft."""
         draft = [self._drafted(self._draft, self.phase)] if self._draft else []
         return (*self.segments, *draft)
 
     def splice_hint(self, text: str, join: Join, record: HintRecord) -> bool:
-        """Puts a hint behind the draft; False, and nothing done, if there is no room for it."""
+        """Inserts a hint after the draft; returns False and changes nothing if it does not fit."""
         text = self._format.joiner(self.thought, join) + text
         ids = self._tokenizer.encode(text)
         if len(ids) > self.budget.splice_room("hint"):
@@ -98,7 +98,7 @@ class Context:
         return True
 
     def splice_output(self, call: CallRecord) -> None:
-        """Puts a cell's output behind the draft, cut in its middle if there is no room for it."""
+        """Inserts a cell's output after the draft, cut in the middle if it does not fit."""
         joiner = self._format.joiner(self.thought, "line")
         room = self.budget.splice_room("tool")
         shown, cut, keep = call.output, 0, len(call.output)
@@ -123,14 +123,14 @@ class Context:
         join: Join = "line",
         ends_thinking: bool = False,
     ) -> None:
-        """Puts a word of the session's own behind the draft; one may hold control tokens."""
+        """Inserts a notice after the draft; one that ends thinking may hold control tokens."""
         text = self._format.joiner(self.thought, join) + text
         ids = tuple(self._tokenizer.encode(text, control=ends_thinking))
         phase: Phase = "close" if ends_thinking else "thinking"
         self._splice(Segment(source="notice", text=text, token_ids=ids, phase=phase, notice=kind))
 
     def take_spliced(self) -> int:
-        """Tokens that were spliced in since this was asked before."""
+        """Returns the number of tokens spliced in since the last call."""
         spliced, self._spliced = self._spliced, 0
         return spliced
 
@@ -169,7 +169,7 @@ def _matched(last: Chunk) -> Chunk:
 
 
 def shorten(text: str, keep: int) -> tuple[str, int]:
-    """A text's head and tail, `keep` characters in all, and how many were left out between."""
+    """Returns a text's head and tail, `keep` characters in all, and how many were omitted."""
     cut = len(text) - keep
     if cut <= 0:
         return text, 0
@@ -181,10 +181,10 @@ def shorten(text: str, keep: int) -> tuple[str, int]:
 
 
 def cut_segments(trace: Trace, at: int, tokenizer: Tokenizer) -> list[Segment]:
-    """The first `at` tokens of a trace, as segments; only what the model wrote may be cut inside.
+    """Returns the first `at` tokens of a trace as segments; only model segments can be split.
 
     Raises:
-        ConfigError: `at` lies outside the trace, inside a spliced segment, or behind its end.
+        ConfigError: `at` is outside the trace, inside a spliced segment, or after EOS.
     """
     kept: list[Segment] = []
     position = 0
@@ -195,7 +195,7 @@ def cut_segments(trace: Trace, at: int, tokenizer: Tokenizer) -> list[Segment]:
         elif start < at:
             if segment.source != "model":
                 raise ConfigError(
-                    f"at={at} lies inside a {segment.source} segment: cut at {start} or {position}"
+                    f"at={at} is inside a {segment.source} segment: cut at {start} or {position}"
                 )
             ids = trace.token_ids
             text = tokenizer.decode(ids[:at])[len(tokenizer.decode(ids[:start])) :]
@@ -209,10 +209,8 @@ def cut_segments(trace: Trace, at: int, tokenizer: Tokenizer) -> list[Segment]:
     if not kept or at > position:
         first = len(trace.segments[0].token_ids) if trace.segments else 0
         raise ConfigError(
-            f"at={at} lies outside the trace: its prompt ends at {first}, all at {position}"
+            f"at={at} is outside the trace: its prompt ends at {first}, its text at {position}"
         )
     if kept[-1].token_ids[-1:] and kept[-1].token_ids[-1] in tokenizer.eos_ids and len(kept) > 1:
-        raise ConfigError(
-            f"at={at} lies behind the end-of-sequence token: cut before it, at {at - 1}"
-        )
+        raise ConfigError(f"at={at} is after the end-of-sequence token: cut before it, at {at - 1}")
     return kept

@@ -1,26 +1,26 @@
-"""The hints of one run: those that wait, those that its policy gives, and how they are put in."""
+"""The hints of one run: pending hints, hints from its policy, and how they are inserted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from start_sdk._loop.context import Context
-from start_sdk.formats import ReasoningFormat
+from start_sdk.formats import Join, ReasoningFormat
 from start_sdk.protocols import Hint, HintContext, HintPolicy
 from start_sdk.trace import HintRecord, Position
 
 Pending = tuple[Hint, Position, str]
-"""A hint that waits, the position to record, and the text at which it is put."""
+"""A pending hint, the position to record, and its trigger text."""
 
 
 class Hinter:
-    """Puts hints into a context.
+    """Inserts hints into a context.
 
     Args:
-        context: where they go.
-        format: where none may stand.
-        policy: who is asked for hints, if anyone.
-        pending: hints that are to be given first, one behind the other.
+        context: the context to insert into.
+        format: tells where a hint is not allowed.
+        policy: decides on hints, if there is one.
+        pending: hints to insert first, one after another.
     """
 
     def __init__(
@@ -37,38 +37,38 @@ class Hinter:
 
     @property
     def due(self) -> bool:
-        """Whether a hint waits and may be given now."""
-        return bool(self._pending) and self._free()
+        """Whether a hint is pending and may be inserted now."""
+        return bool(self._pending) and self._allowed()
 
     def add(self, text: str) -> None:
-        """Lets a text from outside wait for its position."""
+        """Queues a text from outside until it may be inserted."""
         hint = Hint(id="steer", text=text, category="Steer", domain="any", positions=("steer",))
         self._pending.append((hint, "steer", ""))
 
     def give_pending(self) -> bool:
-        """Gives all that waits, up to one that opens a block; whether anything was given."""
+        """Inserts pending hints, up to one that opens a block; returns whether any was inserted."""
         given = False
         while self.due:
             given |= self._give(*self._pending.pop(0))
         return given
 
-    def give(self, look: Callable[[], HintContext | None]) -> bool:
-        """Gives what waits, or else what the policy decides; returns whether it did.
+    def give(self, observe: Callable[[], HintContext | None]) -> bool:
+        """Inserts pending hints, or else the policy's hint; returns whether any was inserted.
 
         Args:
-            look: what the policy is shown; None where a hint could not be answered any more.
+            observe: builds the policy's context; returns None if a hint could not be answered.
         """
-        if not self._free():
+        if not self._allowed():
             return False
         if self.give_pending():
             return True
-        if self._policy is None or (now := look()) is None:
+        if self._policy is None or (now := observe()) is None:
             return False
         hint = self._policy.decide(now)
         return hint is not None and self._give(hint, now.position, now.trigger)
 
-    def _free(self) -> bool:
-        """In a thought that has begun, and not inside a block or a formula."""
+    def _allowed(self) -> bool:
+        """Whether the thought has begun and no block or formula is open in it."""
         thought = self._context.thought
         return (
             self._context.phase == "thinking"
@@ -78,11 +78,12 @@ class Hinter:
         )
 
     def _give(self, hint: Hint, position: Position, trigger: str) -> bool:
-        """False if there is no room for it."""
-        if position not in hint.positions:  # a policy's own position, behind one of its triggers
+        """Returns False if the hint does not fit."""
+        if position not in hint.positions:  # the policy's own position, at one of its triggers
             position = hint.positions[0]
-        behind = position == "connective"
-        text = hint.text if behind else hint.opening + hint.text
+        after_connective = position == "connective"
+        text = hint.text if after_connective else hint.opening + hint.text
+        join: Join = "connective" if after_connective else "paragraph"
         record = HintRecord(
             id=hint.id,
             category=hint.category,
@@ -91,4 +92,4 @@ class Hinter:
             trigger=trigger,
             round=sum(s.hint is not None for s in self._context.segments) + 1,
         )
-        return self._context.splice_hint(text, "connective" if behind else "paragraph", record)
+        return self._context.splice_hint(text, join, record)

@@ -1,4 +1,4 @@
-"""The cells of a run: the kernel that runs them, and running them again."""
+"""The kernel of a run: opens on first use, runs cells, and replays the cells of a trace."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from start_sdk.trace import CallRecord, Segment
 
 
 class LazyKernel:
-    """A kernel that is opened when it is first needed, and the tools that its cells can call.
+    """A kernel that is opened on first use, and the tools that its cells can call.
 
     Raises:
-        ConfigError: a tool that cannot be one, or an interpreter that knows no tools.
+        ConfigError: a tool is invalid, or the interpreter does not support tools.
     """
 
     def __init__(self, interpreter: Interpreter, tools: Sequence[Tool] = ()) -> None:
         if tools and "tools" not in inspect.signature(interpreter.open).parameters:
-            raise ConfigError(f"{interpreter!r} cannot call tools: its open() takes no `tools`")
+            raise ConfigError(f"{interpreter!r} does not support tools: open() lacks `tools`")
         self._lock = asyncio.Lock()
         self._interpreter = interpreter
         self._toolbox = Toolbox(tools)
@@ -31,13 +31,13 @@ class LazyKernel:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Held by the run that uses it: a kernel may serve several, one after another."""
+        """Held by the run that uses the kernel, which may serve several runs, one after another."""
         async with self._lock:
             self._toolbox.renew()
             yield
 
     async def run(self, code: str, seconds: float | None = None) -> CallRecord:
-        """Runs a cell; `seconds` are what is left of the run, the kernel's own limit holds too."""
+        """Runs a cell; `seconds` is the time left for the run. The kernel's limit also applies."""
         if self._kernel is None:
             box = self._toolbox
             opened = self._interpreter.open(tools=box) if box.tools else self._interpreter.open()
@@ -60,16 +60,16 @@ class LazyKernel:
         )
 
     async def replay(self, segments: Sequence[Segment]) -> list[Segment]:
-        """Rebuilds a kernel's state: runs the cells of a trace again, and notes what differs.
+        """Rebuilds a kernel's state by running a trace's cells again; records which ones differ.
 
-        The host's tools are not called again: they may have effects. Calls are answered from the
-        record; one that is not in it fails in the cell, and the cell is noted. Cells before the
-        last loss of state left nothing behind, so they are passed over.
+        Host tools are not called again, since they may have side effects. Calls are answered from
+        the record; a call that is not in it fails in the cell, which is then marked as different.
+        Cells before the last loss of state are skipped, since nothing of them remained.
         """
         begin = 0
         for i, segment in enumerate(segments):
             if segment.call and not segment.call.state_kept:
-                # A cell whose own end is told found a fresh kernel: what it did is still there.
+                # Unless this cell itself lost the state, it ran in the fresh kernel: replay it.
                 begin = i + (segment.call.status in ("killed", "oom", "died"))
         replayed = list(segments)
         for i, segment in enumerate(segments):
@@ -78,9 +78,9 @@ class LazyKernel:
             old = segment.call
             self._toolbox.begin_replay(old.tool_calls)
             new = await self.run(old.code)
-            said = ("status", "output", "pictures", "latex")
+            compared = ("status", "output", "pictures", "latex")
             same = self._toolbox.end_replay() and all(
-                getattr(old, name) == getattr(new, name) for name in said
+                getattr(old, name) == getattr(new, name) for name in compared
             )
             call = old.model_copy(update={"replay": "same" if same else "differs"})
             replayed[i] = segment.model_copy(update={"call": call})

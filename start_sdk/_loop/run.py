@@ -23,14 +23,14 @@ from start_sdk.trace import Finish, Limit, Parent, Phase, Position, Segment, Tra
 
 NO_CALLS = "No more code can be run: the limit of {n} calls is reached. Go on without code."
 NO_ROOM = "(I have no {kind} left for thinking, so I give my answer now.)\n"
-CIRCLES = "(I am going round in circles, so I give my answer now.)\n"
-LOOK_EVERY = 16
-"""Tokens between two looks for repetition."""
+REPEATS = "(I am going round in circles, so I give my answer now.)\n"
+CHECK_EVERY = 16
+"""Tokens between two checks for repetition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Tokens of the model, as they come. The finished `Segment` that holds them follows."""
+    """Tokens of the model, as they arrive. The finished `Segment` with these tokens follows."""
 
     text: str
     token_ids: tuple[int, ...]
@@ -41,7 +41,7 @@ Event = Delta | Segment
 
 
 class Run:
-    """One run: iterate over it for events; `trace` is what is there so far."""
+    """One run: iterate over it for events; `trace` is the trace so far."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Run:
         )
         self._key = uuid.uuid4().hex
         self._finish: Finish | None = None
-        self._late = self._circles = self._over = False
+        self._late = self._repeating = self._over = False
         self._last = Chunk()
         self._timing = Timing(setup.clock)
         self._events = self._drive()
@@ -73,26 +73,26 @@ class Run:
         return self._events
 
     def steer(self, text: str) -> None:
-        """Puts a text into the running thought, as soon as no block and no formula is open in it.
+        """Inserts a text into the running thought, as soon as no block or formula is open in it.
 
-        It is recorded like a hint (id "steer"). A thought that ends before that goes on with it.
+        It is recorded like a hint (id "steer"). A thought that would end first continues with it.
 
         Raises:
             ConfigError: the text is empty, or the thought is over.
         """
         if not text.strip():
-            raise ConfigError("there is nothing in the text to steer with")
+            raise ConfigError("the text to steer with is empty")
         if not self.thinking:
-            raise ConfigError("the thought is over: there is nothing left to steer")
+            raise ConfigError("the thought is over: only a running thought can be steered")
         self._hinter.add(text)
 
     @property
     def thinking(self) -> bool:
-        """Whether the thought is still going on, so that it can be steered."""
+        """Whether the thought is still running, so that it can be steered."""
         return not (self._over or self._finish) and self._context.phase == "thinking"
 
     async def aclose(self) -> None:
-        """Stops the run; its trace stays, marked "cancelled" unless it had ended."""
+        """Stops the run; its trace is kept, with finish "cancelled" unless the run had ended."""
         await self._events.aclose()
 
     @property
@@ -106,7 +106,7 @@ class Run:
             config=self._setup.hash(self._sampling),
             exact=capabilities.exact,
             dropped=self._budget.dropped,
-            seconds={who: round(took, 4) for who, took in self._timing.seconds.items()},
+            seconds={k: round(seconds, 4) for k, seconds in self._timing.seconds.items()},
             idle=round(self._timing.idle, 4),
             recomputed=self._timing.recomputed,
             parent=self._parent,
@@ -132,7 +132,7 @@ class Run:
     async def _loop(self) -> AsyncGenerator[Event, None]:
         if self._kernel and not self._setup.kept:
             self._context.segments[:] = await self._kernel.replay(self._context.segments)
-        await self._call()  # a trace that is resumed right behind a block has a call to make
+        await self._call()  # a trace resumed right after a block has a pending call
         shown = 0
         while True:
             self._hinter.give_pending()
@@ -151,7 +151,7 @@ class Run:
                 self._context.flush()
 
     async def _generate(self) -> AsyncGenerator[Delta, None]:
-        """Lets the model go on until it pauses; why it paused is in `_last`."""
+        """Lets the model continue until it pauses; `_last` says why it paused."""
         context, backend = self._context, self._setup.backend
         room = self._budget.room(thinking=context.phase == "thinking")
         self._last = Chunk(reason="length")
@@ -171,8 +171,8 @@ class Run:
                     if chunk.reason:
                         self._last = chunk
                         break
-                    if self._goes_round():
-                        self._circles = True
+                    if self._repeats():
+                        self._repeating = True
                         return
                     if self._hinter.due:
                         self._last = Chunk()
@@ -180,9 +180,9 @@ class Run:
         if not self._late:
             self._timing.generated(len(prefix), spliced, len(context.token_ids), chunk)
 
-    def _goes_round(self) -> bool:
+    def _repeats(self) -> bool:
         copies, ids = self._setup.limits.max_repeats, self._context.token_ids
-        if copies is None or self._context.phase != "thinking" or len(ids) % LOOK_EVERY:
+        if copies is None or self._context.phase != "thinking" or len(ids) % CHECK_EVERY:
             return False
         return repetition(ids, copies) > 0
 
@@ -195,7 +195,7 @@ class Run:
             self._late = True
             return Chunk(reason="length")
         except StopAsyncIteration:
-            raise BackendError("the backend's last chunk has no reason") from None
+            raise BackendError("the backend's last chunk has no `reason`") from None
 
     def _stops(self) -> list[str]:
         if self._context.phase != "thinking":
@@ -208,9 +208,9 @@ class Run:
         return list(dict.fromkeys(stops))
 
     async def _react(self, last: Chunk) -> AsyncGenerator[Delta, None]:
-        """Decides what becomes of a withheld match, and what is spliced in its position."""
+        """Decides what happens to a withheld match, and what is spliced in its place."""
         context, format = self._context, self._setup.format
-        if last.reason is None:  # it was stopped for the sake of a hint that waits
+        if last.reason is None:  # stopped to insert a pending hint
             return
         if last.reason == "length":
             self._limit()
@@ -222,21 +222,21 @@ class Run:
             await self._call()
         elif last.reason == "stop" and last.stop not in format.end_stops:
             yield self._accept(last)
-            # Not inside a word: neither "Wait" of a token "Waiting" nor "Wait" behind a letter.
+            # Not inside a word: neither "Wait" in a token "Waiting" nor "Wait" after a letter.
             before = context.thought.removesuffix(last.stop)[-1:]
             inside = before.isascii() and before.isalnum() and last.stop[:1].isalnum()
             quoted = format.in_quote(context.thought)
             if context.thought.endswith(last.stop) and not inside and not quoted:
                 self._hint("connective", last)
         elif not last.stop and self._code() is not None:
-            # The model closed a block and ended at once: it wants to see the output.
+            # The model closed a block and ended at once: it expects the output.
             context.drop(last)
             await self._call()
         elif self._hint("end", last):
             context.drop(last)
         elif last.stop:
             context.end_thinking(last)
-            if not format.think:  # a marker is the beginning of the answer
+            if not format.think:  # a marker opens the answer
                 yield self._accept(last)
         else:
             context.end(last)
@@ -250,7 +250,7 @@ class Run:
         return self._setup.format.call(self._context.thought) if self._kernel else None
 
     async def _call(self) -> None:
-        """Runs the block that was just closed, if one was."""
+        """Runs the block that was just closed, if any."""
         code = self._code()
         if code is None or self._kernel is None:
             return
@@ -267,30 +267,30 @@ class Run:
         self._hint("output", Chunk())
 
     def _hint(self, position: Position, last: Chunk) -> bool:
-        """Puts a hint here if one waits or the policy has one."""
+        """Inserts a hint here if one is pending or the policy decides on one."""
 
-        def look() -> HintContext | None:
+        def observe() -> HintContext | None:
             calls_left = self._budget.calls_left() if self._kernel else 0
             if self._kernel and calls_left <= 0:
                 return None
             if self._budget.room(thinking=True) <= len(last.matched_ids):
-                return None  # no tokens are left to answer a hint with
+                return None  # no tokens are left to answer a hint
             return HintContext(self.trace, position, last.stop, self._sampling.seed, calls_left)
 
-        return self._hinter.give(look)
+        return self._hinter.give(observe)
 
     def _limit(self) -> None:
-        """At a limit: close an open block, say so, end the thought; or end the run."""
+        """At a limit: closes an open block, adds a notice and ends the thought, or ends the run."""
         context, format = self._context, self._setup.format
         if context.phase == "answer":
             self._finish = "time" if self._late else "length"
             return
-        kind: Limit = "repeats" if self._circles else "time" if self._late else "tokens"
+        kind: Limit = "repeats" if self._repeating else "time" if self._late else "tokens"
         if kind == "tokens" and self._budget.context_left() <= self._budget.reserve:
             kind = "context"
         block = format.open_block(context.thought)
         if block:
             context.splice_notice("`" * block.ticks + "\n", kind)
-        why = CIRCLES if self._circles else NO_ROOM.format(kind=kind)
+        why = REPEATS if self._repeating else NO_ROOM.format(kind=kind)
         context.splice_notice(why, kind, join="paragraph")
         context.splice_notice(format.closing(), kind, ends_thinking=True)

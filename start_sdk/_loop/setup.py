@@ -1,4 +1,4 @@
-"""What the runs of a session share."""
+"""What all runs of a session share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from start_sdk.protocols import Backend, HintPolicy, Interpreter, Sampling, Tool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """Backend, tools, policy and limits of a session; never changed."""
+    """Backend, tools, policy and limits of a session; immutable."""
 
     backend: Backend
     interpreter: Interpreter | None
@@ -28,17 +28,17 @@ class Setup:
     clock: EngineClock = field(default_factory=EngineClock)
 
     def hash(self, sampling: Sampling) -> str:
-        """Hash of all that shapes a run besides its prompt and its seed."""
+        """Hash of everything that shapes a run except its prompt and seed."""
         config = {
             "model": self.backend.capabilities.model,
             "sampling": sampling.model_dump(exclude={"seed"}),
             "limits": self.limits.model_dump(),
             "format": self.format.model_dump(),
-            # A repr without one of its own holds an address, which says nothing.
+            # A default repr contains an address, which differs from run to run.
             "hints": re.sub(r" at 0x\w+", "", repr(self.hints)),
             "interpreter": re.sub(r" at 0x\w+", "", repr(self.interpreter)),
         }
-        if self.tools:  # not for all: hashes of older runs stay what they are
+        if self.tools:  # only with tools, so that hashes of earlier runs stay valid
             config["tools"] = re.sub(r" at 0x\w+", "", repr(self.tools))
         return hashlib.blake2b(
             json.dumps(config, sort_keys=True).encode(), digest_size=8

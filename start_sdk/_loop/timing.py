@@ -1,4 +1,4 @@
-"""What a run costs: seconds by who worked, how long the engine stood still, what was read again."""
+"""Timing of a run: seconds in model and tool, engine idle time, recomputed tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from start_sdk.protocols import Chunk
 
 
 class EngineClock:
-    """A clock that runs while no run of a session has its backend generate."""
+    """Measures the time in which no run of a session is generating."""
 
     def __init__(self) -> None:
         self._generating = 0
@@ -19,7 +19,7 @@ class EngineClock:
 
     @property
     def idle(self) -> float:
-        """Seconds so far."""
+        """Idle seconds so far."""
         return self._idle + (0.0 if self._generating else time.monotonic() - self._since)
 
     @contextmanager
@@ -35,11 +35,11 @@ class EngineClock:
 
 
 class Timing:
-    """Counts the cost of one run.
+    """Measures one run.
 
     Attributes:
-        seconds: of wall clock, by who worked: model and tool.
-        idle: of the tool's seconds, those in which the engine had nothing to do for this session.
+        seconds: wall-clock seconds spent in "model" and "tool".
+        idle: of the tool's seconds, those in which the engine was idle for this session.
         recomputed: see `Trace.recomputed`.
     """
 
@@ -52,7 +52,7 @@ class Timing:
 
     @contextmanager
     def model(self) -> Iterator[None]:
-        """The run waits for the model."""
+        """Times a wait for the model."""
         began = time.monotonic()
         try:
             yield
@@ -61,7 +61,7 @@ class Timing:
 
     @contextmanager
     def tool(self) -> Iterator[None]:
-        """The run waits for a cell."""
+        """Times a wait for a cell."""
         began, idle = time.monotonic(), self._clock.idle
         try:
             yield
@@ -70,16 +70,16 @@ class Timing:
             self.idle += self._clock.idle - idle
 
     def generated(self, prefix: int, spliced: int, end: int, last: Chunk) -> None:
-        """A generation is over.
+        """Records a finished generation.
 
         Args:
-            prefix: tokens that it continued.
-            spliced: how many of them were put in since the generation before.
-            end: tokens with what was sampled, without what was withheld.
+            prefix: number of tokens that it continued.
+            spliced: how many of them were spliced in since the previous generation.
+            end: number of tokens after it, without the withheld ones.
             last: its last chunk.
         """
         if self._computed is not None and self.recomputed is not None:
-            # Of the last token that was sampled the engine has no cache row: nobody read it yet.
+            # The engine has no cache row for the last sampled token: it has not read it yet.
             known = min(self._computed, prefix - spliced)
             if last.cached is None:
                 self.recomputed = None

@@ -1,1 +1,1 @@
-"""What a text says: pure functions and automata over characters and ids, used by every room."""
+"""Reads texts: pure functions over characters and ids, used by every package."""

@@ -1,4 +1,4 @@
-"""Answers in a text."""
+"""Finds answers in a text."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last complete `\boxed{...}` in a text, braces balanced; None without.
+    r"""Returns the content of the last complete `\boxed{...}` with balanced braces, or None.
 
-    Takes time linear in the text: what a model writes may hold a megabyte of open boxes.
+    Runs in linear time, since a model may write a megabyte of unclosed boxes.
     """
     found, start = None, -1
     opened: list[int] = []

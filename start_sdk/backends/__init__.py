@@ -1,4 +1,4 @@
-"""Backends continue token ids. `open_backend` finds one by name."""
+"""Backends continue sequences of token ids. `open_backend` opens one by name."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["CharTokenizer", "Continuation", "StopMatcher", "open_backend"]
 
 
 def open_backend(model: str, backend: str = "transformers", **options: Any) -> Backend:
-    """A backend that runs `model`; the caller closes it.
+    """Opens a backend that runs `model`. The caller closes it.
 
     Args:
         model: an embedded model ("start-tiny-base"), a local folder, or a hub id.
-        backend: name of a plugin of the group `start_sdk.backends`.
-        options: passed on to the backend.
+        backend: name of a plugin in the group `start_sdk.backends`.
+        options: passed to the backend.
 
     Raises:
         ModelError: the model cannot be found, read or used.
-        PluginError: no such backend is installed.
+        PluginError: no backend of that name is installed.
         MissingExtra: the backend's own dependencies are not installed.
     """
     opened: Backend = plugins.load("backends", backend)(model, **options)

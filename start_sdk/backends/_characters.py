@@ -1,4 +1,4 @@
-"""A tokenizer of characters: where no real one is at hand, in chats and in tests."""
+"""A character tokenizer, for chats and tests where no real tokenizer is available."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from start_sdk.protocols import Message
 EOS = "<|im_end|>"
 START = "<|im_start|>"
 _CONTROL = (START, EOS, "<think>", "</think>")
-_FIRST_CONTROL = 0x110000  # behind the last character of Unicode
+_FIRST_CONTROL = 0x110000  # the first number after the last Unicode code point
 
 
 class CharTokenizer:
-    """One token per character, and four control tokens; a chat template of the ChatML kind.
+    """One token per character, four control tokens, and a ChatML-style chat template.
 
     Args:
         opens_thought: whether a rendered conversation ends with an open thought.
@@ -52,9 +52,9 @@ class CharTokenizer:
         return ids + self.encode(f"{START}assistant\n{self._opening}", control=True)
 
     def messages(self, token_ids: Sequence[int]) -> tuple[list[Message], str]:
-        """What `render` was given, and what the assistant has written since.
+        """The messages passed to `render`, and what the assistant has written since.
 
-        Control tokens part the turns, so that no text can pretend to be one.
+        Turns are separated by control tokens, so no text can pretend to be a turn.
         """
         start, end = (_FIRST_CONTROL + _CONTROL.index(t) for t in (START, EOS))
         turns: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Any fast tokenizer of a Hugging Face model, with encoding that text cannot turn into control."""
+"""A Hugging Face fast tokenizer whose encoding never turns plain text into control tokens."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SENTINEL = "\n"
 
 
 class HFTokenizer:
-    """`Tokenizer` over a transformers tokenizer.
+    """A `Tokenizer` that wraps a transformers tokenizer.
 
     Args:
-        tokenizer: a fast tokenizer, as `AutoTokenizer.from_pretrained` returns it.
-        eos_ids: further ids that end a generation, e.g. from the model's generation config.
+        tokenizer: a fast tokenizer, as returned by `AutoTokenizer.from_pretrained`.
+        eos_ids: more ids that end a generation, e.g. from the model's generation config.
 
     Raises:
         ModelError: the tokenizer is not a fast one.
@@ -37,10 +37,10 @@ class HFTokenizer:
         self._plain = _without_added_tokens(self._control)
         own = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
         self._eos_ids = frozenset([*own, *eos_ids])
-        # Tokenizers of the sentencepiece kind put a space before a text and strip it again when
-        # they decode from its beginning, so that pieces do not add up: they need context.
+        # SentencePiece tokenizers prepend a space to a text and strip it again when decoding from
+        # the start, so encoded pieces cannot simply be concatenated: they need context.
         x = self._plain.encode("x", add_special_tokens=False).ids
-        self._adds_up = self.decode([*x, *x]) == "xx"
+        self._concatenates = self.decode([*x, *x]) == "xx"
 
     @property
     def eos_ids(self) -> frozenset[int]:
@@ -57,7 +57,7 @@ class HFTokenizer:
         def ids(text: str) -> list[int]:
             return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
-        if self._adds_up:
+        if self._concatenates:
             return ids(text)
         return ids(_SENTINEL + text)[len(ids(_SENTINEL)) :]
 
@@ -65,7 +65,7 @@ class HFTokenizer:
         return self._control.decode(list(token_ids), skip_special_tokens=False)
 
     def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
-        prefix = [] if self._adds_up else list(prefix_ids[-8:])
+        prefix = [] if self._concatenates else list(prefix_ids[-8:])
         decoder = DecodeStream(ids=prefix, skip_special_tokens=False)
         return lambda token_id: decoder.step(self._control, token_id) or ""
 
@@ -73,7 +73,7 @@ class HFTokenizer:
         if not self._tokenizer.chat_template:
             raise ModelError(
                 f"the tokenizer of {self._tokenizer.name_or_path!r} has no chat template: "
-                "take a chat model, or set `chat_template` in its tokenizer_config.json"
+                "use a chat model, or set `chat_template` in its tokenizer_config.json"
             )
         from jinja2 import TemplateError
 
@@ -82,30 +82,30 @@ class HFTokenizer:
                 list(messages), add_generation_prompt=True, tokenize=False
             )
         except TemplateError as error:
-            raise ModelError(f"the chat template refuses these messages: {error}") from error
+            raise ModelError(f"the chat template rejects these messages: {error}") from error
         return list(self._control.encode(text, add_special_tokens=False).ids)
 
 
 def load_tokenizer(model: str) -> HFTokenizer:
-    """The tokenizer of a model that an engine elsewhere runs, without its weights.
+    """Loads only the tokenizer of a model, for engines that load the weights themselves.
 
     Args:
         model: an embedded model, a local folder, or a hub id.
 
     Raises:
-        ModelError: it cannot be found or read.
+        ModelError: the tokenizer cannot be found or read.
     """
     from transformers import AutoTokenizer, GenerationConfig
 
     source = str(models.folder(model) or model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-    except Exception as error:  # a boundary: broken files raise anything, from several libraries
+    except Exception as error:  # a boundary: broken files raise anything, in several libraries
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"no tokenizer in {model!r}: {reason}") from error
     try:
         ends = GenerationConfig.from_pretrained(source).eos_token_id
-    except OSError:  # a model need not have one
+    except OSError:  # a generation config is optional
         ends = None
     return HFTokenizer(
         tokenizer, [] if ends is None else ends if isinstance(ends, list) else [ends]
@@ -113,11 +113,11 @@ def load_tokenizer(model: str) -> HFTokenizer:
 
 
 def _without_added_tokens(tokenizer: RustTokenizer) -> RustTokenizer:
-    """A copy for which every text is just text.
+    """A copy of a tokenizer that treats every text as plain text.
 
-    `split_special_tokens` is not enough: it spares tokens that are added but not special, such as
-    Qwen3's "</think>". Entries of the vocabulary proper that spell an added token are renamed, so
-    that a model that looks words up whole (Llama 3, unigram models) cannot find them either.
+    `split_special_tokens` is not enough: it still matches tokens that are added but not special,
+    such as Qwen3's "</think>". Entries of the base vocabulary that spell an added token are
+    renamed, so models that look up whole words (Llama 3, unigram models) cannot find them either.
     """
     spec: dict[str, Any] = json.loads(tokenizer.to_str())
     added = {t["content"] for t in spec["added_tokens"]}

@@ -1,4 +1,4 @@
-"""Many problems: jobs, the rows that come of them, a store that survives, progress, exports."""
+"""Batch runs: jobs, result rows, a crash-safe store, progress and exports."""
 
 from start_sdk.batch._jobs import Work, config_hash, in_rounds, model_hash, run_batch
 from start_sdk.batch._progress import BatchProgress, Tally

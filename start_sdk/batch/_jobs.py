@@ -1,4 +1,4 @@
-"""Many jobs at once, each row in a store: what is done stays done, whatever happens to the run."""
+"""Runs many jobs concurrently and stores each result, so finished work survives any crash."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from start_sdk.errors import ConfigError, StartError
 
 Work = Callable[[Job], Awaitable[Mapping[str, Any]]]
 
-# What a model's folder holds that shapes what it writes; optimizer states and read-mes do not.
-_SHAPING = {".safetensors", ".bin", ".json", ".jinja", ".model", ".txt", ".py"}
+# Files of a model's folder that affect its output; optimizer states and READMEs do not.
+_HASHED = {".safetensors", ".bin", ".json", ".jinja", ".model", ".txt", ".py"}
 
 
 async def run_batch(
@@ -36,27 +36,28 @@ async def run_batch(
 ) -> Counter[State]:
     """Computes every job that is not done yet, and returns how many are in each state.
 
-    Jobs start in the order given. One that raises a `StartError` is stored as failed, and the rest
-    goes on. Anything else is a bug: it ends the batch and is raised here. Then, as when the batch
-    is cancelled, running jobs are cancelled and given back; those that are done stay.
+    Jobs start in the order given. A job that raises a `StartError` is stored as failed, and the
+    others continue. Any other exception is a bug: it ends the batch and is re-raised. In that
+    case, and when the batch is cancelled, running jobs are cancelled and released; finished jobs
+    are kept.
 
-    Other processes may work on the same store. Jobs that one of them has in hand are left to it:
-    the batch ends when nothing is left to claim, so that some may still be "running" or, if it
-    stops later, "todo". Jobs of a process that died are taken over.
+    Several processes may work on the same store. Jobs claimed by another process are left to it:
+    the batch ends when nothing is left to claim, so some jobs may still be "running" or, if that
+    process stops later, "todo". Jobs of a process that died are taken over.
 
     Args:
-        store: where the rows lie.
-        jobs: what to compute; rows of the store that are not among them are left alone.
-        work: computes a job's result, which is JSON.
+        store: holds the rows.
+        jobs: what to compute; other rows of the store are ignored.
+        work: computes a job's result, which must be JSON.
         max_concurrency: jobs in flight.
-        retry_failed: compute the jobs again that failed in an earlier run.
-        on_row: called with each row that this batch finishes or sees fail.
+        retry_failed: also compute jobs that failed in an earlier run.
+        on_row: called with each row that this batch finishes or that fails.
 
     Raises:
-        ConfigError: `max_concurrency` below 1, or the store cannot be read or written.
+        ConfigError: `max_concurrency` is below 1, or the store cannot be read or written.
     """
     if max_concurrency < 1:
-        raise ConfigError(f"max_concurrency={max_concurrency}: at least 1 job runs at a time")
+        raise ConfigError(f"max_concurrency={max_concurrency}: must be at least 1")
     jobs = list(jobs)
     store.add(jobs)
     if retry_failed:
@@ -68,19 +69,19 @@ async def run_batch(
             row = await _compute(store, job, work)
             if on_row:
                 on_row(row)
-            await asyncio.sleep(0)  # work that never waits must not keep others from running
+            await asyncio.sleep(0)  # let others run even if `work` never awaits
 
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(max_concurrency):
                 group.create_task(worker())
-    except ExceptionGroup as errors:  # the bug itself says more than a group of one
+    except ExceptionGroup as errors:  # the bug itself is clearer than a group of one
         raise errors.exceptions[0] from None
     return store.counts(jobs)
 
 
 def _claim(store: RowStore, jobs: list[Job]) -> Iterator[Job]:
-    """Claims jobs in order, until a pass over what others had in hand finds nothing to claim."""
+    """Claims jobs in order, until a pass over the jobs of other processes finds none to claim."""
     left, found = jobs, True
     while left and found:
         store.recover()
@@ -91,7 +92,7 @@ def _claim(store: RowStore, jobs: list[Job]) -> Iterator[Job]:
                 yield job
             elif (state := store.state(job)) in ("todo", "running"):
                 left.append(job)
-                found |= state == "todo"  # given back by another process just now
+                found |= state == "todo"  # just released by another process
 
 
 async def _compute(store: RowStore, job: Job, work: Work) -> Row:
@@ -101,7 +102,7 @@ async def _compute(store: RowStore, job: Job, work: Work) -> Row:
             store.fail(job, row.error or "")
         else:
             store.finish(job, row.result)
-    except BaseException:  # cancelled, or a bug: whoever comes next may compute it
+    except BaseException:  # cancelled, or a bug: another run may compute it
         store.release(job)
         raise
     return row
@@ -115,18 +116,19 @@ async def _try(job: Job, work: Work) -> Row:
 
 
 def in_rounds(jobs: Iterable[Job], samples: int) -> list[Job]:
-    """Each job `samples` times: the first sample of every problem before the second of any."""
+    """Each job `samples` times: the first sample of every problem comes before any second one."""
     jobs = list(jobs)
     return [replace(job, sample=sample) for sample in range(samples) for job in jobs]
 
 
 def config_hash(model: str, **settings: object) -> str:
-    """The `config` of a job's key: a hash of the model's files and of everything else that counts.
+    """The `config` of a job's key: a hash of the model's files and the other settings.
 
     Args:
-        model: as `open_backend` takes it; call this when the model has been opened.
-        settings: what shapes a result besides problem and seed: sampling, limits, format, hints,
-            interpreter, the backend's name; pydantic models, JSON, or objects with a stable repr.
+        model: as for `open_backend`; call this after the model has been opened.
+        settings: whatever affects a result besides problem and seed: sampling, limits, format,
+            hints, interpreter, the backend's name; pydantic models, JSON, or objects with a
+            stable repr.
     """
     return fingerprint({"model": model_hash(model), **{k: _plain(v) for k, v in settings.items()}})
 
@@ -134,22 +136,22 @@ def config_hash(model: str, **settings: object) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    # A repr without one of its own holds an address, which says nothing.
+    # The default repr contains a memory address, which is not stable.
     return re.sub(r" at 0x\w+", "", repr(value))
 
 
 def model_hash(model: str) -> str:
-    """What a model is, wherever it lies: a hash of its weights, tokenizer and configuration.
+    """Identifies a model independently of its path: a hash of weights, tokenizer and config.
 
-    The files are read whole: a checkpoint and the one it was trained from differ in nothing but
-    the numbers. A model of the hub's cache is named by its commit; one that is not on this machine
-    (a server's), by its name.
+    The files are read completely, since a checkpoint may differ from its parent only in its
+    weights. A model in the hub's cache is identified by its commit, and one that is not on this
+    machine (a server's) by its name.
     """
     folder = models.folder(model) or Path(model)
     if not folder.is_dir():
         return _commit(model) or model
-    files = sorted(p for p in folder.iterdir() if p.suffix in _SHAPING and p.is_file())
-    with ThreadPoolExecutor() as threads:  # a large model has many files of weights
+    files = sorted(p for p in folder.iterdir() if p.suffix in _HASHED and p.is_file())
+    with ThreadPoolExecutor() as threads:  # a large model has many weight files
         digests = list(threads.map(_digest, files))
     return fingerprint([[p.name for p in files], digests])
 
@@ -164,6 +166,6 @@ def _commit(model: str) -> str | None:
         from huggingface_hub import try_to_load_from_cache
 
         found = try_to_load_from_cache(model, "config.json")
-    except (ImportError, ValueError):  # not installed, or not the name of a model of the hub
+    except (ImportError, ValueError):  # not installed, or not a valid hub id
         return None
     return Path(found).parent.name if isinstance(found, str) else None

@@ -1,4 +1,4 @@
-"""How far a batch is: what its rows cost so far, shown live, or in lines where no one watches."""
+"""Progress of a batch and totals over its rows, as a live bar or, without a terminal, as lines."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rich.text import Text
 from start_sdk.batch._rows import Row, State
 
 EVERY = 30.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if there is no terminal."""
 
 
 class Tally:
-    """Sums over rows. What is counted is the result's `trace`, if it has one.
+    """Totals over rows, taken from each result's `trace` if it has one.
 
     Attributes:
         states: rows by state.
         tokens: by source: prompt, model, hint, tool, notice; and those sampled but dropped.
-        seconds: of wall clock, by who worked: model and tool.
-        calls: cells that were run.
+        seconds: wall clock time of model and tool.
+        calls: cells run.
     """
 
     def __init__(self) -> None:
@@ -44,24 +44,24 @@ class Tally:
 
     @property
     def tool_share(self) -> float:
-        """Share of the time that went into cells, 0 to 1."""
+        """Share of the time spent in cells, 0 to 1."""
         return self.seconds["tool"] / (sum(self.seconds.values()) or 1)
 
     def tokens_text(self) -> str:
-        """Tokens by source, the sources that there were."""
+        """Tokens by source, without the sources that have none."""
         return ", ".join(f"{who} {n:,}" for who, n in self.tokens.items() if n) or "none"
 
 
 class BatchProgress:
-    """Shows how far a batch is, with rate and estimate; a context manager.
+    """Context manager that shows the progress of a batch, with rate and estimated time left.
 
-    On a terminal one line lives; elsewhere a line is written every 30 seconds at most.
+    On a terminal it updates one line; otherwise it prints a line at most every 30 seconds.
 
     Args:
         total: rows of the batch.
-        before: how many of them an earlier run left done or failed.
-        console: where to; standard error by default.
-        clock: seconds.
+        before: rows that earlier runs already finished or failed.
+        console: by default standard error.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class BatchProgress:
         self._task = self._live.add_task(self.line(), total=total, completed=before)
 
     def add(self, row: Row) -> None:
-        """Counts a row that was just finished, or failed."""
+        """Counts a row that has just finished or failed."""
         self.tally.add(row)
         finished = self._before + self.tally.states.total()
         self._live.update(self._task, completed=finished, description=self.line())
@@ -98,7 +98,7 @@ class BatchProgress:
             self._console.print(Text(self.line()), soft_wrap=True)
 
     def line(self) -> str:
-        """All there is to say, in one line."""
+        """The whole progress report as one line."""
         tally, elapsed = self.tally, self._clock() - self._began
         here = tally.states.total()
         finished = self._before + here

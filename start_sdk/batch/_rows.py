@@ -1,4 +1,4 @@
-"""What runs of many problems are made of: a job, the row that comes of it, and files of rows."""
+"""Jobs, their result rows, and exports of rows to files."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ State = Literal["todo", "running", "done", "failed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be computed. All but `input` is the key: it holds what the result depends on.
+    """One computation. Everything except `input` is its key, which identifies the result.
 
     Args:
-        problem: an id, or a hash; of whatever of the input shapes the result.
-        sample: which of several samples of the problem, from 0.
+        problem: an id or hash that identifies the part of the input that affects the result.
+        sample: index of the sample of this problem, from 0.
         policy: name of the hint policy.
-        seed: the run's seed; that of the sample is `sample_seed(job)`.
+        seed: the run's seed; the seed of this sample is `sample_seed(job)`.
         config: hash of the settings, the weights and the tokenizer: `batch.config_hash`.
-        input: the problem as it was read, JSON; kept with the row.
+        input: the problem as read, JSON; stored with the row.
 
     Raises:
-        ConfigError: a seed that is no 64-bit number.
+        ConfigError: the seed is not between 0 and 2^63 - 1.
     """
 
     problem: str
@@ -46,7 +46,7 @@ class Job:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """The parts of the key by name."""
+        """The fields of the key by name."""
         names = ("problem", "sample", "policy", "seed", "config")
         return {name: getattr(self, name) for name in names}
 
@@ -58,7 +58,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A job, its state, and its result or its error (one line) once it has one."""
+    """A job, its state, and its result or error (one line), if any."""
 
     job: Job
     state: State
@@ -66,7 +66,7 @@ class Row:
     error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as exports hold it: the key's parts, `state`, `input`, `result`, `error`."""
+        """The row as exported: the key's fields, `state`, `input`, `result`, `error`."""
         return {
             **self.job.parts,
             "state": self.state,
@@ -77,21 +77,21 @@ class Row:
 
 
 def fingerprint(value: object) -> str:
-    """A short stable hash of anything that is JSON: 16 hexadecimal digits."""
+    """A short stable hash of any JSON value: 16 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def sample_seed(job: Job) -> int:
-    """The seed of one sample, 48 bits: from the run's seed, the problem and the sample's number.
+    """The 48-bit seed of one sample, derived from the run's seed, the problem and the sample index.
 
-    It depends on no neighbour, so that a problem added later changes no sample of the others.
+    It does not depend on other jobs, so adding a problem changes no other sample.
     """
     return int(fingerprint([job.seed, job.problem, job.sample])[:12], 16)
 
 
 def export_jsonl(rows: Iterable[Row], path: str | Path) -> int:
-    """Writes rows as JSON Lines (`Row.as_dict`), whole or not at all; returns how many.
+    """Writes rows as JSON Lines (`Row.as_dict`) atomically; returns the number of rows.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -105,10 +105,10 @@ def export_jsonl(rows: Iterable[Row], path: str | Path) -> int:
 
 
 def export_parquet(rows: Iterable[Row], path: str | Path) -> int:
-    """Writes rows as Parquet, whole or not at all; returns how many.
+    """Writes rows as Parquet atomically; returns the number of rows.
 
-    The columns are those of `export_jsonl`. `input` and `result` hold JSON text: their fields may
-    differ from row to row, which a column's type may not.
+    The columns are those of `export_jsonl`. `input` and `result` are JSON text, since their fields
+    may differ from row to row and a column's type may not.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -123,11 +123,11 @@ def export_parquet(rows: Iterable[Row], path: str | Path) -> int:
     columns = Row(Job(problem=""), "todo").as_dict()
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in columns])
     written = 0
-    left = iter(rows)
+    remaining = iter(rows)
     with _replaced(Path(path)) as unfinished, pq.ParquetWriter(unfinished, schema) as table:
-        while some := [_as_text(row) for row in islice(left, 256)]:  # a row may be a megabyte
-            table.write_table(pa.Table.from_pylist(some, schema=schema))
-            written += len(some)
+        while chunk := [_as_text(row) for row in islice(remaining, 256)]:  # a row may be 1 MB
+            table.write_table(pa.Table.from_pylist(chunk, schema=schema))
+            written += len(chunk)
     return written
 
 
@@ -138,7 +138,7 @@ def _as_text(row: Row) -> dict[str, Any]:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
-    """A path to write to; what lies there takes the other's place once it is whole."""
+    """Yields a temporary path, which replaces `path` once it is completely written."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield unfinished

@@ -1,12 +1,12 @@
-"""RowStore: the one durable place for the rows of long runs, a file of sqlite3.
+"""RowStore: durable storage for the rows of long runs, in an SQLite file.
 
-A row is a job and what came of it. Its key is what the result depends on and nothing else: no
-path, no time. So a run that was stopped, by whatever, goes on when the same jobs are given again,
-and rows of several configurations lie side by side.
+A row is a job and its result. Its key contains exactly what the result depends on: no path, no
+time. An interrupted run therefore continues when the same jobs are passed again, and rows of
+several configurations can share a file.
 
-Processes of one machine may share a file. Machines may not: sqlite's write-ahead log needs memory
-that all of them see. A commit survives the death of its process at any moment; after a loss of
-power the last few rows may have to be run again (synchronous=NORMAL), and the file stays whole.
+Processes on one machine may share a file. Machines may not: SQLite's write-ahead log needs shared
+memory. A commit survives the death of its process at any time; after a power failure the last few
+rows may have to be computed again (synchronous=NORMAL), but the file stays consistent.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from typing import Any, Self
 from start_sdk.batch._rows import Job, Row, State
 from start_sdk.errors import ConfigError
 
-APPLICATION_ID = 0x53544152  # "STAR": tells our files from other people's
+APPLICATION_ID = 0x53544152  # "STAR": marks our files
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 30.0
 _SCHEMA = """
 CREATE TABLE rows (
-    number INTEGER PRIMARY KEY,  -- the order in which rows were added
+    number INTEGER PRIMARY KEY,  -- insertion order
     key TEXT NOT NULL UNIQUE,
     input TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'todo',
-    owner TEXT,                  -- of a running row: the store that claimed it
+    owner TEXT,                  -- the store that claimed a running row
     result TEXT,
     error TEXT
 )
@@ -44,20 +44,21 @@ _FREE = "UPDATE rows SET state = 'todo', owner = NULL WHERE owner = ?"
 
 
 class RowStore:
-    """The rows of a file, in the order in which they were added.
+    """The rows of a file, in insertion order.
 
-    Who claims a row owns it until it is finished, failed or released, or until its process dies: an
-    open store holds a lock on a small file beside the database, which the kernel drops with the
-    process, however it dies and in whatever container it ran. (Process ids would not do: they are
-    used again, and differ between containers that share a folder.)
+    A store owns the rows it claims until they are finished, failed or released, or until its
+    process dies: an open store holds a lock on a small file next to the database, which the
+    operating system drops with the process, however it dies and in whatever container it ran.
+    (Process ids would not work: they are reused, and differ between containers that share a
+    folder.)
 
     Calls are short transactions on the caller's thread, a fraction of a millisecond each.
 
     Args:
-        path: the file; made if it is not there.
+        path: the file; created if it does not exist.
 
     Raises:
-        ConfigError: the file cannot be opened or read, or is not one of ours. So do all methods.
+        ConfigError: the file is not a readable row store. All methods may raise it.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -67,9 +68,9 @@ class RowStore:
         with self._explained():
             self._database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
-                # One process at a time: a file half made looks like another program's, sqlite does
-                # not wait its turn when the journal's mode changes, and no lock may be swept away
-                # between its making and its locking.
+                # One process at a time: a half-created file looks like another program's, SQLite
+                # does not wait when the journal mode changes, and a lock file must not be removed
+                # between its creation and its locking.
                 with _folder_locked(self._path.parent):
                     self._check()
                     self._prepare()
@@ -83,11 +84,11 @@ class RowStore:
         version = self._one("PRAGMA user_version")[0]
         ours = self._one("PRAGMA application_id")[0] == APPLICATION_ID
         if not ours and (version or self._one("SELECT COUNT(*) FROM sqlite_master")[0]):
-            raise ConfigError(f"{str(self._path)!r} is a database of another program")
+            raise ConfigError(f"{str(self._path)!r} is not a row store but another database")
         if ours and version != SCHEMA_VERSION:
             raise ConfigError(
-                f"{str(self._path)!r} has version {version} of the row store, this start-sdk reads "
-                f"{SCHEMA_VERSION}: use the start-sdk that wrote it"
+                f"{str(self._path)!r} has row store version {version}, but this start-sdk reads "
+                f"version {SCHEMA_VERSION}: use the start-sdk that wrote it"
             )
 
     def _prepare(self) -> None:
@@ -101,7 +102,7 @@ class RowStore:
                 self._run(f"PRAGMA application_id = {APPLICATION_ID}")
 
     def _own(self) -> int:
-        """Takes this store's lock, and sweeps away those of the dead."""
+        """Takes this store's lock, and removes the lock files of dead processes."""
         marks = self._lock_file("").name
         for file in self._path.parent.iterdir():
             if file.name.startswith(marks) and _is_free(file):
@@ -112,7 +113,7 @@ class RowStore:
         return lock
 
     def add(self, jobs: Iterable[Job]) -> None:
-        """Adds what is not there yet, all or none; of other rows only the `input` is renewed."""
+        """Adds missing jobs, all or none; existing rows only get the new `input`."""
         with self._transaction():
             for job in jobs:
                 self._run(
@@ -123,7 +124,7 @@ class RowStore:
                 )
 
     def claim(self, job: Job) -> bool:
-        """Makes a row that is to do ours; False if it is not there to be had. Atomic."""
+        """Claims a "todo" row for this store, atomically; False if that is not possible."""
         return self._change(
             "UPDATE rows SET state = 'running', owner = ? WHERE key = ? AND state = 'todo'",
             self._owner,
@@ -131,19 +132,19 @@ class RowStore:
         )
 
     def finish(self, job: Job, result: Mapping[str, Any]) -> None:
-        """Stores the result (JSON) of a row of ours, and that it is done: one transaction."""
+        """Stores the result (JSON) of a claimed row and marks it done, in one transaction."""
         self._settle(job, "done", result=json.dumps(dict(result)))
 
     def fail(self, job: Job, error: str) -> None:
-        """Stores why a row of ours could not be computed, as one line."""
+        """Marks a claimed row failed, with the error as one line."""
         self._settle(job, "failed", error=" ".join(error.split()))
 
     def release(self, job: Job) -> None:
-        """Gives a row of ours back: anyone may claim it again."""
+        """Releases a claimed row: any store may claim it again."""
         self._settle(job, "todo")
 
     def retry(self, jobs: Iterable[Job]) -> None:
-        """Makes the failed ones of these jobs claimable again."""
+        """Makes the failed rows of these jobs claimable again."""
         with self._transaction():
             for job in jobs:
                 self._run(
@@ -153,7 +154,7 @@ class RowStore:
                 )
 
     def recover(self) -> int:
-        """Gives back the rows of processes that died; how many. Opening a store does it, too."""
+        """Releases rows of dead processes; returns how many. Opening a store also does this."""
         recovered = 0
         owners = self._run("SELECT DISTINCT owner FROM rows WHERE owner IS NOT NULL").fetchall()
         for (owner,) in owners:
@@ -162,18 +163,18 @@ class RowStore:
         return recovered
 
     def state(self, job: Job) -> State | None:
-        """Where a job stands; None if it was never added."""
+        """The state of a job; None if it was never added."""
         found = self._run("SELECT state FROM rows WHERE key = ?", job.key).fetchone()
         return found[0] if found else None
 
     def counts(self, jobs: Iterable[Job] | None = None) -> Counter[State]:
-        """How many rows are in each state; of these jobs, or of all."""
+        """The number of rows in each state, of these jobs or of all."""
         if jobs is None:
             return Counter(dict(self._run("SELECT state, COUNT(*) FROM rows GROUP BY state")))
         return Counter(state for job in jobs if (state := self.state(job)))
 
     def rows(self, jobs: Iterable[Job] | None = None) -> Iterator[Row]:
-        """The rows of these jobs, in their order; or all, in the order in which they were added."""
+        """The rows of these jobs, in their order; or all rows, in insertion order."""
         columns = "SELECT key, input, state, result, error FROM rows"
         if jobs is None:
             with self._explained():
@@ -183,7 +184,7 @@ class RowStore:
                 yield from map(_row, self._run(f"{columns} WHERE key = ?", job.key).fetchall())
 
     def close(self) -> None:
-        """Gives back what is still ours, and closes the file; idempotent."""
+        """Releases rows that are still claimed and closes the file. Idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -219,7 +220,7 @@ class RowStore:
             self._owner,
         )
         if not settled:
-            raise ConfigError(f"the row {job.key} is not claimed by this store")
+            raise ConfigError(f"row {job.key} is not claimed by this store")
 
     def _lock_file(self, owner: str) -> Path:
         return self._path.with_name(f"{self._path.name}-owner-{owner}")
@@ -259,7 +260,7 @@ def _row(columns: tuple[str, str, State, str | None, str | None]) -> Row:
 
 
 def _is_free(file: Path) -> bool:
-    """Whether nobody holds a lock: its owner is dead, or closed it and took it away."""
+    """Whether nobody holds a lock: its owner is dead, or has closed and removed it."""
     try:
         lock = os.open(file, os.O_RDONLY)
     except FileNotFoundError:
@@ -275,7 +276,7 @@ def _is_free(file: Path) -> bool:
 
 @contextmanager
 def _folder_locked(folder: Path) -> Iterator[None]:
-    """One process at a time."""
+    """Holds a lock on a folder: one process at a time."""
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -285,11 +286,11 @@ def _folder_locked(folder: Path) -> Iterator[None]:
 
 
 _locks: set[int] = set()
-"""Descriptors of the owners' locks of this process."""
+"""Descriptors of the locks that this process holds."""
 
 
 def _forget_locks() -> None:
-    """A forked child must not hold its parent's locks: it may outlive it."""
+    """Closes inherited locks in a forked child, which may outlive its parent."""
     while _locks:
         os.close(_locks.pop())
 

@@ -1,4 +1,4 @@
-"""The command line: `start-sdk ask`, `solve`, `check-backend` and `doctor`, a module for each."""
+"""The command line: `start-sdk ask`, `solve`, `check-backend` and `doctor`, one module each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from start_sdk.cli._options import check_writable, load_policy
 __all__ = ["app", "check_writable", "load_policy", "main"]
 
 app = typer.Typer(
-    help="Long chains of thought that run Python as they think.",
+    help="Long chains of thought that run Python along the way.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,7 +24,7 @@ for command in (ask.ask, solve.solve, check_backend.check_backend, doctor.doctor
 
 
 def main() -> None:
-    """Entry point of the `start-sdk` command."""
+    """Entry point of `start-sdk` and `python -m start_sdk`."""
     app(prog_name="start-sdk")
 
 
@@ -37,7 +37,10 @@ def show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     _version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say which one.")
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """What holds for all commands."""
+    """Options of `start-sdk` itself."""

@@ -1,4 +1,4 @@
-"""What all commands share: their options, one clear line for errors, quiet libraries."""
+"""Shared by all commands: common options, one-line errors, quiet libraries."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from start_sdk.errors import StartError
 
 Args = ParamSpec("Args")
 
-# Options that more than one command has.
+# Options of more than one command.
 Model = Annotated[
-    str, typer.Option(help="An embedded model, a local folder, a hub id, or a server's name of it.")
+    str, typer.Option(help="An embedded model, a local folder, a hub id, or its name on a server.")
 ]
 BackendName = Annotated[str, typer.Option(help="What runs the model.")]
 Hints = Annotated[str, typer.Option(help="When to hint: none, end, connective, or a plugin.")]
-Temperature = Annotated[float, typer.Option(help="0 always takes the likeliest token.")]
-Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
+Temperature = Annotated[float, typer.Option(help="0 always picks the likeliest token.")]
+Seed = Annotated[int, typer.Option(help="Seed for sampling.")]
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
-    """One clear line, and out."""
+    """Prints one line on standard error and exits."""
     Console(stderr=True).print(
         Text(f"start-sdk: {' '.join(message.split())}", "red"), soft_wrap=True
     )
@@ -37,7 +37,7 @@ def fail(message: str, code: int = 2) -> NoReturn:
 
 
 def one_line_errors(command: Callable[Args, None]) -> Callable[Args, None]:
-    """Turns what goes wrong on purpose into one line and exit code 2; Ctrl-C into 130."""
+    """Turns a `StartError` into one line and exit code 2, and Ctrl-C into exit code 130."""
 
     @wraps(command)
     def wrapped(*args: Args.args, **kwargs: Args.kwargs) -> None:
@@ -52,7 +52,7 @@ def one_line_errors(command: Callable[Args, None]) -> Callable[Args, None]:
 
 
 def quiet_libraries(model: str) -> None:
-    """Warnings become one line each; no progress bars; no network for what lies on this disk."""
+    """One line per warning, no progress bars, and no network access for local models."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         Console(stderr=True).print(

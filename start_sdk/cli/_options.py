@@ -1,4 +1,4 @@
-"""What the words of a command line stand for: tools and policies by name, files to be written."""
+"""Resolves option values: tools and policies by name, files to write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from start_sdk.protocols import Hint, HintPolicy, Tool
 
 
 def check_writable(path: Path) -> None:
-    """Raises ConfigError if a file cannot be written: said before any work."""
+    """Raises ConfigError if a file cannot be written, so that this fails before any work."""
     existed = path.exists()
     try:
         with path.open("a", encoding="utf-8"):
@@ -24,21 +24,21 @@ def check_writable(path: Path) -> None:
 
 
 def load_tool(named: str) -> Tool:
-    """A tool by its plugin's name and, behind a "=", the one value that it is made from."""
+    """Creates a tool from NAME or NAME=VALUE: its plugin's name and its only argument."""
     name, _, value = named.partition("=")
     make = plugins.load("tools", name)
     try:
         made: Tool = make(value) if value else make()
     except TypeError as error:
         wanted = f"{name!r} takes no value" if value else f"write {name}=VALUE"
-        raise PluginError(f"tool {name!r} cannot be made: {wanted} ({error})") from error
+        raise PluginError(f"tool {name!r} cannot be created: {wanted} ({error})") from error
     return made
 
 
 def load_policy(name: str, rounds: int, seed: int, own: Sequence[Hint] = ()) -> HintPolicy:
-    """A hint policy by its plugin's name; those that come with tools speak before the library's."""
+    """Creates a hint policy by its plugin's name; hints of tools come before the library's."""
     if rounds != 1 and name != "end":
-        raise ConfigError("--rounds goes with --hints end")
+        raise ConfigError("--rounds requires --hints end")
     options: dict[str, dict[str, Any]] = {"end": {"rounds": rounds}, "connective": {"seed": seed}}
     if own and name in options:
         options[name]["hints"] = tuple(own)
@@ -46,5 +46,5 @@ def load_policy(name: str, rounds: int, seed: int, own: Sequence[Hint] = ()) -> 
     try:
         policy: HintPolicy = make(**options.get(name, {}))
     except TypeError as error:
-        raise PluginError(f"hint {name!r} cannot be made without arguments: {error}") from error
+        raise PluginError(f"hint policy {name!r} cannot be created: {error}") from error
     return policy

@@ -1,4 +1,4 @@
-"""Reads a file of problems, JSON Lines; what is wrong with a line is reported by its number."""
+"""Reads a JSON Lines file of problems; invalid lines are reported by number."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from start_sdk.batch import (
 from start_sdk.errors import ConfigError
 
 TEXT_COLUMNS = ("problem", "question", "prompt")
-"""Where the text of a problem may stand: the first of these that a line has."""
+"""Columns that may hold the text of a problem; the first one present counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A line of a file of problems."""
+    """One problem, from one line of the file."""
 
     id: str
     text: str
@@ -30,17 +30,17 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """The good lines of a file, in order, and what was wrong with the others, by number."""
+    """The valid problems of a file, in order, and the reasons why other lines were skipped."""
 
     good: list[Problem] = field(default_factory=list)
     skipped: dict[int, str] = field(default_factory=dict)
 
 
 def read_problems(path: Path) -> Problems:
-    """Reads JSON Lines: an object per line with a text, perhaps an id, and any more columns.
+    """Reads JSON Lines: one object per line with a text, an optional id, and any other columns.
 
     Raises:
-        ConfigError: the file cannot be read, two lines have one id, or no line is a problem.
+        ConfigError: the file cannot be read, two lines have the same id, or no line is a problem.
     """
     found = Problems()
     first_line: dict[str, int] = {}
@@ -54,13 +54,15 @@ def read_problems(path: Path) -> Problems:
         try:
             problem = _problem(line, number)
         except RecursionError:
-            found.skipped[number] = "nested too deep"
+            found.skipped[number] = "nested too deeply"
         except ValueError as error:
             found.skipped[number] = str(error)
         else:
             if (before := first_line.setdefault(problem.id, number)) != number:
-                what = f"id {problem.id!r}" if "id" in problem.record else "problem without an id"
-                raise ConfigError(f"lines {before} and {number} of {str(path)!r} have one {what}")
+                same = f"id {problem.id!r}" if "id" in problem.record else "problem and no id"
+                raise ConfigError(
+                    f"lines {before} and {number} of {str(path)!r} have the same {same}"
+                )
             found.good.append(problem)
     if not found.good:
         why = next((f"; line {n}: {reason}" for n, reason in found.skipped.items()), "")
@@ -69,19 +71,19 @@ def read_problems(path: Path) -> Problems:
 
 
 def _problem(line: bytes, number: int) -> Problem:
-    """Raises ValueError with what is wrong."""
+    """Raises ValueError with the reason if a line is not a problem."""
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
-    # Python's reader takes NaN and halves of surrogate pairs, which no one else does.
+    # Python's parser accepts NaN and lone surrogates, which are not valid JSON elsewhere.
     json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
     text = next((record[c] for c in TEXT_COLUMNS if c in record), None)
     if not isinstance(text, str) or not text.strip():
-        raise ValueError(f"no text in {', '.join(map(repr, TEXT_COLUMNS))}")
+        raise ValueError(f"no text in any of {', '.join(map(repr, TEXT_COLUMNS))}")
     name = record.get("id", fingerprint(text))
     if not isinstance(name, str | int) or isinstance(name, bool):
-        raise ValueError("its id is neither a string nor a whole number")
+        raise ValueError("its id is neither a string nor an integer")
     return Problem(str(name), text, record, number)

@@ -1,4 +1,4 @@
-"""Lines from standard input, put into a running thought as they come: `start-sdk ask --steer`."""
+"""Inserts lines from standard input into a running thought: `start-sdk ask --steer`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from start_sdk.session import Run
 
 
 class Steering:
-    """Hands each line of standard input to `Run.steer`.
+    """Passes each line of standard input to `Run.steer`.
 
-    Standard input may be a terminal, a pipe or a file; one that is closed has no lines.
+    Standard input may be a terminal, a pipe or a file; if it is closed there are no lines.
     """
 
     def __init__(self, run: Run) -> None:
@@ -24,18 +24,18 @@ class Steering:
         self._lines: list[str] = []
 
     def start(self) -> None:
-        """Begins to read; called in the run's event loop."""
+        """Starts reading; call it in the run's event loop."""
         try:
             number = sys.stdin.fileno()
-        except (AttributeError, OSError, ValueError):  # closed before the program began, or no file
+        except (AttributeError, OSError, ValueError):  # closed before the start, or not a file
             return
-        # A thread of its own, left to itself: nobody can end a read. It reads the descriptor, as
-        # Python cannot shut down while a thread waits inside `sys.stdin`.
+        # A daemon thread, since a blocking read cannot be cancelled. It reads the descriptor,
+        # because Python cannot shut down while a thread waits inside `sys.stdin`.
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._read, args=(number, loop), name="steer", daemon=True).start()
 
     def unused(self) -> list[str]:
-        """The lines that found no place in the thought any more."""
+        """The lines that were not inserted into the thought."""
         given = Counter(
             s.text.strip()
             for s in self._run.trace.segments
@@ -46,7 +46,7 @@ class Steering:
 
     def _read(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
         rest = b""
-        with suppress(OSError, RuntimeError):  # it was closed; the loop was
+        with suppress(OSError, RuntimeError):  # standard input or the loop was closed
             while data := os.read(number, 4096):
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
@@ -57,5 +57,5 @@ class Steering:
         text = line.decode(errors="replace").strip()
         if text:
             self._lines.append(text)
-            with suppress(ConfigError):  # the thought is over: see `unused`
+            with suppress(ConfigError):  # the thought has ended: see `unused`
                 self._run.steer(text)

@@ -1,4 +1,4 @@
-"""Shows the events of a run on a terminal, as they come: a notebook inside a train of thought."""
+"""Shows the events of a run on a terminal as they arrive, with cells as in a notebook."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STATUS = {"ok": "green", "error": "red"}
 
 
 class TerminalView:
-    """Thought dim, hints marked, cells and outputs in frames, the answer plain."""
+    """Dims the thought, marks hints, frames cells and outputs, and prints the answer plain."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -26,7 +26,7 @@ class TerminalView:
         self._line = ""
         self._printed = 0
         self._cell: str | None = None
-        """Language of the block that is open, None outside of one."""
+        """Language of the open block; None outside a block."""
         self._runs = 0
         self._skip_break = False
 
@@ -37,7 +37,7 @@ class TerminalView:
             self._write(event.text, "bold yellow")
             if match := _OPENING.search(self._line):
                 self._end_line("bold yellow", match)
-                self._skip_break = True  # the model ends the fence's line before it writes code
+                self._skip_break = True  # the model writes the line break after the fence
         elif event.source == "tool":
             self._output(event)
         elif event.source == "notice" and event.phase != "close":
@@ -46,7 +46,7 @@ class TerminalView:
             self._rest_of_line("")
 
     def finish(self, trace: Trace) -> None:
-        """Ends an open line and frames the answer."""
+        """Ends an open line and prints the answer in a frame."""
         self._rest_of_line("")
         self._console.print()
         answer = trace.answer if trace.answer is not None else "(no answer)"
@@ -56,7 +56,7 @@ class TerminalView:
         self._console.print(Text(f"{counts}, finish {trace.finish}\n{trace.timing}", "dim"))
 
     def _write(self, text: str, style: str) -> None:
-        """Prints text as it grows; a line that may turn out to be a fence waits for its end."""
+        """Prints text as it arrives; a line that may become a fence is held until it ends."""
         if self._skip_break and text:
             text, self._skip_break = text.removeprefix("\n"), False
         head, *rest = text.split("\n")

@@ -33,27 +33,27 @@ from start_sdk.session import Limits, ReasoningSession, Run
 
 @one_line_errors
 def ask(
-    question: Annotated[str, typer.Argument(help="What to think about.")],
+    question: Annotated[str, typer.Argument(help="The question to think about.")],
     model: Model = models.DEFAULT,
     backend: BackendName = "transformers",
     hints: Hints = "none",
     tool: Annotated[
         list[str] | None,
-        typer.Option(help="A tool for code to call: NAME or NAME=VALUE, as search=FOLDER."),
+        typer.Option(help="A tool that code can call: NAME or NAME=VALUE, e.g. search=FOLDER."),
     ] = None,
-    rounds: Annotated[int, typer.Option(help="With --hints end: how often to hint.")] = 1,
-    max_calls: Annotated[int, typer.Option(help="Cells that may be run.")] = 6,
+    rounds: Annotated[int, typer.Option(help="With --hints end: number of hints.")] = 1,
+    max_calls: Annotated[int, typer.Option(help="Maximum number of cells to run.")] = 6,
     temperature: Temperature = 0.0,
     seed: Seed = 0,
     steer: Annotated[
-        bool, typer.Option("--steer", help="Put each line of standard input into the thought.")
+        bool, typer.Option("--steer", help="Insert each line of standard input into the thought.")
     ] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="Print the trace, and nothing else.")
+        bool, typer.Option("--json", help="Print the trace as JSON, and nothing else.")
     ] = False,
     trace: Annotated[Path | None, typer.Option(help="Also write the trace to this file.")] = None,
 ) -> None:
-    """Think about a question, running Python on the way."""
+    """Answer a question, running Python along the way."""
     if not question.strip():
         raise PromptError("the question is empty")
     if trace:
@@ -78,7 +78,7 @@ def ask(
     errors = Console(stderr=True)
     errors.print(Text(f"{model} on {opened.capabilities.note or backend}", "dim"), soft_wrap=True)
     if steer and sys.stdin and sys.stdin.isatty():
-        errors.print(Text("type a line, and Enter puts it into the thought", "dim"))
+        errors.print(Text("type a line and press Enter to insert it into the thought", "dim"))
     run = session.stream(question)
     view = None if json else TerminalView(Console())
     steering = Steering(run) if steer else None
@@ -96,14 +96,14 @@ def ask(
 
     try:
         asyncio.run(think())
-    finally:  # also of a run that failed or was stopped: nothing computed is lost
+    finally:  # also after an error or Ctrl-C: nothing computed is lost
         deliver(run, view, trace, as_json=json)
         for line in steering.unused() if steering else ():
-            errors.print(Text(f"too late for the thought: {line}", "yellow"), soft_wrap=True)
+            errors.print(Text(f"not inserted, too late: {line}", "yellow"), soft_wrap=True)
 
 
 def deliver(run: Run, view: TerminalView | None, path: Path | None, *, as_json: bool) -> None:
-    """Hands out the trace: whole, or as far as it came."""
+    """Prints and writes the trace, complete or up to where the run stopped."""
     if as_json:
         sys.stdout.write(run.trace.model_dump_json(indent=2) + "\n")
     elif view:

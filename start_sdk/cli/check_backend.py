@@ -1,4 +1,4 @@
-"""`start-sdk check-backend`: whether a backend can carry sessions."""
+"""`start-sdk check-backend`: conformance checks for a backend."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ from start_sdk.cli._common import (
 @one_line_errors
 def check_backend(
     model: Annotated[
-        str, typer.Argument(help="A model as of --model, or the address of a server.")
+        str, typer.Argument(help="A model, as for --model of ask, or the address of a server.")
     ],
     backend: Annotated[
         str | None,
-        typer.Option(help="What runs the model: openai for an address, else transformers."),
+        typer.Option(
+            help="What runs the model; default: openai for an address, else transformers."
+        ),
     ] = None,
 ) -> None:
-    """Say whether a backend can carry sessions, and what each thing that it cannot do costs."""
+    """Check whether a backend supports sessions, and what each missing property costs."""
     quiet_libraries(model)
     is_address = model.startswith(("http://", "https://"))
     opened = open_backend(model, backend or ("openai" if is_address else "transformers"))
@@ -46,4 +48,4 @@ def check_backend(
         line = f"{c.name:<44}" + ("" if c.ok else f"{c.cost} ({c.detail})")
         console.print(mark + Text(line.rstrip()), soft_wrap=True)
     if broken := [c.name for c in checks if c.required and not c.ok]:
-        fail(f"the contract of backends is not kept: {', '.join(broken)}")
+        fail(f"the backend breaks the contract: {', '.join(broken)}")

@@ -1,4 +1,4 @@
-"""`start-sdk doctor`: what a machine has for a session."""
+"""`start-sdk doctor`: what this machine supports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from start_sdk.cli._common import one_line_errors
 from start_sdk.errors import StartError
 
 Row = tuple[str, str, bool]
-"""Name, value, whether it is there."""
+"""Name, value, and whether it is available."""
 
 _EXTRAS = {
     "transformers": ("torch", "transformers"),
@@ -29,7 +29,7 @@ _EXTRAS = {
 
 @one_line_errors
 def doctor() -> None:
-    """Say what this machine has: versions, extras, isolation, devices, models, plugins."""
+    """Report what this machine supports: versions, extras, isolation, devices, models, plugins."""
     console = Console()
     for title, rows in report():
         console.print(Text(title, "bold"))
@@ -41,7 +41,7 @@ def doctor() -> None:
 
 
 def report() -> list[tuple[str, list[Row]]]:
-    """Sections with their rows, for a terminal."""
+    """The sections of the report with their rows."""
     return [
         ("versions", _versions()),
         ("extras", _extras()),
@@ -91,7 +91,7 @@ def _devices() -> list[Row]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     rows: list[Row] = [("cpu", f"{os.cpu_count()} cores, {memory:.0f} GiB of memory", True)]
     if _version("torch") is None:
-        return [*rows, ("cuda", "not looked for: torch is not installed", False)]
+        return [*rows, ("cuda", "not checked: torch is not installed", False)]
     import torch
 
     if not torch.cuda.is_available():

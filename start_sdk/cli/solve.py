@@ -1,4 +1,4 @@
-"""`start-sdk solve`: problems of a file, sessions over them, rows in a folder."""
+"""`start-sdk solve`: runs a session for each problem of a file and stores the rows in a folder."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ from start_sdk.session import Limits, ReasoningSession
 from start_sdk.trace import Settings
 
 SHOWN = 10
-"""Lines that were skipped, and reasons for failures, that are told one by one."""
+"""Maximum number of skipped lines, and of failure reasons, that are listed."""
 
 
 class SolveConfig(Settings):
-    """What `start-sdk solve` is asked for; its options, checked."""
+    """The validated options of `start-sdk solve`."""
 
     model: str
     backend: str = "transformers"
@@ -67,21 +67,23 @@ class SolveConfig(Settings):
 
 @one_line_errors
 def solve(
-    file: Annotated[Path, typer.Argument(help="Problems, a JSON object per line.")],
-    out: Annotated[Path, typer.Option(help="The folder for the rows; the same one goes on.")],
+    file: Annotated[Path, typer.Argument(help="The problems, one JSON object per line.")],
+    out: Annotated[
+        Path, typer.Option(help="The folder for the rows; an existing one is continued.")
+    ],
     model: Model = models.DEFAULT,
     backend: BackendName = "transformers",
     hints: Hints = "none",
-    samples: Annotated[int, typer.Option(help="How often each problem is solved.")] = 1,
-    max_concurrency: Annotated[int, typer.Option(help="Sessions in flight.")] = 4,
+    samples: Annotated[int, typer.Option(help="Samples per problem.")] = 1,
+    max_concurrency: Annotated[int, typer.Option(help="Maximum number of sessions in flight.")] = 4,
     temperature: Temperature = 0.0,
     seed: Seed = 0,
-    max_calls: Annotated[int, typer.Option(help="Cells that may be run per sample.")] = 6,
+    max_calls: Annotated[int, typer.Option(help="Maximum number of cells to run per sample.")] = 6,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Also try the rows again that failed.")
+        bool, typer.Option("--retry-failed", help="Also retry rows that failed.")
     ] = False,
 ) -> None:
-    """Think about each problem of a file. Stopped or killed, it goes on when it is run again."""
+    """Solve each problem of a file. Run it again to continue after a stop or a crash."""
     config = SolveConfig(
         model=model,
         backend=backend,
@@ -96,29 +98,32 @@ def solve(
     policy = load_policy(hints, rounds=1, seed=seed)
     quiet_libraries(model)
     if not solve_file(file, out, config, policy):
-        fail("not every line is done: see the summary")
+        fail("some lines are not done: see the summary")
 
 
 def solve_file(file: Path, out: Path, config: SolveConfig, policy: HintPolicy) -> bool:
-    """Solves what is not solved yet, writes `out`, prints a summary; whether all lines are done.
+    """Solves open problems, writes to `out` and prints a summary.
+
+    Returns:
+        Whether all lines are done.
 
     Raises:
         ConfigError: the file, the folder or an option cannot be used.
-        KeyboardInterrupt: Ctrl-C, after what is done was written and told.
+        KeyboardInterrupt: Ctrl-C, after finished rows were written and summarised.
     """
     began = time.monotonic()
     problems = read_problems(file)
     errors, shown = Console(stderr=True), list(problems.skipped.items())[:SHOWN]
     for number, reason in shown:
-        errors.print(Text(f"line {number} is skipped: {reason}", "yellow"), soft_wrap=True)
+        errors.print(Text(f"line {number} skipped: {reason}", "yellow"), soft_wrap=True)
     limits = Limits(max_calls=config.max_calls)
     sampling = Sampling(temperature=config.temperature)
     if config.samples > 1 and not config.temperature and config.hints in ("none", "end"):
-        raise ConfigError("at temperature 0 all samples are the same: give --temperature, e.g. 0.6")
+        raise ConfigError("at temperature 0 all samples are equal: set --temperature, e.g. 0.6")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot make folder {str(out)!r}: {error.strerror}") from error
+        raise ConfigError(f"cannot create folder {str(out)!r}: {error.strerror}") from error
     with RowStore(out / "rows.sqlite") as store:
         interpreter = plugins.load("interpreters", "python")()
         backend = open_backend(config.model, config.backend)
@@ -138,16 +143,16 @@ def solve_file(file: Path, out: Path, config: SolveConfig, policy: HintPolicy) -
         tally, reasons = Tally(), Counter[str]()
         try:
             asyncio.run(_solve(store, jobs, session, backend, config))
-        finally:  # also of a run that was stopped: what is done is written
+        finally:  # also after Ctrl-C: finished rows are written
             export_jsonl(_finished(store, jobs, tally, reasons), out / "rows.jsonl")
             _print_summary(tally, reasons, problems, out, time.monotonic() - began)
     return tally.states["done"] == len(jobs) and not problems.skipped
 
 
 def jobs_of(problems: Sequence[Problem], config: SolveConfig, key: str) -> list[Job]:
-    """The jobs, the first sample of every problem before the second of any.
+    """The jobs, with the first sample of every problem before any second one.
 
-    A text that was edited is another problem: its fingerprint stands behind the id.
+    A problem whose text was edited counts as another problem: the key is id and fingerprint.
     """
     first = [
         Job(
@@ -195,7 +200,7 @@ async def _solve(
 def _finished(
     store: RowStore, jobs: Sequence[Job], tally: Tally, reasons: Counter[str]
 ) -> Iterator[Row]:
-    """The rows that are done or failed; all are counted, and why they failed."""
+    """Yields done and failed rows; counts all rows and the reasons for failures."""
     for row in store.rows(jobs):
         tally.add(row)
         reasons.update([row.error] if row.error else [])
@@ -210,7 +215,7 @@ def _print_summary(
     left = states["todo"] + states["running"]
     rows = f"{states['done']} done, {states['failed']} failed, {left} left"
     if states["running"]:
-        rows += f" ({states['running']} of them with another process)"
+        rows += f" ({states['running']} of them in another process)"
     skipped = ", ".join(map(str, list(problems.skipped)[:SHOWN]))
     more = ", ..." if len(problems.skipped) > SHOWN else ""
     lines = [
@@ -230,6 +235,6 @@ def _print_summary(
     console = Console()
     for name, value in lines:
         if value:
-            # A reason may quote a problem, which may hold codes that command terminals.
+            # A reason may quote a problem, which may contain terminal escape sequences.
             value = "".join(c if c.isprintable() else "?" for c in value)
             console.print(Text(f"{name:<9}{value}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How model families write: where a thought ends, how a call is written, how texts are joined."""
+"""How model families write: where thoughts end, how calls are written, how texts are joined."""
 
 from start_sdk.formats._format import FENCE_END, PLAIN, THINK, Block, Join, ReasoningFormat
 

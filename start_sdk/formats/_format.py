@@ -1,7 +1,7 @@
 """How a model family writes: where its thought ends, how it writes a call, how texts are joined.
 
 Everything here is a pure function of text. The session decides what happens; this module decides
-what it looks like.
+how it is written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from start_sdk.protocols import Message, Tokenizer, Tool
 from start_sdk.trace import Settings
 
 FENCE_END = "```\n"
-"""The stop text at which a session looks whether a block of code was closed."""
+"""The stop text at which a session checks whether a code block was closed."""
 
 TOOLS = """\
 Python code in your thoughts can call these functions. They are there already, without an import:
@@ -26,18 +26,18 @@ Python code in your thoughts can call these functions. They are there already, w
 ```python
 {}
 ```"""
-"""What a model is told of the host's tools."""
+"""The part of the prompt that lists the host tools."""
 
 Join = Literal["connective", "paragraph", "line"]
 
-# A fence at the end of a line. It may stand behind other text, since hints end in "...```python".
+# A fence at the end of a line. Text may come before it, since hints end in "...```python".
 _FENCE = re.compile(r"(?<!`)(`{3,})([^\s`]*)[ \t]*\r?$")
 _LATEX_PAIRS = (("\\[", "\\]"), ("\\(", "\\)"), ("\\begin{", "\\end{"))
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: `end` is None while it is open."""
+    """A fenced block; `end` is None while it is open."""
 
     language: str
     ticks: int
@@ -50,8 +50,8 @@ class ReasoningFormat(Settings):
 
     Attributes:
         think: the tags around a thought, or None for a model that thinks without tags.
-        answer_markers: without tags, the texts that open the answer.
-        languages: info strings of blocks that are run.
+        answer_markers: for a model without tags, the texts that open the answer.
+        languages: info strings of the blocks that are run.
     """
 
     name: str = "think"
@@ -62,12 +62,12 @@ class ReasoningFormat(Settings):
     @model_validator(mode="after")
     def _ends(self) -> ReasoningFormat:
         if not self.think and not self.answer_markers:
-            raise ValueError("a format without tags needs answer_markers: else no thought ends")
+            raise ValueError("a format without tags needs answer_markers, or no thought ever ends")
         return self
 
     @staticmethod
     def detect(tokenizer: Tokenizer) -> ReasoningFormat:
-        """The format of a tokenizer: tags if its chat template or its control tokens have them."""
+        """Returns THINK if the chat template or the control tokens have its tags, else PLAIN."""
         tag = "</think>"
         if tag in (tokenizer.chat_template or "") or len(tokenizer.encode(tag, control=True)) == 1:
             return THINK
@@ -75,28 +75,28 @@ class ReasoningFormat(Settings):
 
     @property
     def end_stops(self) -> tuple[str, ...]:
-        """Texts at which thinking ends."""
+        """Texts that end the thought."""
         return (self.think[1],) if self.think else self.answer_markers
 
     def closing(self) -> str:
-        """What a session writes to end a thought by force, behind a line break."""
+        """The text that a session writes to force the end of a thought, after a line break."""
         return f"{self.think[1]}\n\n" if self.think else f"{self.answer_markers[0]}\n\n"
 
     def thinks_after(self, prompt: str) -> bool:
-        """Whether generation begins inside a thought: not if the prompt has closed it already."""
+        """Whether generation starts inside a thought: not if the prompt has already closed it."""
         return not (self.think and prompt.rstrip().endswith(self.think[1]))
 
     def opened(self, prompt: str, thought: str) -> bool:
-        """Whether a thought has begun: where the prompt does not open it, the model does (Qwen3),
-        and nothing may stand before its first words."""
+        """Whether a thought has begun. If the prompt does not open it, the model does (Qwen3), and
+        nothing may be inserted before its opening tag."""
         tag = self.think[0] if self.think else ""
         return not tag or prompt.rstrip().endswith(tag) or len(thought) > len(tag)
 
     def call(self, text: str) -> str | None:
-        """The code of a call that was closed at the very end of `text`, else None (empty: no call).
+        """Returns the code of a block closed at the very end of `text`; None if none or empty.
 
-        `text` is all that model and hints wrote since the last output: a block usually opens in
-        a hint and is closed by the model.
+        `text` is everything that model and hints wrote since the last output: a block is usually
+        opened by a hint and closed by the model.
         """
         last = _last_block(text)
         if last is None or last.end is None or text[last.end :].strip("`\r\n \t"):
@@ -112,7 +112,7 @@ class ReasoningFormat(Settings):
 
     @staticmethod
     def in_latex(text: str) -> bool:
-        """Whether a LaTeX environment is open at the end of `text`. A price ("$5") is none."""
+        """Whether LaTeX is open at the end of `text`. A price ("$5") does not open any."""
         if any(text.count(a) > text.count(b) for a, b in _LATEX_PAIRS) or text.count("$$") % 2:
             return True
         inline = text.rpartition("\n")[2].replace("$$", "").replace("\\$", "")
@@ -120,28 +120,28 @@ class ReasoningFormat(Settings):
 
     @staticmethod
     def in_quote(text: str) -> bool:
-        """Whether `text` ends in words that it quotes, say of the problem: within quotation marks
-        that are open on its last line, or on a line that begins with ">"."""
+        """Whether `text` ends inside a quotation, e.g. of the problem: quotation marks are open on
+        its last line, or that line begins with ">"."""
         line = text.rpartition("\n")[2]
         opened = line.count('"') % 2 == 1 or line.count("“") > line.count("”")
         return opened or line.lstrip().startswith(">")
 
     @staticmethod
     def tell_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Message]:
-        """The conversation, with what code in a cell can call: behind the system's message, if it
-        begins with one, else before the user's first one. (Not every family has a system.)"""
-        told = [Message(**message) for message in messages]
+        """Adds the tools to a conversation: after the text of the system message if it begins with
+        one, else before the first user message. (Not every family has a system message.)"""
+        result = [Message(**message) for message in messages]
         if not tools:
-            return told
+            return result
         text = TOOLS.format("\n\n".join(map(_stub, tools)))
-        first = next((m for m in told if m["role"] in ("system", "user")), told[0])
+        first = next((m for m in result if m["role"] in ("system", "user")), result[0])
         parts = (first["content"], text) if first["role"] == "system" else (text, first["content"])
         first["content"] = "\n\n".join(parts)
-        return told
+        return result
 
     @staticmethod
     def joiner(tail: str, join: Join) -> str:
-        """What has to stand between `tail` and a text that is spliced behind it."""
+        """The text to put between `tail` and a text that is spliced in after it."""
         if join == "line":
             return "" if not tail or tail.endswith("\n") else "\n"
         if join == "paragraph":
@@ -155,7 +155,7 @@ class ReasoningFormat(Settings):
 
     @staticmethod
     def show_output(text: str) -> str:
-        """A cell's output as the model reads it, in a fence longer than any inside it."""
+        """A cell's output as the model reads it, in a fence longer than any fence in it."""
         runs = [len(run) for run in re.findall(r"`{3,}", text)]
         fence = "`" * max([3, *(n + 1 for n in runs)])
         body = text if text.strip() else "(no output)"
@@ -163,26 +163,26 @@ class ReasoningFormat(Settings):
 
 
 THINK = ReasoningFormat()
-"""Thoughts in <think> tags: Qwen3, QwQ-32B, DeepSeek-R1 and its distillations."""
+"""Thoughts in <think> tags: Qwen3, QwQ-32B, DeepSeek-R1 and its distilled models."""
 
 _BOX = "\\boxed"
-# With the formula that opens around it: a hint that takes the box's place must not stand inside.
+# With the formula that opens around it: a hint that replaces the box must not be inside it.
 _BOXES = (
     _BOX,
     *(f"{opener}{gap}{_BOX}" for opener in ("$", "$$", "\\[", "\\(") for gap in ("", " ", "\n")),
 )
 PLAIN = ReasoningFormat(name="plain", think=None, answer_markers=("**Final Answer**", *_BOXES))
-"""No tags: QwQ-32B-Preview, whose answer opens with a heading or a box; any other chat model."""
+"""No tags: QwQ-32B-Preview, whose answer opens with a heading or a box, and other chat models."""
 
 
 def _stub(tool: Tool) -> str:
-    """A function as a model is told of it: its head, and the first paragraph of its docstring."""
+    """A tool as the prompt shows it: its signature and the first paragraph of its docstring."""
     about = textwrap.indent(tool.description.partition("\n\n")[0].strip(), "    ")
     return f'def {tool.name}{tool.signature}:\n    """{about.strip()}"""'
 
 
 def _last_block(text: str) -> Block | None:
-    """The fenced block that opened last in `text`."""
+    """The last fenced block to open in `text`."""
     block: Block | None = None
     position = 0
     for line in text.split("\n"):
@@ -197,7 +197,7 @@ def _last_block(text: str) -> Block | None:
             if alone and ticks >= block.ticks:
                 block = Block(block.language, block.ticks, block.start, start)
         elif alone or (language and not is_open):
-            # A fence with a language inside an open block opens a new one: models forget to
-            # close, and START's debug hint does so on purpose.
+            # Inside an open block, a fence with a language opens a new block: models forget to
+            # close blocks, and START's debug hint leaves one open deliberately.
             block = Block(language, ticks, position)
     return block

@@ -1,6 +1,6 @@
-"""Answers extracted and compared; multiple choice; statistics over graded samples.
+"""Extracts and compares answers, shuffles multiple-choice options.
 
-The statistics stand in `start_sdk.grading.statistics`.
+Statistics over graded samples are in `start_sdk.grading.statistics`.
 """
 
 from start_sdk._text.answers import last_boxed

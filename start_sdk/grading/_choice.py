@@ -1,4 +1,4 @@
-"""Multiple choice: options in an order that a seed decides, as text, with the right letter."""
+"""Multiple choice: shuffles options with a seed, and keeps the letter of the correct one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from start_sdk.trace import Frozen
 
 
 class Choices(Frozen):
-    """The options of a problem in the order in which they are shown."""
+    """The options of a problem in the order shown."""
 
     options: tuple[str, ...]
     letter: str
-    """Of the right option: the gold answer for `Grader.grade(..., kind="choice")`."""
+    """The letter of the correct option: the gold answer for `Grader.grade(..., kind="choice")`."""
 
     @property
     def letters(self) -> str:
@@ -32,18 +32,18 @@ def shuffled(right: str, wrong: Sequence[str], *, problem_id: str, seed: int = 0
     """Shuffles the options of a problem.
 
     Args:
-        right: the right option.
-        wrong: the others, 1 to 9.
-        problem_id: shuffles each problem in its own way; with the seed alone, the right option
-            would stand at the same letter in all of them.
-        seed: of the whole evaluation.
+        right: the correct option.
+        wrong: the other options, 1 to 9.
+        problem_id: gives each problem its own order; with the seed alone, the correct option
+            would have the same letter in all problems.
+        seed: the seed of the whole evaluation.
 
     Raises:
-        ConfigError: too few or too many options, or two that are equal.
+        ConfigError: there are too few or too many options, or two are equal, or one is empty.
     """
     options = [option.strip() for option in (right, *wrong)]
     if not 2 <= len(options) <= 10:
-        raise ConfigError(f"problem {problem_id}: {len(options)} options, not 2 to 10")
+        raise ConfigError(f"problem {problem_id} has {len(options)} options: it needs 2 to 10")
     if len(set(options)) < len(options) or "" in options:
         raise ConfigError(f"problem {problem_id}: two options are equal, or one is empty")
     random.Random(f"{seed}:{problem_id}").shuffle(options)

@@ -1,6 +1,6 @@
-"""Compares an answer with the right one as far as that goes without computer algebra.
+"""Compares an answer with the gold answer without computer algebra, where possible.
 
-What is undecided here goes to a worker process (`grader.py`), which runs `engine.py`.
+Pairs that stay undecided go to a worker process (`_grader.py`), which runs `_engine.py`.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ _LETTER = re.compile(r"\(?([A-J])\)?")
 
 
 class Verdict(Frozen):
-    """Whether an answer is right, and how that was found."""
+    """Whether an answer is correct, and how this was decided."""
 
     correct: bool
-    """Never true for what is undecided."""
+    """Never true if undecided."""
     how: How
-    """"exact": the same characters; "normalised": the same after the rules of `normalise`;
-    "numeric": numbers were compared; "symbolic": computer algebra, or the shape of lists, sets
-    and intervals; "choice": letters were compared; "undecided": no answer, or none readable."""
+    """"exact": the same characters; "normalised": compared after `normalise`; "numeric": numbers
+    were compared; "symbolic": computer algebra, or the shape of lists, sets and intervals;
+    "choice": letters were compared; "undecided": no answer, or none that can be read."""
     answer: str | None = None
-    """What was taken for the answer."""
+    """The extracted answer."""
     note: str = ""
-    """Why it is undecided, or what differs beside the number ("mm, not cm")."""
+    """Why it is undecided, or what differs besides the number ("mm, not cm")."""
 
 
 def grade_choice(text: str | None, gold: str, letters: str = "ABCDEFGHIJ") -> Verdict:
-    """Compares the letter that a response chose with the right one ("B", "(B)")."""
+    """Compares the letter chosen in a response with the gold one ("B", "(B)")."""
     letter = choice_letter(text, letters) if text else None
     if letter is None:
         return Verdict(correct=False, how="undecided", note="no letter")
@@ -46,7 +46,7 @@ def is_letter(gold: str) -> bool:
 
 
 def compare_texts(answer: str, gold: str) -> Verdict | None:
-    """The verdict on an extracted answer, if characters and plain numbers decide it; else None."""
+    """The verdict on an extracted answer if text and plain numbers decide it, else None."""
     if answer.strip() == gold.strip():
         return Verdict(correct=True, how="exact", answer=answer)
     ours, right = normalise(answer), normalise(gold)
@@ -64,10 +64,10 @@ def compare_texts(answer: str, gold: str) -> Verdict | None:
 
 
 def _conflict(ours: Answer, right: Answer) -> str:
-    """Why two answers differ, whatever their numbers are; "" if nothing beside them says so."""
+    """Why two answers differ whatever their numbers are (unit, base), or ""."""
     if ours.unit and right.unit and ours.unit != right.unit:
         return f"{ours.unit}, not {right.unit}"
-    # The base may be left out, as the problem asks for it; a number in base ten is itself.
+    # The base may be omitted, since the problem states it; base ten is the default.
     if ours.base not in (None, right.base) and (ours.base, right.base) != (10, None):
         return f"base {ours.base}, not {right.base or 10}"
     return ""
@@ -76,20 +76,22 @@ def _conflict(ours: Answer, right: Answer) -> str:
 def _compare_numbers(answer: str, ours: Answer, right: Answer, a: Fraction, b: Fraction) -> Verdict:
     same_text = ours.text == right.text and ours.percent == right.percent
     if ours.percent != right.percent:
-        # The sign is a unit where the problem asks for percents: then it may be left out, or put
-        # behind a number that is no share of one. Otherwise 50% is 0.5.
+        # If the problem asks for percents, the sign is a unit: it may be omitted, or added to a
+        # number that is not a fraction of one. Otherwise 50% equals 0.5.
         as_unit = right.percent or abs(b) >= 1
         as_value = (a / 100 if ours.percent else a) == (b / 100 if right.percent else b)
         return Verdict(correct=(as_unit and a == b) or as_value, how="numeric", answer=answer)
-    correct = a == b or stands_for(ours.text, b, right.text) or stands_for(right.text, a, ours.text)
+    correct = (
+        a == b or approximates(ours.text, b, right.text) or approximates(right.text, a, ours.text)
+    )
     return Verdict(correct=correct, how="normalised" if same_text else "numeric", answer=answer)
 
 
-def stands_for(decimal: str, value: Fraction, written: str) -> bool:
-    """Whether a decimal such as 0.333333 is meant for a value that it cannot write.
+def approximates(decimal: str, value: Fraction, written: str) -> bool:
+    """Whether a decimal such as 0.333333 approximates a value that it cannot express exactly.
 
     It needs six significant digits, and may be off by less than one in its last place (rounded
-    or cut). A value that is `written` as a decimal itself is compared exactly.
+    or truncated). A value that is itself `written` as a decimal is compared exactly.
     """
     digits = re.fullmatch(r"-?(\d+)\.(\d+)", decimal)
     if not digits or is_decimal(written):

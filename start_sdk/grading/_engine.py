@@ -1,10 +1,10 @@
 r"""Compares two normalised answers by their shape, and their scalars with math-verify.
 
-Runs in a worker process alone: math-verify and sympy may hang or fill the memory on a short input
-(`9^{9^{9^9}}`). Its own time limit is a signal that a long multiplication does not see, so it is
-off here and the worker is killed instead. Units, percents and small rewritings are settled before
-(`normalise.py`), so its own are off, too: they read `2d` as 2 days. Its floats are never used: it
-compares them rounded to six places, so that 0.0000671 equals 0.0000672.
+Runs only in worker processes: math-verify and sympy may hang or exhaust memory on a short input
+(`9^{9^{9^9}}`). math-verify's time limit is a signal, which a long multiplication ignores, so it
+is disabled here and the worker is killed instead. Units, percents and small rewrites are handled
+before (`_normalise.py`), so math-verify's own are disabled too: they read `2d` as 2 days. Its
+floats are never used: it compares them rounded to six places, so 0.0000671 equals 0.0000672.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sympy
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
 
-from start_sdk.grading._compare import stands_for
+from start_sdk.grading._compare import approximates
 from start_sdk.grading._normalise import is_decimal, number
 from start_sdk.grading._structure import Shape, shape, split
 
@@ -37,11 +37,11 @@ _NAMED = re.compile(r"[A-Za-z](?:_\w|_\{\w+\})?(?:\([a-z]\))?|\\[a-z]+")
 
 
 def compare(answer: str, gold: str) -> Result:
-    """Whether two answers are the same, and what said so.
+    """Whether two answers are equal, and by which method.
 
     Args:
-        answer: the model's, as `normalise` writes it.
-        gold: the right one, likewise.
+        answer: the model's answer, as returned by `normalise`.
+        gold: the gold answer, likewise.
     """
     ours, right = shape(answer), shape(gold)
     if ours.kind == "scalar" and right.kind != "scalar" and "=" in ours.text:
@@ -59,7 +59,7 @@ def _compare_shapes(a: Shape, b: Shape) -> Result:
             return _compare_shapes(group.items[0], other)
     kinds = {a.kind, b.kind}
     if a.kind != b.kind and kinds not in ({"list", "set"}, {"list", "()"}):
-        return "different"  # an interval is no tuple, nor is [1,2] the same as (1,2]
+        return "different"  # an interval is not a tuple, and [1,2] is not (1,2]
     if len(a.items) != len(b.items):
         return "different"
     if a.ordered or b.ordered:
@@ -68,7 +68,7 @@ def _compare_shapes(a: Shape, b: Shape) -> Result:
 
 
 def _match_unordered(ours: list[Shape], right: list[Shape]) -> Iterator[Result]:
-    """One result for each right item: that of the first of ours that equals it."""
+    """One result per gold item: that of the first of our items that equals it."""
     for item in right:
         results: list[Result] = [_compare_shapes(candidate, item) for candidate in ours]
         equal = [i for i, result in enumerate(results) if result in ("symbolic", "numeric")]
@@ -80,7 +80,7 @@ def _match_unordered(ours: list[Shape], right: list[Shape]) -> Iterator[Result]:
 
 
 def _all(results: Iterator[Result]) -> Result:
-    """The result for a whole from those of its parts; stops at the first that differs."""
+    """Combines the results of the parts; stops at the first that differs."""
     whole: Result = "symbolic"
     for result in results:
         if result == "different":
@@ -91,7 +91,7 @@ def _all(results: Iterator[Result]) -> Result:
 
 
 def _without_name(text: str) -> str:
-    """`5` for `x=5` and `f(x)=5`, the last side of a chain of equations; else as it is."""
+    """`5` for `x=5` and `f(x)=5`, the last side of a chain of equations; other texts as is."""
     sides = split(text, ("=",))
     return sides[-1] if len(sides) > 2 or _NAMED.fullmatch(sides[0]) else text
 
@@ -103,7 +103,7 @@ def _compare_scalars(a: str, b: str) -> Result:
         return "symbolic"
     x, y = number(a), number(b)
     if x is not None and y is not None:
-        same = x == y or stands_for(a, y, b) or stands_for(b, x, a)
+        same = x == y or approximates(a, y, b) or approximates(b, x, a)
         return "numeric" if same else "different"
     left, right = _read(a), _read(b)
     if left is None or right is None:
@@ -120,9 +120,9 @@ def _compare_scalars(a: str, b: str) -> Result:
 
 @lru_cache(maxsize=256)
 def _read(text: str) -> Any:
-    """What math-verify reads in a formula, its decimals as exact fractions; None if nothing."""
+    """A formula as parsed by math-verify, with decimals as exact fractions; None if it fails."""
     exact = re.sub(r"\d+\.\d+", _as_fraction, text)
-    exact = re.sub(r"(?<=\d)i(?![A-Za-z])", " i", exact)  # it knows the imaginary unit apart only
+    exact = re.sub(r"(?<=\d)i(?![A-Za-z])", " i", exact)  # it only knows `i` as a separate word
     found = parse(
         f"${exact}$",
         [_LATEX],
@@ -142,13 +142,13 @@ def _is_expression(value: Any) -> bool:
 
 
 def _nearly_equal(a: Any, b: Any) -> bool | None:
-    """Whether two expressions agree to 25 digits at five points; None if that says nothing.
+    """Whether two expressions agree to 25 digits at five points; None if no point can be used.
 
-    This settles most wrong answers without a search for a proof, and most right ones that
-    `simplify` does not prove.
+    This decides most wrong answers without a search for a proof, and most correct ones that
+    `simplify` cannot prove.
     """
     symbols = a.free_symbols | b.free_symbols
-    names = sorted({str(s) for s in symbols})  # a real x of one and a complex x of the other
+    names = sorted({str(s) for s in symbols})  # `x` may be real in one and complex in the other
     compared = 0
     for shift in range(len(_POINTS) if symbols else 1):
         value = {n: _POINTS[(i + shift) % len(_POINTS)] + i for i, n in enumerate(names)}
@@ -165,8 +165,8 @@ def _nearly_equal(a: Any, b: Any) -> bool | None:
 
 
 def _rounded(decimal: str, value: Any, written: str) -> bool:
-    """Whether a decimal is meant for an irrational number (see `stands_for`)."""
+    """Whether a decimal approximates an irrational number (see `approximates`)."""
     if not is_decimal(decimal) or value.free_symbols:
         return False
     near = sympy.N(value, 40)
-    return bool(near.is_real) and stands_for(decimal, Fraction(str(near)), written)
+    return bool(near.is_real) and approximates(decimal, Fraction(str(near)), written)

@@ -1,6 +1,6 @@
-r"""Finds the answer in what a model wrote: a box, "the answer is ...", a letter, a number, code.
+r"""Finds the answer in a model's text: a box, "the answer is ...", a letter, a number, code.
 
-The text is hostile: every function takes time linear in its length. No pattern here has two
+The text is untrusted: every function runs in time linear in its length. No pattern here has two
 unbounded parts that can match the same characters.
 """
 
@@ -33,10 +33,10 @@ _LETTER_APART = re.compile(r"\(([A-Za-z])\)")
 
 
 def final_answer(text: str) -> str | None:
-    r"""The answer in a response, as it was written there; None if there is none.
+    r"""The answer in a response, as written there; None if there is none.
 
-    In this order: the last complete `\boxed{...}`; what the last "the answer is ..." states; a
-    text that is nothing but an answer; the last formula, else the last number of the last line.
+    Tried in this order: the last complete `\boxed{...}`; the last "the answer is ..."; a text or
+    last line that is only an answer; the last formula, else the last number, of the last line.
     """
     text = text.strip()
     boxed = last_boxed(text)
@@ -54,7 +54,7 @@ def final_answer(text: str) -> str | None:
 
 
 def _from_sentence(rest: str) -> str | None:
-    """The answer at the beginning of what stands behind "the answer is"."""
+    """The answer at the beginning of the text after "the answer is"."""
     formulas, at = [], 0
     while delimited := _FORMULA.match(rest, at):  # "$2$, $3$ and $5$" are one answer
         formulas.append(delimited[1].strip(" $"))
@@ -73,7 +73,7 @@ def _from_sentence(rest: str) -> str | None:
 
 
 def _is_bare(text: str) -> bool:
-    """Whether a text is an answer by itself, with a unit perhaps, and no sentence around it."""
+    """Whether a text is only an answer, perhaps with a unit, without a sentence around it."""
     text = _TEXT_GROUP.sub("", text)
     words = {w.lower() for w in _WORD.findall(text)} - _FUNCTIONS
     if len(words) > 2 or words & _SENTENCE_WORDS:
@@ -93,16 +93,16 @@ def _last_formula(line: str) -> str | None:
 
 
 def last_number(text: str) -> str | None:
-    """The last number of a text, as written, its thousands commas included; None without."""
+    """The last number of a text as written, including thousands commas; None if there is none."""
     numbers = [match[0] for match in _NUMBER.finditer(text)]
     return numbers[-1] if numbers else None
 
 
 def choice_letter(text: str, letters: str = "ABCD") -> str | None:
-    """The option that a response chose, as one of `letters`; None if it names none.
+    """The option chosen in a response, as one of `letters`; None if it names none.
 
-    In this order: the last box; a response that begins with a letter ("B", "(B)", "B) because");
-    the last "answer: B" or "option B"; the last letter in parentheses.
+    Tried in this order: the last box; a response that begins with a letter ("B", "(B)",
+    "B) because"); the last "answer: B" or "option B"; the last letter in parentheses.
     """
 
     def known(letter: str) -> str | None:
@@ -126,7 +126,7 @@ def _plain(text: str) -> str:
 
 
 def last_code_block(text: str, language: str = "python") -> str | None:
-    """The code of the last closed fenced block that names `language` or none; None without."""
+    """The code of the last closed fenced block in `language` or without a language, or None."""
     found, opened, named = None, -1, ""
     for fence in _FENCE.finditer(text):
         info = fence[1].strip().lower()

@@ -1,4 +1,4 @@
-"""`Grader`: verdicts on answers, with computer algebra in worker processes that can be killed."""
+"""`Grader`: grades answers, with computer algebra in worker processes that can be killed."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from start_sdk.grading._extract import final_answer
 from start_sdk.grading._normalise import normalise
 
 Kind = Literal["math", "choice"]
-_START_SECONDS = 60.0  # importing sympy takes one second, on a busy machine many
+_START_SECONDS = 60.0  # importing sympy takes a second, or many on a busy machine
 
 
 class Grader:
     """Grades answers; use it with `async with`.
 
-    Equal texts and plain numbers are compared at once. The rest goes to a worker process, which is
-    started when it is first needed and killed when it takes too long or too much memory; then the
-    verdict is "undecided", and a new worker takes its place.
+    Equal texts and plain numbers are compared directly. The rest goes to a worker process, which
+    is started when first needed and killed when it takes too long or too much memory. In that case
+    the verdict is "undecided" and a new worker is started.
 
     Args:
-        workers: how many answers are compared by computer algebra at the same time.
+        workers: answers compared by computer algebra at the same time.
         seconds: wall time for one comparison.
-        memory_mb: address space of a worker, in MiB, of which sympy alone takes about 150.
-        max_chars: length of an answer, or of a gold answer, that is still looked at.
+        memory_mb: address space of a worker, in MiB; sympy alone takes about 150.
+        max_chars: maximum length of an answer and of a gold answer; longer ones are undecided.
 
     Raises:
         MissingExtra: math-verify is not installed.
-        ConfigError: a limit that is not positive, or so low that no worker starts.
+        ConfigError: a limit is not positive, or is too low for a worker to start.
     """
 
     def __init__(
@@ -68,25 +68,25 @@ class Grader:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends the workers. A grader that was closed starts new ones when it is used again."""
+        """Stops the workers. A closed grader starts new ones if it is used again."""
         for worker in self._workers:
             await worker.stop()
 
     async def grade(self, text: str | None, gold: str, kind: Kind = "math") -> Verdict:
-        r"""The verdict on a response.
+        r"""Grades a response.
 
         Args:
-            text: the whole response or the bare answer, of any length; None if there was none.
-            gold: the right answer: LaTeX or plain text without a sentence around it; for "choice"
+            text: the whole response or only the answer, of any length; None if there is none.
+            gold: the gold answer: LaTeX or plain text without a sentence around it; for "choice"
                 a letter.
-            kind: "math", or "choice" where letters alone count.
+            kind: "math", or "choice" if only letters count.
         """
         if kind == "choice":
             return grade_choice(text, gold)
         if text and text.strip() == gold.strip():
             return Verdict(correct=True, how="exact", answer=gold.strip())
         if text and len(text) <= self._max_chars >= len(gold):
-            whole = compare_texts(text, gold)  # a phrase is no sentence with an answer in it
+            whole = compare_texts(text, gold)  # the gold answer may itself be a phrase
             if whole and whole.correct:
                 return whole
         if text and is_letter(gold[: self._max_chars]):
@@ -114,12 +114,12 @@ class Grader:
         }
         if result in hows:
             return Verdict(correct=result != "different", how=hows[result], answer=answer)
-        note = "it cannot be read" if result == "undecided" else result
+        note = "cannot be parsed" if result == "undecided" else result
         return Verdict(correct=False, how="undecided", answer=answer, note=note)
 
 
 def grade_all(pairs: Iterable[tuple[str | None, str]], **options: int) -> list[Verdict]:
-    """Grades (text, gold) pairs, for scripts: one verdict each, in order. Options as `Grader`'s."""
+    """Grades (text, gold) pairs, for scripts: one verdict each, in order. Options: see `Grader`."""
 
     async def run() -> list[Verdict]:
         async with Grader(**options) as grader:
@@ -129,7 +129,7 @@ def grade_all(pairs: Iterable[tuple[str | None, str]], **options: int) -> list[V
 
 
 class _Worker:
-    """One worker process, started when it is needed, replaced when it had to be killed."""
+    """One worker process, started when needed and replaced after it was killed."""
 
     def __init__(self, seconds: float, memory_mb: int) -> None:
         self._seconds = seconds
@@ -138,7 +138,7 @@ class _Worker:
         self._ready = False
 
     async def ask(self, answer: str, gold: str) -> str:
-        """The worker's result, or why there is none."""
+        """The worker's result, or the reason why there is none."""
         try:
             process = await self._started()
             assert process.stdin
@@ -153,9 +153,9 @@ class _Worker:
             if result:
                 return result
             result = f"took more than {self._memory_mb} MiB, or was killed"
-        if self._process is not None:  # else the grader was closed meanwhile
+        if self._process is not None:  # else the grader has been closed in the meantime
             await self.stop()
-            await self._spawn()  # it loads sympy while the caller goes on
+            await self._spawn()  # it imports sympy while the caller continues
         return result
 
     async def _started(self) -> asyncio.subprocess.Process:
@@ -166,11 +166,11 @@ class _Worker:
             try:
                 self._ready = await _line(process, _START_SECONDS) == "ready"
             except TimeoutError as error:
-                message = f"a grading worker did not start in {_START_SECONDS:g} s"
+                message = f"a grading worker did not start within {_START_SECONDS:g} s"
                 raise ConfigError(message) from error
         if not self._ready:
             raise ConfigError(
-                f"a grading worker did not start: is {self._memory_mb} MiB too little?"
+                f"a grading worker did not start: memory_mb={self._memory_mb} may be too low"
             )
         return process
 
@@ -183,7 +183,7 @@ class _Worker:
             stderr=asyncio.subprocess.DEVNULL,
             cwd="/",
             env=_environment(),
-            start_new_session=True,  # Ctrl-C is the host's affair
+            start_new_session=True,  # Ctrl-C must only reach the host
         )  # fmt: skip
         return self._process
 
@@ -197,10 +197,10 @@ class _Worker:
 
 
 async def _line(process: asyncio.subprocess.Process, seconds: float) -> str:
-    """The next line that a worker writes; "" if it ended.
+    """The next line written by a worker; "" if it has exited.
 
     Raises:
-        TimeoutError: there was none in time.
+        TimeoutError: no line arrived in time.
     """
     assert process.stdout
     async with asyncio.timeout(seconds):
@@ -208,6 +208,6 @@ async def _line(process: asyncio.subprocess.Process, seconds: float) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """What a worker sees of ours: where modules are, and nothing else (no keys, no tokens)."""
+    """A worker's environment: module paths and nothing else (no keys, no tokens)."""
     paths = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)
     return {"PYTHONPATH": paths, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}

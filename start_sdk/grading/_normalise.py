@@ -1,7 +1,7 @@
-r"""Brings an answer to one way of writing, before anything is computed.
+r"""Normalises the notation of an answer before it is compared.
 
-Each rule is one step of `normalise`, in an order that matters; none changes what is meant. Units,
-percent signs and bases are taken off and KEPT beside the text, so that the comparison decides.
+Each rule is one step of `normalise`; their order matters, and none changes the meaning. Units,
+percent signs and bases are removed from the text and stored next to it for the comparison.
 """
 
 from __future__ import annotations
@@ -48,25 +48,25 @@ _BASE = re.compile(
 )
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _RATIO = re.compile(r"(-?)\\frac\{(-?\d+)\}\{(-?\d+)\}|(-?)\(?(-?\d+)\)?/\(?(\d+)\)?")
-_LONGEST = 300  # digits of a number that is computed with here; longer ones go to a worker
+_LONGEST = 300  # digits of a number that is compared in this process; longer ones go to a worker
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer in the one way of writing."""
+    """A normalised answer."""
 
     text: str
     unit: str = ""
-    """Name of the unit, with its power ("cm^2"); "" without, or if the unit is not a known one."""
+    """Name of the unit, with its power ("cm^2"); "" if there is none or it is unknown."""
     percent: bool = False
     base: int | None = None
-    """Of the number system, for digits with a subscript; `text` holds the digits."""
+    """Base of the number system, for digits with a subscript; `text` has the digits."""
     words: bool = False
     """The text is a word or a phrase, not a formula."""
 
 
 def normalise(text: str) -> Answer:
-    """The answer that a text writes. Linear in its length."""
+    """Normalises an answer, in time linear in its length."""
     text = _delimiters(text.translate(_UNICODE).strip())
     text, dollars = _dollars(text)
     text = _spaces(_thousands(text))
@@ -88,7 +88,7 @@ def normalise(text: str) -> Answer:
 
 
 def number(text: str) -> Fraction | None:
-    """The exact value of an integer, a decimal or a fraction of integers; None for all else."""
+    """The exact value of an integer, a decimal or a fraction of integers; else None."""
     if len(text) > 2 * _LONGEST:
         return None
     if _NUMBER.fullmatch(text):
@@ -100,12 +100,12 @@ def number(text: str) -> Fraction | None:
 
 
 def is_decimal(text: str) -> bool:
-    """Whether a text is a number written with digits alone: 12, -0.5."""
+    """Whether a text is a number in digits: 12, -0.5."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def _delimiters(text: str) -> str:
-    r"""`$...$`, `\(...\)`, `\left`, `\right`, `\displaystyle`, a full stop: gone."""
+    r"""Removes `$...$`, `\(...\)`, `\left`, `\right`, `\displaystyle` and a final full stop."""
     text = re.sub(r"\\\\\s?\[[^\]\n]{0,12}\]", r"\\\\ ", text)  # `\\[2pt]` in a matrix
     text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
     text = re.sub(r"\\(?:left|right|[bB]igg?[lr]?)(?![A-Za-z])(?:\s?\.)?", "", text)
@@ -120,14 +120,14 @@ def _delimiters(text: str) -> str:
 
 
 def _dollars(text: str) -> tuple[str, bool]:
-    """Without its dollar signs, and whether one of them was money."""
+    """The text without its dollar signs, and whether one of them meant money."""
     signs = len(re.findall(r"(?<!\\)\$", text))
     money = r"\$" in text or (signs == 1 and re.match(r"-?\$", text) is not None)
     return re.sub(r"\\?\$", "", text).strip(), money
 
 
 def _thousands(text: str) -> str:
-    r"""`10,\!080`, `10{,}080`, `10\,080` anywhere; `10,080` where it can be no list or tuple."""
+    r"""Joins `10,\!080`, `10{,}080`, `10\,080`, and `10,080` where it cannot be a list."""
     text = re.sub(r"(?<=\d)(?:,\\!|\{,\}|\\,|\\!)(?=\d{3}(?!\d))", "", text)
     if not re.search(r"[(\[{]\s*-?[\d.]+\s*,", text):
         groups = r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)"
@@ -152,7 +152,7 @@ def _percent(text: str) -> tuple[str, bool]:
 
 
 def _unit(text: str) -> tuple[str, str]:
-    """Without the unit behind a quantity, and the unit's name if it is a known one."""
+    """The text without the unit after a quantity, and the unit's name if it is known."""
     bare = re.sub(r"\s?\^\s?(?:\\circ|\{ ?\\circ ?\})$|\s?\\degree$", "", text)
     if bare != text:
         return bare, "degree"
@@ -175,7 +175,7 @@ def _unit(text: str) -> tuple[str, str]:
 
 
 def _braces(text: str) -> str:
-    r"""`\dfrac`, `\frac43`, `\frac{1}2`, `\sqrt3`, `sqrt(3)`: as `\frac{4}{3}`, `\sqrt{3}`."""
+    r"""Writes `\dfrac`, `\frac43`, `\frac{1}2`, `\sqrt3`, `sqrt(3)` with braces: `\sqrt{3}`."""
     text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
     text = re.sub(r"(?<![\\A-Za-z])(sqrt|pi)(?![A-Za-z])", r"\\\1 ", text)
     text = re.sub(r"\\sqrt\s*(\d+|[A-Za-z](?![A-Za-z])|\\pi)", r"\\sqrt{\1}", text)
@@ -195,7 +195,7 @@ def _braces(text: str) -> str:
 
 
 def matching(text: str, opening: str, closing: str) -> dict[int, int]:
-    r"""For each position of an opening bracket, that of the closing one. `\{` is no bracket."""
+    r"""Maps the position of each opening bracket to its closing one. `\{` is not a bracket."""
     stack, pairs = [], {}
     for bracket in re.finditer(r"\\.|[(){}\[\]]", text, re.DOTALL):
         if bracket[0] == opening:
@@ -206,7 +206,7 @@ def matching(text: str, opening: str, closing: str) -> dict[int, int]:
 
 
 def _mixed(text: str) -> str:
-    r"""`1\frac{4}{5}` and `1 4/5` as `\frac{9}{5}`, where the fraction is a proper one."""
+    r"""Writes `1\frac{4}{5}` and `1 4/5` as `\frac{9}{5}` if the fraction is a proper one."""
 
     def improper(m: re.Match[str]) -> str:
         whole, above, below = int(m[1]), int(m[2] or m[4]), int(m[3] or m[5])
@@ -217,7 +217,7 @@ def _mixed(text: str) -> str:
 
 
 def _close_up(text: str) -> str:
-    r"""Spaces that mean nothing: not those between digits, between words, or behind a command."""
+    r"""Removes spaces, except those between digits, between words or after a command."""
     text = re.sub(r"\\(?:cdot|times)(?![A-Za-z])", "*", text.replace("**", "^"))
     text = re.sub(r"(\\[A-Za-z]+) (?=[A-Za-z])", r"\1~", text)
     text = re.sub(r"(?<=\d) (?=\d)|(?<=[A-Za-z]{2}) (?=[A-Za-z]{2})", "~", text)

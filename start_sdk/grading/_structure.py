@@ -1,7 +1,7 @@
 r"""The shape of an answer: a list, tuple, interval, set, union or matrix of scalars.
 
-math-verify reads `(8,-2)` as an empty interval, equal to any other empty one, and sorts what a set
-holds by its printed form; so shapes are taken apart here, and only scalars go to it.
+math-verify reads `(8,-2)` as an empty interval, equal to any other empty one, and sorts the
+elements of a set by their printed form; so shapes are parsed here, and it only gets scalars.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _DEEPEST = 30
 
 @dataclass(frozen=True)
 class Shape:
-    """A node: `kind` is "scalar", "list" (no brackets), "set", "union", "RxC matrix", or the two
-    brackets of a tuple or an interval, such as "()" or "[)"."""
+    """A node. `kind` is "scalar", "list" (no brackets), "set", "union", "RxC matrix", or the two
+    brackets of a tuple or interval, such as "()" or "[)"."""
 
     kind: str
     text: str
@@ -34,7 +34,7 @@ class Shape:
 
 
 def shape(text: str, depth: int = 0) -> Shape:
-    """The shape of a normalised answer; what is nested too deep stays a scalar."""
+    """Parses the shape of a normalised answer; parts that are nested too deeply stay scalars."""
     text = text.strip()
     if element := _ELEMENT.fullmatch(text):
         text = element[1]
@@ -64,7 +64,7 @@ def shape(text: str, depth: int = 0) -> Shape:
 
 
 def split(text: str, separators: tuple[str, ...]) -> list[str]:
-    """Splits at the separators that stand in no bracket."""
+    """Splits at the separators outside of brackets."""
     parts, level = [""], 0
     for token in _TOKEN.findall(text):
         level += (token in _OPEN) - (token in _CLOSE)
@@ -76,7 +76,7 @@ def split(text: str, separators: tuple[str, ...]) -> list[str]:
 
 
 def _group(kind: str, parts: list[str], text: str, depth: int) -> Shape:
-    r"""A list, or a set or union without its repetitions; `1\pm2` counts as two items."""
+    r"""A list, or a set or union without duplicates; `1\pm2` counts as two items."""
     nodes = [shape(part, depth + 1) for part in parts]
     items = [i for node in nodes for i in (node.items if node.kind == "list" else (node,))]
     if kind != "list":
@@ -93,7 +93,7 @@ def _matrix(body: str, text: str, depth: int) -> Shape:
 
 
 def _brackets(text: str) -> tuple[str, str]:
-    """The two brackets around the whole of a text, and what they hold; ("", text) without."""
+    """The two brackets around a whole text, and their content; ("", text) if there are none."""
     tokens = _TOKEN.findall(text)
     if len(tokens) < 3 or tokens[0] not in _OPEN - {"{"} or tokens[-1] not in _CLOSE - {"}"}:
         return "", text
@@ -106,7 +106,7 @@ def _brackets(text: str) -> tuple[str, str]:
 
 
 def _interval(text: str) -> str:
-    r"""`-2\le x\le7` as `[-2,7]`, `x>5` and `5<x` as `(5,\infty)`; all else as it is."""
+    r"""Writes `-2\le x\le7` as `[-2,7]`, `x>5` and `5<x` as `(5,\infty)`; other texts as is."""
     sides = _RELATION.split(text)
     if len(sides) not in (3, 5):
         return text

@@ -1,8 +1,8 @@
-"""The program of a worker process: `python -m start_sdk.grading._worker MEGABYTES SECONDS`.
+"""The worker process: `python -m start_sdk.grading._worker MEGABYTES SECONDS`.
 
-Reads one request per line (a JSON list: answer, gold), writes one result per line. It ends when its
-input does, so it never outlives its host; while it computes, the limit on its processor time
-holds, which counts anew for each request.
+Reads one request per line (a JSON list: answer, gold) and writes one result per line. It exits when
+its input ends, so it never outlives its host for long: a limit on CPU time, renewed for each
+request, ends a running computation.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ def main(megabytes: int, seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints is no reply
+    os.dup2(2, 1)  # libraries must not print into the replies
 
-    from start_sdk.grading._engine import compare  # takes a second
+    from start_sdk.grading._engine import compare  # takes a second to import
 
     def reply(result: str) -> None:
         print(result, file=replies, flush=True)
@@ -33,13 +33,13 @@ def main(megabytes: int, seconds: float) -> None:
         try:
             reply(compare(answer, gold))
         except MemoryError:
-            os._exit(1)  # what is left of the heap is not to be trusted
-        except Exception:  # sympy raises whatever it likes on hostile input
+            os._exit(1)  # the heap may be in any state
+        except Exception:  # sympy may raise anything on hostile input
             reply("undecided")
 
 
 def limit_cpu(seconds: float) -> None:
-    until = math.ceil(sum(os.times()[:2]) + seconds) + 1  # the host's clock comes first
+    until = math.ceil(sum(os.times()[:2]) + seconds) + 1  # the host's timeout comes first
     resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
 
 

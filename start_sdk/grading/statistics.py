@@ -1,7 +1,7 @@
-"""Statistics over graded samples: problems x samples, each right or not.
+"""Statistics over graded samples: problems x samples, each correct or not.
 
-`right[i][j]` says whether sample j of problem i is right. Scores are means over problems, so that
-intervals are over problems, too: samples of one problem are not independent.
+`right[i][j]` says whether sample j of problem i is correct. Scores are means over problems, and so
+are intervals: samples of the same problem are not independent.
 """
 
 from __future__ import annotations
@@ -26,49 +26,52 @@ class Interval(Frozen):
 
 
 class McNemar(Frozen):
-    """McNemar's exact test: are two systems right equally often on the same problems?"""
+    """McNemar's exact test: are two systems correct equally often on the same problems?"""
 
     only_first: int
-    """Problems that the first one alone got right."""
+    """Problems that only the first system got right."""
     only_second: int
     p_value: float
 
 
 def avg_at_k(right: Sequence[bool]) -> float:
-    """Share of right samples of one problem: pass@1, estimated from k samples."""
+    """Share of correct samples of one problem: pass@1, estimated from k samples."""
     return pass_at_k(len(right), sum(right), 1)
 
 
 def pass_at_k(samples: int, right: int, k: int) -> float:
-    """Unbiased probability that one of k samples of a problem is right.
+    """Unbiased estimate of the probability that one of k samples of a problem is correct.
 
     Chen et al. 2021 (arXiv 2107.03374), section 2.1, equation 1: 1 - C(n - c, k) / C(n, k).
 
     Args:
-        samples: n, how many were drawn.
-        right: c, how many of them are right.
+        samples: n, the number of samples.
+        right: c, the number of correct samples.
         k: 1 to n.
 
     Raises:
-        ConfigError: k or `right` does not fit the number of samples.
+        ConfigError: k or `right` is out of range for the number of samples.
     """
     if not (1 <= k <= samples and 0 <= right <= samples):
-        raise ConfigError(f"pass@{k} of {samples} samples, {right} right: 1 <= k <= samples")
+        raise ConfigError(
+            f"pass@{k} of {samples} samples, {right} correct: needs 1 <= k <= samples and "
+            "0 <= correct <= samples"
+        )
     return 1 - comb(samples - right, k) / comb(samples, k)
 
 
 def maj_at_k(answers: Sequence[str | None], right: Sequence[bool]) -> float:
     """Majority vote over the samples of one problem (self-consistency, arXiv 2203.11171).
 
-    Right samples are one answer, however they write it; wrong ones count together where they are
-    written alike. None abstains.
+    All correct samples count as one answer, however it is written; wrong ones count together if
+    they are equal after normalisation. None abstains.
 
     Args:
         answers: `Verdict.answer` of each sample.
         right: `Verdict.correct` of each sample.
 
     Returns:
-        1.0 or 0.0; with a tie at the top, the right answer's chance if a coin decides.
+        1.0 or 0.0; for a tie at the top, the correct answer's chance in a random draw.
     """
     from start_sdk.grading._normalise import normalise
 
@@ -87,16 +90,16 @@ def mean_interval(
 ) -> Interval:
     """Mean over problems with a percentile bootstrap interval (problems drawn with replacement).
 
-    Where all scores are equal, or there is one alone, nothing varies and the interval has no
-    width: `proportion_interval` says more then.
+    If all scores are equal, or there is only one, the interval has width 0: use
+    `proportion_interval` then.
 
     Raises:
-        ConfigError: there is no score.
+        ConfigError: there are no scores.
         MissingExtra: scipy is not installed.
     """
     values = [float(s) for s in scores]
     if not values:
-        raise ConfigError("there is no problem to take the mean of")
+        raise ConfigError("no scores to average: give the score of at least one problem")
     mean = sum(values) / len(values)
     if len(set(values)) == 1:
         return Interval(value=values[0], low=values[0], high=values[0])
@@ -114,7 +117,9 @@ def paired_difference(
 ) -> Interval:
     """Mean of `second - first` over the same problems, in the same order, with its interval."""
     if len(first) != len(second):
-        raise ConfigError(f"{len(first)} and {len(second)} scores: not the same problems")
+        raise ConfigError(
+            f"{len(first)} and {len(second)} scores: they must cover the same problems"
+        )
     differences = [b - a for a, b in zip(first, second, strict=True)]
     return mean_interval(differences, confidence=confidence, seed=seed)
 
@@ -122,7 +127,9 @@ def paired_difference(
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
     """McNemar's exact test on the same problems, in the same order, one sample each."""
     if len(first) != len(second):
-        raise ConfigError(f"{len(first)} and {len(second)} results: not the same problems")
+        raise ConfigError(
+            f"{len(first)} and {len(second)} results: they must cover the same problems"
+        )
     pairs = list(zip(map(bool, first), map(bool, second), strict=True))
     a, b = pairs.count((True, False)), pairs.count((False, True))
     contingency = [[pairs.count((True, True)), a], [b, pairs.count((False, False))]]
@@ -131,16 +138,16 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
 
 
 def proportion_interval(right: int, problems: int, *, confidence: float = 0.95) -> Interval:
-    """Share of right problems, one sample each, with its Wilson score interval."""
+    """Share of correctly solved problems, one sample each, with its Wilson score interval."""
     if not 0 <= right <= problems or problems == 0:
-        raise ConfigError(f"{right} right of {problems} problems")
+        raise ConfigError(f"{right} correct of {problems} problems is not a proportion")
     estimate = _load("statsmodels.stats.proportion").proportion_confint
     low, high = estimate(right, problems, alpha=1 - confidence, method="wilson")
     return Interval(value=right / problems, low=float(low), high=float(high))
 
 
 def _load(name: str) -> ModuleType | Any:
-    """A module of scipy or statsmodels, which take a second to import."""
+    """Imports a module of scipy or statsmodels lazily, since this takes a second."""
     from importlib import import_module
 
     try:

@@ -1,4 +1,4 @@
-"""Hints as data, policies that put them into a thought, insertion points, and rounds."""
+"""The hint library, policies that decide on hints, insertion points, and rounds."""
 
 from start_sdk.hints._debug import debug_hint
 from start_sdk.hints._features import FEATURES, features, results

@@ -1,8 +1,8 @@
 """START's debug hint for code problems, filled in for one problem.
 
-The paper's hint shows a structure to follow, then recalls the sample tests. What stands in its
-places is not disclosed: the templates here are ours. One is for problems that give starter code and
-call a function of it, the other for programs that read standard input.
+The paper's hint shows a structure to follow, then recalls the sample tests. The paper does not
+disclose what fills its placeholders: the templates here are ours. One is for problems with starter
+code whose function is called, the other for programs that read standard input.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def debug_hint(
     starter_code: str | None = None,
     library: HintLibrary | None = None,
 ) -> Hint:
-    """The debug hint with a template and the sample tests of a problem.
+    """Returns the debug hint, filled in with a template and a problem's sample tests.
 
     Args:
         samples: input and expected output of each public test; at least one. With starter code the
-            input is a call's arguments as Python writes them, e.g. "[3, 1, 2], 2".
-        starter_code: the head of a function, or a class `Solution` with one method; without it the
+            input is the arguments of a call in Python syntax, e.g. "[3, 1, 2], 2".
+        starter_code: a function's signature, or a class `Solution` with one method; if None, the
             program reads standard input.
-        library: where the hint "debug" is looked up.
+        library: library that contains the hint "debug".
 
     Raises:
         ConfigError: there are no samples, or the starter code defines no function.
@@ -64,10 +64,10 @@ def debug_hint(
 
 
 def _call(starter_code: str) -> str:
-    """How the function that is asked for is called."""
+    """Returns the expression that calls the requested function."""
     names = re.findall(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)", starter_code, re.MULTILINE)
     names = [name for name in names if not name.startswith("__")]
     if not names:
-        raise ConfigError("the starter code defines no function: leave it out for standard input")
+        raise ConfigError("the starter code defines no function: omit it for standard input")
     method = re.search(r"^class\s+Solution\b", starter_code, re.MULTILINE)
     return f"Solution().{names[0]}" if method else names[0]

@@ -1,4 +1,4 @@
-"""What can be told of a thought before anybody knows whether its answer is right."""
+"""Features of a thought that are available before its answer is graded."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _DOUBT = re.compile(r"\b(?:wait|hmm|but|alternatively|maybe|not sure)\b", re.IGN
 
 
 def results(thought: str) -> list[str]:
-    """The last number of each paragraph in which something is worked out, in order; boxes too.
+    """Returns the last number of each paragraph that contains a calculation, in order; boxes too.
 
-    In a long thought each paragraph is an attempt or a check of one, and ends with what it found.
+    In a long thought each paragraph is an attempt, or a check of one, and ends with its result.
     """
     found: list[str] = []
     for paragraph in thought.split("\n\n"):
@@ -35,17 +35,17 @@ def results(thought: str) -> list[str]:
 
 
 def surprisals(trace: Trace) -> list[float]:
-    """Of each token that the model sampled: minus its log probability, in nats; [] without them."""
+    """Minus the log probability of each sampled token, in nats; [] without logprobs."""
     return [-p for s in trace.segments for p in s.logprobs or () if s.phase == "thinking"]
 
 
 def features(trace: Trace) -> dict[str, float]:
-    """Numbers about a thought, for policies: none of them looks at the problem's kind or answer.
+    """Computes features of a thought for policies; none uses the problem's kind or answer.
 
-    `doubts`: words such as "wait"; `differing`: results that differ from the one before;
-    `unsettled`: 1 if the last two differ or there are fewer than two; `digits`: of the longest
-    number; `surprise` and `worst_surprise`: mean and largest over windows of 8 tokens, in nats, 0
-    without logprobs; the rest are counts, as log(1 + n).
+    `doubts`: words such as "wait"; `differing`: results that differ from the previous one;
+    `unsettled`: 1 if the last two results differ or there are fewer than two; `digits`: digits of
+    the longest number; `surprise`: mean surprisal in nats; `worst_surprise`: the largest mean over
+    windows of 8 tokens (both 0 without logprobs). All counts are log(1 + n).
     """
     thought = trace.thinking
     found, nats = results(thought), surprisals(trace)

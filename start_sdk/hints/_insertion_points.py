@@ -1,8 +1,8 @@
-"""Where a hint may stand in a finished trace: the staged form of Hint-infer (START, section 3).
+"""Insertion points in a finished trace: the staged form of Hint-infer (START, section 3).
 
-The paper lets a model think to the end, cuts the thought at a place, puts a hint there and lets
-the model go on. Its places are: behind "Wait" or "Alternatively", behind the last "wait", and where
-the thought ends. Which of several is taken it calls random; here a seed draws one, uniformly.
+The paper lets a model think to the end, cuts the thought at a position, inserts a hint there and
+lets the model continue. The positions are: after "Wait" or "Alternatively", after the last "wait",
+and where the thought ends. Among several it chooses at random; here a seed draws one uniformly.
 
     points = find_insertion_points(trace, backend.tokenizer)
     point = draw_insertion_point(points, seed=1)
@@ -27,14 +27,14 @@ def find_insertion_points(
     format: ReasoningFormat | None = None,
     words: Sequence[str] | None = None,
 ) -> list[InsertionPoint]:
-    """All points of a trace, in order; the last one is the end of its thought, if it has one.
+    """Returns a trace's insertion points in order; the last is the end of its thought, if any.
 
-    A connective counts where a token ends with it, as a whole word, outside open blocks, LaTeX and
-    quotations. A thought that a limit ended has no end at which a hint could stand.
+    A connective counts if a token ends with it and it is a whole word outside open blocks, LaTeX
+    and quotations. If a limit ended the thought, its end is not an insertion point.
 
     Args:
         trace: what a session returned.
-        tokenizer: the one that it was made with.
+        tokenizer: the tokenizer it was made with.
         format: how its model writes; detected from the tokenizer by default.
         words: the connectives; the library's English ones by default.
     """
@@ -68,7 +68,7 @@ def find_insertion_points(
 def _connectives(
     trace: Trace, segment: Segment, start: int, tokenizer: Tokenizer, words: Sequence[str]
 ) -> Iterator[tuple[int, str, str]]:
-    """Of each connective in a segment: where it ends, the segment's text up to there, the word."""
+    """Yields each connective of a segment: position of its end, text up to there, the word."""
     step = tokenizer.stream(trace.token_ids[:start])
     pieces = [step(token_id) for token_id in segment.token_ids]
     text = ""
@@ -77,8 +77,8 @@ def _connectives(
         word = next((w for w in words if piece and text.endswith(w)), None)
         if word is None:
             continue
-        before, behind = text.removesuffix(word)[-1:], "".join(pieces[i + 1 : i + 3])[:1]
-        if not _letter(before) and not _letter(behind):
+        before, after = text.removesuffix(word)[-1:], "".join(pieces[i + 1 : i + 3])[:1]
+        if not _letter(before) and not _letter(after):
             yield start + i + 1, text, word
 
 
@@ -89,21 +89,21 @@ def _letter(character: str) -> bool:
 def last_insertion_point(
     points: Sequence[InsertionPoint], words: Sequence[str] = ("Wait", "wait")
 ) -> InsertionPoint | None:
-    """The last connective of these words: where START's EMNLP version cuts; None without one.
+    """Returns the last point after one of `words`, where START's EMNLP version cuts; else None.
 
-    Spots of "wait" are found if `find_insertion_points` was given that word.
+    Points after "wait" are only found if it was among the `words` of `find_insertion_points`.
     """
-    return next((s for s in reversed(points) if s.trigger in words), None)
+    return next((p for p in reversed(points) if p.trigger in words), None)
 
 
 def draw_insertion_point(
     points: Sequence[InsertionPoint], *, seed: int, trace_id: str = ""
 ) -> InsertionPoint:
-    """One of the points, uniformly; the same one for the same seed and trace.
+    """Draws one point uniformly; the same seed, trace id and number of points give the same point.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: `points` is empty.
     """
     if not points:
-        raise ConfigError("there is no point to draw from: the trace has no end and no connective")
+        raise ConfigError("no points to draw from: the trace has no connective and no end")
     return random.Random(f"{seed}:{trace_id}:{len(points)}").choice(points)

@@ -1,4 +1,4 @@
-"""A policy that was fitted: which hint, if any, is worth its risk at the end of a thought."""
+"""A fitted policy: decides which hint, if any, is worth its risk at the end of a thought."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ class Logit(Settings):
 
     intercept: float
     weights: dict[str, float]
-    """By name of the feature; for features that are not scaled."""
+    """Weight by feature name, for unscaled features."""
 
     @field_validator("weights")
     @classmethod
     def _known(cls, weights: dict[str, float]) -> dict[str, float]:
         if unknown := weights.keys() - set(FEATURES):
-            raise ValueError(f"there are no features {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown features: {', '.join(sorted(unknown))}")
         return weights
 
     def __call__(self, found: Mapping[str, float]) -> float:
-        """The probability."""
+        """Returns the probability for feature values by name."""
         z = self.intercept + sum(w * found[name] for name, w in self.weights.items())
         return 1 / (1 + exp(-max(-700.0, min(700.0, z))))
 
 
 class LearnedPolicy(Settings):
-    """What `recipes.fit_policy` fits and saves.
+    """The parameters that `recipes.fit_policy` fits and saves.
 
     Attributes:
         correct: the probability that the answer would be right without a hint.
-        hinted: by id of a hint, the probability that it is right with it.
-        margin: how much likelier right an answer must get for a hint to be given.
+        hinted: by hint id, the probability that the answer would be right with that hint.
+        margin: by how much a hint must raise that probability to be inserted.
     """
 
     correct: Logit
@@ -54,11 +54,11 @@ class LearnedPolicy(Settings):
 
 @dataclass(frozen=True)
 class Learned:
-    """Speaks before the end of a thought if a fitted model expects more rescue than harm.
+    """Hints at the end of a thought if a fitted model expects it to rescue more than it harms.
 
     Args:
         policy: the fitted model; `Learned.load` reads one from a file.
-        library: where the ids of its hints are looked up.
+        library: library that contains its hints.
     """
 
     policy: LearnedPolicy
@@ -71,16 +71,16 @@ class Learned:
 
     @staticmethod
     def load(path: str | Path, library: HintLibrary | None = None) -> Learned:
-        """Reads a policy that was saved as JSON.
+        """Reads a policy saved as JSON.
 
         Raises:
-            ConfigError: the file cannot be read, or is none.
+            ConfigError: the file cannot be read or is not a valid policy.
         """
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
             return Learned(LearnedPolicy(**data), library)
         except (OSError, ValueError, TypeError, ConfigError) as error:
-            raise ConfigError(f"{str(path)!r} is no fitted policy: {error}") from error
+            raise ConfigError(f"{str(path)!r} is not a valid policy file: {error}") from error
 
     def decide(self, context: HintContext) -> Hint | None:
         if context.position != "end" or any(h.position == "end" for h in context.trace.hints):

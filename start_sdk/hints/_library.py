@@ -1,4 +1,4 @@
-"""The hint library: library.toml, read and checked."""
+"""The hint library: reads and validates library.toml."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from start_sdk.trace import Position, Settings
 
 
 class HintLibrary(Settings):
-    """Hints by id, and the words of each language at which they may stand.
+    """Hints, and the words of each language after which they may be inserted.
 
     Attributes:
-        hints: all hints, in the order of the file.
-        connectives: language -> the words behind which a hint may be put.
+        hints: all hints, in file order.
+        connectives: language -> the words after which a hint may be inserted.
     """
 
     hints: tuple[Hint, ...]
@@ -25,24 +25,24 @@ class HintLibrary(Settings):
 
     @staticmethod
     def load(path: str | Path | None = None) -> HintLibrary:
-        """Reads a library; without a path, the one that comes with the package.
+        """Reads a library; without a path, the one shipped with the package.
 
         Raises:
-            ConfigError: the file cannot be read, is not TOML, or holds something else than hints.
+            ConfigError: the file cannot be read, is not TOML, or contains invalid hints.
         """
         return _shipped() if path is None else _read(Path(path))
 
     def get(self, hint_id: str) -> Hint:
-        """The hint of an id. Raises ConfigError if there is none."""
+        """Returns the hint with an id; raises ConfigError if there is none."""
         for hint in self.hints:
             if hint.id == hint_id:
                 return hint
-        raise ConfigError(f"no hint {hint_id!r}; there are {', '.join(h.id for h in self.hints)}")
+        raise ConfigError(f"no hint {hint_id!r}; available: {', '.join(h.id for h in self.hints)}")
 
     def select(
         self, *, domain: str | None = None, lang: str = "en", position: Position | None = None
     ) -> tuple[Hint, ...]:
-        """The hints of a language, narrowed to a domain and a position; maybe none."""
+        """Returns the hints of a language, optionally of one domain and position; may be empty."""
         return tuple(
             h
             for h in self.hints
@@ -67,14 +67,16 @@ def _read(path: Path) -> HintLibrary:
         raise ConfigError(f"the hint library {str(path)!r} cannot be read: {error}") from error
     rows, openings = data.get("hint", []), data.get("openings", {})
     if not isinstance(rows, list):
-        raise ConfigError(f"the hint library {str(path)!r}: hints are written as [[hint]]")
+        raise ConfigError(f"the hint library {str(path)!r}: write hints as [[hint]] tables")
     try:
         hints = [Hint(**{"opening": openings.get(r.get("lang", "en"), ""), **r}) for r in rows]
         library = HintLibrary(hints=tuple(hints), connectives=data.get("connectives", {}))
     except ConfigError as error:
         raise ConfigError(f"the hint library {str(path)!r}: {error}") from error
     ids = [h.id for h in library.hints]
-    doubled = sorted({i for i in ids if ids.count(i) > 1})
-    if doubled:
-        raise ConfigError(f"the hint library {str(path)!r} has an id twice: {', '.join(doubled)}")
+    duplicates = sorted({i for i in ids if ids.count(i) > 1})
+    if duplicates:
+        raise ConfigError(
+            f"the hint library {str(path)!r} has duplicate ids: {', '.join(duplicates)}"
+        )
     return library

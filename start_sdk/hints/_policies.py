@@ -1,4 +1,4 @@
-"""Policies: when to speak into a thought, and what. Each is a pure function of a `HintContext`."""
+"""Policies: when to insert a hint, and which. Each is a pure function of a `HintContext`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from start_sdk.protocols import Hint, HintContext, HintPolicy
 from start_sdk.trace import Position
 
 ROUNDS = tuple(f"round-{n}" for n in range(1, 7))
-"""The paper's three, then ours."""
+"""The paper's three texts, then three of ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoHints:
-    """Never speaks: the baseline."""
+    """Never hints: the baseline."""
 
     triggers: tuple[str, ...] = ()
 
@@ -27,20 +27,20 @@ class NoHints:
 
 @dataclass(frozen=True)
 class BeforeEnd:
-    """Speaks just before a thought would end: START's position (b), section 3.
+    """Hints just before a thought would end: START's position (b), section 3.
 
-    Each round is one hint. START's test-time scaling (its figure 5) repeats this: `rounds=n`
-    takes the paper's text for each of the first three rounds, ours for the next three, the last
-    one again when there are more. One round takes the paper's general hint.
+    Each round is one hint. START's test-time scaling (figure 5) repeats this: `rounds=n` uses the
+    paper's texts for the first three rounds, ours for the next three, and the last one for any
+    more. A single round uses the paper's general hint.
 
     Args:
-        rounds: how often to speak; at least 1.
-        hints: ids, or hints as a tool has them, the one of round i at position i, instead of the
-            ones above.
-        library: where ids are looked up.
+        rounds: number of hints, at least 1.
+        hints: hint ids, or hints such as a tool's, to use instead: the i-th in round i, the last
+            one in any further round.
+        library: library in which ids are looked up.
 
     Raises:
-        ConfigError: rounds < 1, no hints, an unknown id, or one with fields to be filled in.
+        ConfigError: rounds < 1, no hints, an unknown id, or a hint with fields to fill in.
     """
 
     rounds: int = 1
@@ -49,7 +49,7 @@ class BeforeEnd:
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
-            raise ConfigError(f"rounds={self.rounds}: a policy that hints has at least 1 round")
+            raise ConfigError(f"rounds={self.rounds}: must be at least 1")
         self._texts()
 
     @property
@@ -72,17 +72,17 @@ class BeforeEnd:
 
 @dataclass(frozen=True)
 class AfterConnective:
-    """Speaks behind words like "Wait" and "Alternatively": START's position (a), section 3.
+    """Hints after words like "Wait" and "Alternatively": START's position (a), section 3.
 
-    The paper says that position and hint are chosen at random, and no more. Here each occurrence
-    is taken with `probability`, and its hint is drawn uniformly; both depend only on (seed, the
-    run's seed, position), so that a run is reproducible and samples differ.
+    The paper only says that position and hint are chosen at random. Here each occurrence is used
+    with `probability`, and its hint is drawn uniformly; both depend only on (seed, the run's seed,
+    position), so that runs are reproducible and samples differ.
 
     Args:
         words: the connectives; the library's for `lang` by default.
-        probability: that an occurrence is taken, 0 to 1.
-        max_hints: hints of this policy per run.
-        hints: ids, or hints, to draw from; the math hints of `lang` by default.
+        probability: probability that an occurrence is used, 0 to 1.
+        max_hints: limit of this policy's hints per run.
+        hints: hint ids, or hints, to draw from; the math hints of `lang` by default.
 
     Raises:
         ConfigError: a probability outside [0, 1], max_hints < 1, no words, or a bad hint id.
@@ -98,11 +98,11 @@ class AfterConnective:
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
-            raise ConfigError(f"probability={self.probability} is not between 0 and 1")
+            raise ConfigError(f"probability={self.probability}: must be between 0 and 1")
         if self.max_hints < 1:
-            raise ConfigError(f"max_hints={self.max_hints}: a policy that hints gives at least 1")
+            raise ConfigError(f"max_hints={self.max_hints}: must be at least 1")
         if not self.triggers:
-            raise ConfigError(f"no connectives are known for lang={self.lang!r}: give `words`")
+            raise ConfigError(f"there are no connectives for lang={self.lang!r}: pass `words`")
         self._texts()
 
     @property
@@ -127,13 +127,13 @@ class AfterConnective:
         library = self.library or HintLibrary.load()
         found = list(library.select(domain="math", lang=self.lang, position="connective"))
         if not found:
-            raise ConfigError(f"the library has no math hints for lang={self.lang!r}: give `hints`")
+            raise ConfigError(f"the library has no math hints for lang={self.lang!r}: pass `hints`")
         return found
 
 
 @dataclass(frozen=True)
 class FirstOf:
-    """Asks several policies in turn; the first that speaks is heard."""
+    """Asks several policies in order and uses the first hint."""
 
     policies: tuple[HintPolicy, ...]
 
@@ -151,11 +151,11 @@ def _look_up(
     library = library or HintLibrary.load()
     found = [hint if isinstance(hint, Hint) else library.get(hint) for hint in hints]
     if not found:
-        raise ConfigError("no hints are given")
+        raise ConfigError("`hints` is empty: pass at least one hint")
     for hint in found:
         if position not in hint.positions:
             raise ConfigError(
-                f"hint {hint.id!r} may stand at {hint.positions}, not at {position!r}"
+                f"hint {hint.id!r} is for {', '.join(hint.positions)}, not for {position!r}"
             )
         if hint.fields:
             raise ConfigError(

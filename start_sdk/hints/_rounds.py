@@ -1,4 +1,4 @@
-"""Sequential test-time scaling: a thought that has ended goes on, round by round (START, figure 5).
+"""Sequential test-time scaling: continues a finished thought, round by round (START, figure 5).
 
 async for trace in think_in_rounds(session, "...", round_hints(3), stop_when=stable(2)):
     print(trace.answer)
@@ -18,11 +18,11 @@ from start_sdk.protocols import Hint, Message, Tokenizer
 from start_sdk.trace import InsertionPoint, Trace
 
 StopWhen = Callable[[Sequence[Trace]], bool]
-"""Told the traces so far, oldest first; True ends it."""
+"""Receives the traces so far, oldest first; returns True to stop."""
 
 
 class Session(Protocol):
-    """The part of a `ReasoningSession` that rounds use: sessions import hints, not the reverse."""
+    """The part of a `ReasoningSession` that rounds use; avoids a circular import."""
 
     @property
     def tokenizer(self) -> Tokenizer: ...
@@ -38,13 +38,13 @@ class Session(Protocol):
 
 
 def round_hints(rounds: int, library: HintLibrary | None = None) -> list[Hint]:
-    """The paper's texts for the first three rounds, ours for the next three, then the last again.
+    """Returns the paper's texts for three rounds, ours for three more, then the last one again.
 
     Raises:
         ConfigError: rounds < 1.
     """
     if rounds < 1:
-        raise ConfigError(f"rounds={rounds}: give at least 1")
+        raise ConfigError(f"rounds={rounds}: must be at least 1")
     library = library or HintLibrary.load()
     return [library.get(ROUNDS[min(i, len(ROUNDS) - 1)]) for i in range(rounds)]
 
@@ -59,20 +59,20 @@ async def think_in_rounds(
 ) -> AsyncGenerator[Trace, None]:
     """Thinks to the end, then once more for each hint; yields the finished trace of each round.
 
-    A round takes the trace before it, drops its end of thinking and its answer, puts the hint in
-    their place and goes on (`Trace.parent` says from where). So each round has an answer of its
-    own, and what came before is the same in all. It ends early if a limit ended a thought, as then
-    there is no room for another round.
+    A round takes the previous trace, replaces its end of thinking and its answer with the hint, and
+    continues (`Trace.parent` says from where). So each round has its own answer, and everything
+    before it is the same in all rounds. It stops early if a limit ended a thought, since then there
+    is no room for another round.
 
     Args:
-        session: with a policy of its own, that one is asked in every round, too.
-        prompt: as `ReasoningSession.run` takes it; or a finished trace, which is round 0 then.
+        session: runs the rounds; if it has a policy, that applies in every round as well.
+        prompt: a prompt for `ReasoningSession.run`, or a finished trace, which becomes round 0.
         hints: one per round, e.g. `round_hints(3)`.
-        seed: of all rounds; the session's by default.
-        stop_when: asked after each round, e.g. `stable(2)` or `spent(4000)`.
+        seed: seed of all rounds; by default the session's, or the trace's if one is passed.
+        stop_when: called after each round, e.g. `stable(2)` or `spent(4000)`.
 
     Raises:
-        StartError: as `ReasoningSession.run` does; the rounds before were yielded already.
+        StartError: as `ReasoningSession.run` does; earlier rounds have been yielded already.
     """
     first = prompt if isinstance(prompt, Trace) else await session.run(prompt, seed=seed)
     traces = [first]
@@ -88,7 +88,7 @@ async def think_in_rounds(
 
 
 def stable(rounds: int) -> StopWhen:
-    """Stops when the answers of so many rounds in a row are one and the same, word for word."""
+    """Stops when the last `rounds` answers are identical."""
 
     def stop(traces: Sequence[Trace]) -> bool:
         last = [trace.answer for trace in traces[-rounds:]]
@@ -98,12 +98,12 @@ def stable(rounds: int) -> StopWhen:
 
 
 def spent(tokens: int) -> StopWhen:
-    """Stops when the model has sampled so many tokens, in all rounds together."""
+    """Stops when the model has sampled `tokens` tokens in all rounds together."""
     return lambda traces: sum(map(sampled, traces)) >= tokens
 
 
 def sampled(trace: Trace) -> int:
-    """Tokens that the model sampled for this trace, not counting what it was resumed with."""
+    """Returns the tokens that the model sampled for this trace, not counting its parent's."""
     kept = trace.parent.at if trace.parent else 0
     return trace.dropped + sum(
         len(s.token_ids)

@@ -1,8 +1,8 @@
-"""Policies beyond the paper: where a calculation begins, only when unsure, and trust in results.
+"""Policies beyond the paper: hint at calculations, only when unsure, or to trust a result.
 
 A forced hint rescues wrong answers and breaks right ones (START, EMNLP version, table 5: 33.0 % and
 10.4 %), so hinting everything helps below a base accuracy of about 76 % and harms above it. These
-policies hint less, or earlier. `python -m recipes.policies` measures them beside the paper's.
+policies hint less, or earlier. `python -m recipes.policies` compares them with the paper's.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _LEFT_SIDE = re.compile(r"(\d+)[\s)]*[-+*/^×·÷%]\s*\(?(\d+)[^=\n]*=\s*$")
 
 @dataclass(frozen=True)
 class AtCalculation:
-    """Speaks where a calculation begins to be worked out by hand: behind "17 * 289 = ".
+    """Hints where the model starts to calculate by hand: after "17 * 289 =".
 
     CoRT (arXiv 2506.09820) found that START-like models calculate by hand first and ask Python to
-    check it afterwards. Its authors placed such hints by hand; here an expression with an equals
-    sign behind it is the place.
+    check it afterwards. Its authors placed such hints by hand; here the position is after an
+    expression that is followed by an equals sign.
 
     Args:
-        digits: of the larger of the two numbers before the sign, at least.
-        surprise: with logprobs, hint only if the last 16 sampled tokens cost so many nats each.
-        max_hints: hints of this policy per run.
-        hint: what to say.
-        library: where its id is looked up.
+        digits: minimum digits of the longer of the two numbers before the sign.
+        surprise: with logprobs, minimum mean nats per token of the last 16 sampled tokens.
+        max_hints: limit of this policy's hints per run.
+        hint: id of the hint.
+        library: library in which the id is looked up.
 
     Raises:
-        ConfigError: a number below 1, or an unknown hint.
+        ConfigError: `digits` or `max_hints` is below 1, or the hint is unknown.
     """
 
     digits: int = 2
@@ -48,7 +48,7 @@ class AtCalculation:
 
     def __post_init__(self) -> None:
         if self.digits < 1 or self.max_hints < 1:
-            raise ConfigError("digits and max_hints are at least 1")
+            raise ConfigError("digits and max_hints must be at least 1")
         self._text()
 
     def decide(self, context: HintContext) -> Hint | None:
@@ -56,8 +56,8 @@ class AtCalculation:
         if context.position != "connective" or context.trigger not in self.triggers:
             return None
         line = context.trace.thinking[-200:].rpartition("\n")[2]
-        begun = _LEFT_SIDE.search(line)
-        if given >= self.max_hints or not begun or max(map(len, begun.groups())) < self.digits:
+        match = _LEFT_SIDE.search(line)
+        if given >= self.max_hints or not match or max(map(len, match.groups())) < self.digits:
             return None
         nats = surprisals(context.trace)[-16:]
         if nats and sum(nats) / len(nats) < self.surprise:
@@ -71,19 +71,19 @@ class AtCalculation:
 
 @dataclass(frozen=True)
 class WhenUnsure:
-    """Lets another policy speak only about a thought that is not settled.
+    """Applies another policy only to thoughts that are not settled.
 
-    A thought is left alone if its last two results agree, or, with logprobs, if its model was sure
+    A thought is left alone if its last two results agree and, with logprobs, the model was sure
     of every stretch of it: then a hint has little to rescue and something to break.
 
     Args:
-        policy: who is asked otherwise.
-        surprise: with logprobs, the mean nats per token of the worst 8 tokens in a row from which
-            on a thought is unsure; None looks at the results alone.
-        results: whether results that agree settle a thought.
+        policy: the policy to apply to unsettled thoughts.
+        surprise: with logprobs, a thought is unsure if the worst 8 tokens in a row have at least
+            this mean in nats per token; None considers the results alone.
+        results: whether a thought is unsettled if its results disagree.
 
     Raises:
-        ConfigError: it looks at neither.
+        ConfigError: it considers neither.
     """
 
     policy: HintPolicy
@@ -92,7 +92,7 @@ class WhenUnsure:
 
     def __post_init__(self) -> None:
         if self.surprise is None and not self.results:
-            raise ConfigError("WhenUnsure looks at results, at surprise, or at both")
+            raise ConfigError("WhenUnsure needs results=True, a value for surprise, or both")
 
     @property
     def triggers(self) -> Sequence[str]:
@@ -107,10 +107,10 @@ class WhenUnsure:
 
 @dataclass(frozen=True)
 class TrustResult:
-    """Behind an output without an error, says that it may be relied on.
+    """After an output without an error, hints that the result can be trusted.
 
-    An option for models that work the result of code out again by hand (CoRT's finding); combine it
-    with a policy that makes the model call: `FirstOf((BeforeEnd(), TrustResult()))`.
+    For models that recalculate the result of code by hand (CoRT's finding). Combine it with a
+    policy that makes the model run code: `FirstOf((BeforeEnd(), TrustResult()))`.
     """
 
     library: HintLibrary | None = None

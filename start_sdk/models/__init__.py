@@ -1,4 +1,4 @@
-"""The embedded models: small ones that we trained ourselves, shipped inside the package."""
+"""The embedded models: small models that we trained and ship inside the package."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pathlib import Path
 from typing import Any
 
 BASE = "start-tiny-base"
-"""Never saw code inside a thought; every figure of the miniature starts from it."""
+"""Trained without code inside thoughts; the starting point of every miniature experiment."""
 DEFAULT = "start-tiny"
-"""What Hint-RFT made of it: calls Python by itself (recipes/reproduce)."""
+"""The base model after Hint-RFT: calls Python by itself (recipes/reproduce)."""
 _HERE = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """Names of the embedded models, sorted."""
+    """The names of the embedded models, sorted."""
     return sorted(p.parent.name for p in _HERE.glob("*/config.json"))
 
 
 def folder(name: str) -> Path | None:
-    """The folder of an embedded model, None if there is no such model."""
+    """The folder of an embedded model; None if there is no such model."""
     return _HERE / name if name in names() else None
 
 
 def outside(name: str, question: str) -> str | None:
-    """Why a question lies outside an embedded model's world, in one line; None if it may not.
+    """Why a question is outside an embedded model's domain, in one line; None if it may be inside.
 
-    The world is a handful of kinds of math problems. A question with a word that stands in none
-    of them cannot be one.
+    The domain is a handful of kinds of math problems. A question with a word that occurs in none
+    of them is outside.
     """
     path = folder(name)
     if path is None or not (path / "scope.json").exists():
@@ -41,4 +41,4 @@ def outside(name: str, question: str) -> str | None:
     if not unknown:
         return None
     some = ", ".join(repr(w) for w in unknown[:3])
-    return f"{name} is a miniature that knows {scope['about']}; it has never seen {some}."
+    return f"{name} is a miniature that only knows {scope['about']}; it has never seen {some}."

@@ -1,4 +1,4 @@
-r"""Fakes and checks, for users' tests and for ours: no weights, no kernels, no network.
+r"""Fakes and conformance checks for your tests: no weights, no kernels, no network.
 
 backend = ScriptedBackend(["It is 4.\n</think>", "\nprint(2 + 2)\n```\n", "</think>\n\n4"])
 session = ReasoningSession(backend, interpreter=FakeInterpreter({"print(2 + 2)": "4"}))

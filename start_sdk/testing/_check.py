@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at, and whether it is as the contract says."""
+    """One checked property, and whether it holds."""
 
     name: str
     ok: bool
     detail: str = ""
-    """What was seen."""
+    """What was observed."""
     cost: str = ""
-    """What it costs who uses the thing, if it is not ok."""
+    """What it costs users if the check fails."""
     required: bool = True
-    """Whether the contract is broken if it is not ok: not where it may be so and is declared."""
+    """Whether a failure breaks the contract; False for what is optional or declared unsupported."""

@@ -1,4 +1,4 @@
-"""What stands in for a model and for an interpreter."""
+"""A fake model backend and a fake interpreter."""
 
 from __future__ import annotations
 
@@ -23,23 +23,26 @@ from start_sdk.trace import ToolCall
 
 @dataclass
 class _Play:
-    """Where a session stands in its script: the current text, and what it has said of it."""
+    """The state of one session's script."""
 
     texts: list[str]
+    """Texts still to come."""
     rest: list[int] = field(default_factory=list)
+    """Ids of the current text still to come."""
     expected: list[int] | None = None
+    """The prefix that continues the current text; any other starts the next text."""
 
 
 class ScriptedBackend:
-    """Says what it was told to say.
+    """A backend that generates scripted texts.
 
-    Each text is what the "model" says until something is spliced in; then the next one begins
-    (what was left of the old one is forgotten). A pause without a splice goes on where it was. At
-    the end of a text, or of the script, it samples the end-of-sequence token.
+    The "model" writes one text until something is spliced in; then the next text begins, and the
+    rest of the old one is discarded. A pause without a splice continues the same text. At the end
+    of a text or of the script it samples the end-of-sequence token.
 
     Args:
-        script: the texts, or a function from the prompt's text to them.
-        tokenizer: one token per character by default.
+        script: the texts, or a function that returns them for a prompt's text.
+        tokenizer: by default one token per character.
         max_context: in tokens.
     """
 
@@ -73,7 +76,7 @@ class ScriptedBackend:
         matcher = StopMatcher(
             tokenizer.stream(prefix), tokenizer.decode, stop, logprobs=sampling.logprobs
         )
-        said: list[int] = []
+        sampled: list[int] = []
         for _ in range(max_tokens):
             if not play.rest:
                 eos = min(tokenizer.eos_ids)
@@ -87,9 +90,9 @@ class ScriptedBackend:
                 )
                 yield _joined(matcher.flush(), end)
                 return
-            said.append(play.rest.pop(0))
-            play.expected = prefix + said
-            chunk = matcher.push(said[-1])
+            sampled.append(play.rest.pop(0))
+            play.expected = prefix + sampled
+            chunk = matcher.push(sampled[-1])
             if chunk.token_ids or chunk.reason:
                 yield chunk
             if chunk.reason:
@@ -125,14 +128,17 @@ def _joined(chunk: Chunk, end: Chunk) -> Chunk:
 
 
 class FakeInterpreter:
-    """Answers cells from a table or a function, and counts its kernels.
+    """An interpreter that looks up the result of each cell, and counts its kernels.
 
     Args:
-        cells: code, stripped -> output or a whole `CellResult`; a function may raise.
-        calls: code, stripped -> calls that the cell makes to tools: names and arguments.
+        cells: maps stripped code to its output or a whole `CellResult`; a function may raise.
+        calls: maps stripped code to the tool calls that the cell makes: names and arguments.
 
     Attributes:
-        answers: of these calls, in order.
+        answers: results of these tool calls, in order.
+        opened: kernels opened so far.
+        open_now: kernels open now.
+        ran: the code of every cell, in order.
     """
 
     def __init__(
@@ -170,5 +176,5 @@ class FakeInterpreter:
             self.answers.append(await self._tools.call(tool, json.dumps(arguments)))
         found = self._cells(name) if callable(self._cells) else self._cells.get(name)
         if found is None:
-            found = CellResult("error", f"KeyError: FakeInterpreter knows no cell {name!r}", 0.0)
+            found = CellResult("error", f"KeyError: FakeInterpreter has no cell {name!r}", 0.0)
         return found if isinstance(found, CellResult) else CellResult("ok", found, 0.0)

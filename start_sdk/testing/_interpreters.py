@@ -1,4 +1,4 @@
-"""Whether an interpreter keeps its contract."""
+"""Conformance checks for interpreters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from start_sdk.testing._check import Check
 
 
 async def check_interpreter(interpreter: Interpreter) -> list[Check]:
-    """Whether an interpreter keeps the contract of `Interpreter`, for Python."""
+    """Checks that a Python interpreter meets the contract of `Interpreter`."""
     async with interpreter.open() as kernel, interpreter.open() as other:
         first = await kernel.run("x = 41")
         second = await kernel.run("print(x + 1)")
@@ -21,9 +21,9 @@ async def check_interpreter(interpreter: Interpreter) -> list[Check]:
         Check("state is kept between cells", second.text.strip() == "42", second.text),
         Check("kernels share nothing", foreign.status == "error", foreign.text),
         Check(
-            "an error is told in its last line",
+            "an error is reported in the last line",
             "NameError" in foreign.text.rstrip().rpartition("\n")[2],
         ),
         Check("a cell that runs too long ends", late.status in ("timeout", "killed"), late.status),
-        Check("the kernel works on afterwards", after.text.strip() == "on", after.text),
+        Check("the kernel still works afterwards", after.text.strip() == "on", after.text),
     ]

@@ -1,4 +1,4 @@
-"""Functions of the host that code in a cell can call."""
+"""Host functions that code in a cell can call."""
 
 from start_sdk.tools._function import FunctionTool, tool
 from start_sdk.tools._toolbox import RUN_CHARS, Toolbox

@@ -1,4 +1,4 @@
-"""Functions of the host that code in a cell can call: `@tool`."""
+"""`@tool`: makes host functions callable from code in a cell."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LARGEST = 1_000_000
-"""The most that `max_chars` can be: a message to or from a kernel has a limit."""
+"""Upper limit of `max_chars`: kernel messages are limited in size."""
 
 
 class FunctionTool(Generic[P, R]):
-    """A function as a tool; it can still be called as a function. See `tool` for the arguments."""
+    """A tool made from a function, still callable as one. See `tool` for the arguments."""
 
     def __init__(
         self,
@@ -49,9 +49,7 @@ class FunctionTool(Generic[P, R]):
         self.hints = tuple(hints)
         self.description = inspect.getdoc(function) or ""
         if not self.description:
-            raise ConfigError(
-                f"tool {self.name!r} has no docstring: the model is told what it does"
-            )
+            raise ConfigError(f"tool {self.name!r} has no docstring: add one, the prompt shows it")
         hinted = _hints(self.name, function)
         parameters = _parameters(self.name, function, hinted)
         shown = [p.replace(annotation=_Shown(spell(hinted[p.name]))) for p in parameters]
@@ -68,7 +66,7 @@ class FunctionTool(Generic[P, R]):
         return f"Tool({self.name}{self.signature})"
 
     async def call(self, arguments: dict[str, JsonValue]) -> object:
-        """See `Tool.call`. A plain function runs in a thread, an `async` one in the event loop."""
+        """See `Tool.call`. A plain function runs in a thread, an async one in the event loop."""
         values = self._checked(arguments)
         work: Any = partial(self.function, **values)
         try:
@@ -78,12 +76,12 @@ class FunctionTool(Generic[P, R]):
         except ToolError:
             raise
         except (Exception, SystemExit) as error:
-            # So that a TypeError in the function does not look like one of its arguments.
+            # A TypeError inside the function must not look like a wrong argument.
             raise ToolError(format_error(error)) from error
 
     def _checked(self, arguments: dict[str, JsonValue]) -> dict[str, Any]:
         try:
-            # As JSON: there, text is a date and a list is a tuple, but "5" is no number.
+            # As JSON, so that text can be a date and a list a tuple, but "5" is not a number.
             found = self._arguments.model_validate_json(to_json(arguments), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
@@ -96,9 +94,11 @@ class FunctionTool(Generic[P, R]):
         kind, value = first["type"], first["input"]
         got = "" if kind in ("missing", "extra_forbidden") else f", not {_short(value)}"
         wrong = TypeError if got == "" or kind.endswith("_type") else ValueError
-        said = {"missing": "is missing", "extra_forbidden": "is not known"}.get(kind, first["msg"])
-        said = re.sub(r"^(Input|Value error,) ", "", said)
-        raise wrong(f"{self.name}(): argument {where} {said}{got}")
+        problem = {"missing": "is missing", "extra_forbidden": "is not known"}.get(
+            kind, first["msg"]
+        )
+        problem = re.sub(r"^(Input|Value error,) ", "", problem)
+        raise wrong(f"{self.name}(): argument {where} {problem}{got}")
 
 
 @overload
@@ -126,24 +126,25 @@ def tool(
     max_chars: int = 100_000,
     hints: Sequence[Hint] = (),
 ) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
-    """Makes a tool of a function: code in a cell of a session that lists it can call it.
+    """Makes a tool of a function, so that cells of a session with this tool can call it.
 
-    Type hints and docstring become what the model is told and what arguments are checked against.
-    The function runs in this process, with its rights: a plain one in a thread, an `async` one in
-    the event loop. It returns what JSON knows, or pydantic models. What it raises is raised in the
-    cell, as a ToolError with type and text.
+    The prompt shows its type hints and docstring, and arguments are validated against the hints.
+    The function runs in this process, with its privileges: a plain function in a thread, an async
+    one in the event loop. It returns JSON-serialisable values, dataclasses or pydantic models. An
+    exception in it is raised in the cell as a ToolError that states its type and message.
 
     Args:
-        function: with a docstring, and a type hint for each parameter.
-        name: in the cell; the function's own by default.
-        timeout: seconds that a call may take. Then the cell gets a TimeoutError; an `async`
-            function is cancelled, the thread of another one is left to itself.
-        max_calls: calls per run of a session.
-        max_chars: characters of JSON that arguments and answer may have each, at most 1,000,000.
-        hints: for a policy, e.g. `BeforeEnd(hints=my_tool.hints)`.
+        function: a function with a docstring and a type hint for each parameter.
+        name: its name in the cell; the function's own by default.
+        timeout: limit for one call, in seconds. After that the cell gets a TimeoutError; an async
+            function is cancelled, the thread of a plain one is abandoned.
+        max_calls: limit of calls per run of a session.
+        max_chars: limit for the arguments and for the result, in characters of JSON each; at most
+            1,000,000.
+        hints: hints for a policy, e.g. `BeforeEnd(hints=my_tool.hints)`.
 
     Raises:
-        ConfigError: it cannot be a tool; the reason, in one line.
+        ConfigError: the function cannot be a tool; one line says why.
     """
 
     def make(function: Callable[P, R]) -> FunctionTool[P, R]:
@@ -160,37 +161,39 @@ def tool(
 
 
 def check(tool: Tool) -> None:
-    """Raises ConfigError if something cannot be a tool."""
+    """Raises ConfigError if a tool is invalid."""
     name = tool.name
     if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-        raise ConfigError(f"a tool is called by its name in Python: {name!r} is none to call")
+        raise ConfigError(f"{name!r} is not a valid tool name: use a public Python identifier")
     if hasattr(builtins, name):
-        raise ConfigError(f"tool {name!r} would hide Python's own {name!r}: give it another name")
+        raise ConfigError(f"tool {name!r} would hide the built-in {name!r}: choose another name")
     if not tool.timeout > 0:
-        raise ConfigError(f"tool {name!r}: timeout is in seconds and above 0, not {tool.timeout!r}")
+        raise ConfigError(f"tool {name!r}: timeout must be above 0 seconds, not {tool.timeout!r}")
     if tool.max_calls < 1:
         raise ConfigError(f"tool {name!r}: max_calls must be 1 or more, not {tool.max_calls!r}")
     if not 1 <= tool.max_chars <= LARGEST:
-        raise ConfigError(f"tool {name!r}: max_chars is 1 to {LARGEST:,}, not {tool.max_chars!r}")
+        raise ConfigError(
+            f"tool {name!r}: max_chars must be 1 to {LARGEST:,}, not {tool.max_chars!r}"
+        )
     try:
         compile(f"def {name}{tool.signature}: ...", "", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        raise ConfigError(f"tool {name!r}: its signature {tool.signature!r} is none") from error
+        raise ConfigError(f"tool {name!r}: invalid signature {tool.signature!r}") from error
 
 
 def format_error(error: BaseException) -> str:
-    """An error in one text for a cell: type and message, without folders of this machine."""
+    """Formats an error for a cell: type and message, without directories of the host."""
     try:
         text = str(error)
     except Exception:
         text = "(it has no text)"
     text = re.sub(r"(?<![\w:/.])/(?:[\w.+~@%-]+/)+(?=[\w.+~@%-])", "", text)
-    text = text.encode(errors="replace").decode()  # half a character can be in no trace
+    text = text.encode(errors="replace").decode()  # JSON cannot hold lone surrogates
     return f"{type(error).__name__}: {_short(text, 1000)}" if text else type(error).__name__
 
 
 def spell(hint: Any) -> str:
-    """A type as a model shall read it: names without modules, pydantic models by their fields."""
+    """Spells a type for the model: names without modules, pydantic models by their fields."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return spell(args[0])
@@ -210,7 +213,7 @@ def spell(hint: Any) -> str:
 
 
 class _Shown:
-    """An annotation that is printed as it is."""
+    """An annotation that is printed as is."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -223,7 +226,7 @@ def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError) as error:
-        raise ConfigError(f"tool {name!r}: its type hints cannot be read: {error}") from error
+        raise ConfigError(f"tool {name!r}: cannot read its type hints: {error}") from error
 
 
 def _parameters(
@@ -232,16 +235,16 @@ def _parameters(
     found = list(inspect.signature(function).parameters.values())
     for p in found:
         if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
-            raise ConfigError(f"tool {name!r}: {p} cannot be passed by name: only plain parameters")
+            raise ConfigError(f"tool {name!r}: {p} cannot be passed by name: use plain parameters")
         if p.name not in hinted:
-            raise ConfigError(f"tool {name!r}: its parameter {p.name!r} has no type hint")
+            raise ConfigError(f"tool {name!r}: parameter {p.name!r} has no type hint")
     return found
 
 
 def _model(
     name: str, parameters: list[inspect.Parameter], hinted: dict[str, Any]
 ) -> type[BaseModel]:
-    """What arguments are checked against. Its fields have numbers: any parameter's name will do."""
+    """The model that validates arguments. Numbered fields, so any parameter name is allowed."""
     fields: dict[str, Any] = {}
     for i, p in enumerate(parameters):
         default = ... if p.default is p.empty else p.default if _is_json(p.default) else None
@@ -251,7 +254,7 @@ def _model(
         made.model_json_schema()
     except (PydanticUserError, TypeError) as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigError(f"tool {name!r}: its parameters cannot be JSON: {reason}") from error
+        raise ConfigError(f"tool {name!r}: its parameters have no JSON schema: {reason}") from error
     return made
 
 

@@ -1,4 +1,4 @@
-"""Blocking work beside an event loop, by threads that nobody has to wait for."""
+"""Runs blocking work beside an event loop, in threads that can be abandoned."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ R = TypeVar("R")
 
 
 async def in_thread(work: Callable[[], R]) -> R:
-    """Runs it in a thread of its own, which is left to itself if this is cancelled.
+    """Runs `work` in a new thread, which is abandoned on cancellation.
 
-    Not in a pool, as `asyncio.to_thread`: there, a function that hangs takes the place of others,
-    and Python would wait for it at its end.
+    Does not use a pool like `asyncio.to_thread`: there, a function that hangs would occupy a worker
+    and Python would wait for it on exit.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
@@ -28,7 +28,7 @@ async def in_thread(work: Callable[[], R]) -> R:
             results.append(work())
         except BaseException as error:
             errors.append(error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is waiting
             loop.call_soon_threadsafe(end)
 
     def end() -> None:

@@ -1,4 +1,4 @@
-"""The tools of a run: every call of a cell is checked, limited, run and recorded here."""
+"""The tools of a run: checks, limits, runs and records every call from a cell."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from start_sdk.tools._function import check, format_error
 from start_sdk.trace import ToolCall, ToolFailure
 
 RUN_CHARS = 20_000_000
-"""Characters of JSON that the calls of a run may have, answers included: a trace holds them."""
+"""Limit for all calls of a run and their results, in characters of JSON: traces store them."""
 
 
 class Toolbox:
-    """A `ToolHost`. An interpreter is given it with `open(tools=...)`; sessions make their own.
+    """A `ToolHost`, passed to an interpreter as `open(tools=...)`; sessions create their own.
 
-    What a cell asks for may be forged: the name has to be one of these tools, the arguments have to
-    fit, and sizes, times and numbers of calls are limited (see `tool`).
+    A call from a cell may be forged: the name must be one of these tools, the arguments must be
+    valid, and size, time and number of calls are limited (see `tool`).
 
     Args:
-        tools: what may be called.
+        tools: the tools that may be called.
 
     Raises:
-        ConfigError: one of them cannot be a tool, or two have the same name.
+        ConfigError: a tool is invalid, or two have the same name.
     """
 
     def __init__(self, tools: Sequence[Tool]) -> None:
@@ -42,7 +42,7 @@ class Toolbox:
         for tool in tools:
             check(tool)
             if tool.name in self._named:
-                raise ConfigError(f"two tools are named {tool.name!r}: give one another name")
+                raise ConfigError(f"two tools are named {tool.name!r}: rename one")
             self._named[tool.name] = tool
         self._calls: list[ToolCall] = []
         self._recorded: deque[ToolCall] | None = None
@@ -50,35 +50,35 @@ class Toolbox:
         self.renew()
 
     def renew(self) -> None:
-        """A run begins: nothing has been called yet."""
+        """Resets the limits for a new run."""
         self._counts: Counter[str] = Counter()
         self._room = RUN_CHARS
 
     def take_calls(self) -> tuple[ToolCall, ...]:
-        """The calls since this was last asked, in order."""
+        """Returns the calls since the last time, in order."""
         taken, self._calls = tuple(self._calls), []
         return taken
 
     def begin_replay(self, recorded: Sequence[ToolCall]) -> None:
-        """From here on calls are answered from a record, if they are the same, and run nothing."""
+        """Answers calls from a record from now on, if they match it, and runs no tool."""
         self._recorded = deque(recorded)
         self._drifted = False
 
     def end_replay(self) -> bool:
-        """Calls run again. Returns whether those since `begin_replay` were the recorded ones."""
+        """Runs tools again. Returns whether the calls since `begin_replay` matched the record."""
         same = not self._drifted and not self._recorded
         self._recorded = None
         self._calls.clear()
         return same
 
     async def call(self, name: str, arguments: str) -> ToolCall:
-        """See `ToolHost.call`. What is refused before anything is run is not recorded."""
+        """See `ToolHost.call`. Calls refused before a tool runs are not recorded."""
         try:
             tool, values = self._admit(name, arguments)
         except ToolError as refusal:
             return _failed(ToolCall(name=name if name in self._named else ""), refusal)
         at = len(self._calls)
-        # Recorded before it runs: a call may be cut off after it had an effect.
+        # Recorded before it runs: a call may be cut off after it had side effects.
         call = ToolCall(name=name, arguments=values, error="ToolError", message="was not finished")
         self._calls.append(call)
         calls, began = self._calls, time.monotonic()
@@ -100,22 +100,24 @@ class Toolbox:
             values = from_json(arguments, allow_inf_nan=False)
             json.dumps(values, allow_nan=False)  # 1e999
         except ValueError as error:
-            raise ToolError(f"{name}(): the arguments are no JSON: {error}") from None
+            raise ToolError(f"{name}(): the arguments are not valid JSON: {error}") from None
         if not isinstance(values, dict):
-            raise ToolError(f"{name}(): the arguments are no JSON object")
+            raise ToolError(f"{name}(): the arguments are not a JSON object")
         self._counts[name] += 1
         if self._counts[name] > tool.max_calls:
-            raise ToolError(f"{name}() may be called {tool.max_calls:,} times, and has been")
+            raise ToolError(f"{name}() has reached its limit of {tool.max_calls:,} calls")
         self._spend(len(arguments))
         return tool, values
 
     def _spend(self, chars: int) -> None:
         self._room -= chars
         if self._room < 0:
-            raise ToolError(f"calls of this run have passed {RUN_CHARS:,} characters: no more may")
+            raise ToolError(
+                f"the calls of this run have reached their limit of {RUN_CHARS:,} characters"
+            )
 
     async def _run(self, tool: Tool, call: ToolCall) -> ToolCall:
-        # A task of its own: one that takes no notice of being cancelled is left behind.
+        # In its own task, so that one that ignores its cancellation can be abandoned.
         task = asyncio.ensure_future(tool.call(call.arguments))
         try:
             await asyncio.wait([task], timeout=tool.timeout)
@@ -133,7 +135,7 @@ class Toolbox:
                 limit = f"{tool.max_chars:,} may be returned: ask for less"
                 raise ToolError(f"{tool.name}() returned {size:,} characters of JSON; {limit}")
             self._spend(size)
-        except Exception as error:  # a boundary: whatever it is, the cell is told
+        except Exception as error:  # a boundary: the cell gets every error
             return _failed(call, error)
         return ToolCall(name=call.name, arguments=call.arguments, result=result)
 
@@ -143,25 +145,25 @@ class Toolbox:
             if (old.name, old.arguments) == (call.name, call.arguments):
                 return old
         self._drifted = True
-        text = f"{call.name}() is not called while a run is resumed: it was called otherwise then"
+        text = f"{call.name}() differs from the recorded call: resuming a run calls no tools"
         return _failed(call, ToolError(text))
 
 
 def as_json(value: object) -> tuple[JsonValue, int]:
-    """What a tool returned, and how many characters of JSON it has."""
+    """Returns a tool's result as JSON, and its size in characters."""
     try:
         result = plain(value)
-        # Half a character can be in no trace, a long number in no text.
+        # Encoding fails on lone surrogates, json.dumps on huge integers.
         return result, len(json.dumps(result, ensure_ascii=False).encode().decode())
     except (ValueError, RecursionError) as error:
-        raise ToolError(f"the tool returned what cannot be JSON: {error}") from error
+        raise ToolError(f"the tool returned a value that cannot be JSON: {error}") from error
 
 
 def plain(value: object) -> JsonValue:
-    """A value as JSON knows it; pydantic models and dataclasses become dicts.
+    """Converts a value to JSON types; pydantic models and dataclasses become dicts.
 
     Raises:
-        ToolError: it holds something that has no such form.
+        ToolError: it contains something that JSON cannot represent.
     """
     match value:
         case None | bool() | str():
@@ -179,8 +181,8 @@ def plain(value: object) -> JsonValue:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     what = f"{value}" if isinstance(value, float) else f"a {type(value).__name__}"
-    what = "a dict whose keys are not all text" if isinstance(value, dict) else what
-    raise ToolError(f"the tool returned {what}, which JSON does not know")
+    what = "a dict whose keys are not all strings" if isinstance(value, dict) else what
+    raise ToolError(f"the tool returned {what}, which JSON cannot represent")
 
 
 def _failed(call: ToolCall, error: Exception) -> ToolCall:
@@ -197,6 +199,6 @@ def _failed(call: ToolCall, error: Exception) -> ToolCall:
 
 
 def _retrieve(task: asyncio.Future[Any]) -> None:
-    """Or asyncio would complain that nobody has asked for its exception."""
+    """Retrieves the exception, since asyncio would warn that nobody did."""
     if not task.cancelled():
         task.exception()

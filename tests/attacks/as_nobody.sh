@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs a command as the user nobody, in a mount namespace of its own (unshare --mount):
+# Runs a command as the user nobody, in its own mount namespace (unshare --mount):
 #   as_nobody.sh FOLDER COMMAND...
-# FOLDER, the interpreter's, is made reachable where it lies in a home that others may not enter.
+# FOLDER, the interpreter's, is made reachable if it is in a home that others may not enter.
 mount --make-rprivate / && command -v setpriv >/dev/null || exit 77
 case "$1" in
 /root/*)

@@ -1,7 +1,7 @@
-"""Hostile cells, each with what must come of it. `{...}` is filled in with what lies outside.
+"""Hostile cells, each with its required result. `{...}` is filled in with data from outside.
 
-`ends`: statuses with which it may end. `says`: a pattern that must be found in the text.
-`never`: one that must not.
+`ends`: statuses with which it may end. `says`: a pattern that the text must match.
+`never`: a pattern that the text must not match.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Attack(NamedTuple):
     says: str = ""
     ends: str = "ok error"
     never: str = "{secret}"
-    timeout: float = 30.0  # a cell that is to run into it says how soon
+    timeout: float = 30.0  # shorter for a cell that is meant to time out
 
 
 SYSCALL = (
@@ -28,7 +28,7 @@ SEND = (
     "session = Session(key=kernel.session.key, pack=pack)\n"
     "def send(kind, content, channel=kernel.iopub_socket, **more): session.send(channel, kind, content, parent=kernel.get_parent(), **more)\n"
 )
-"""A cell that speaks for its kernel, with its key."""
+"""Lets a cell send messages in the name of its kernel, signed with its key."""
 LOOP = "while True:\n  try:\n    time.sleep(1)\n  except BaseException:\n    pass"
 
 READING = [
@@ -59,7 +59,7 @@ READING = [
         "    a, e = (int(v, 16) for v in p[0].split('-'))\n"
         "    try:\n      f = open('/proc/self/mem', 'rb', 0); f.seek(a); n += ('{half}' + '{rest}').encode() in f.read(e - a)\n"
         "    except OSError: pass\nn > 2", "False", "ok", timeout=30,
-    ),  # its own two halves aside, it is nowhere: the fork has no memory of the host
+    ),  # apart from the cell's own two halves: the fork has no memory of the host
 ]  # fmt: skip
 
 REACHING = [
@@ -89,7 +89,7 @@ WRITING = [
     Attack("write packages", "import numpy\nopen(numpy.__file__, 'a')", "Read-only|Permission", "error"),
     Attack("write /etc", "open('/etc/passwd', 'a')", "Read-only|Permission", "error"),
     Attack("write the root", "open('/x', 'w')", "Read-only|Permission", "error"),
-    # These take the right to do harm, and would do none if they got it.
+    # These try to gain the ability to do harm, and would do none if they succeeded.
     Attack("delete a program", "import os\nos.rename('/usr/bin/env', '/usr/bin/env')", "Read-only|Permission|cross-device", "error"),
     Attack("delete a file of the host", "!rm -rf {file}; ls {file}", "No such file", "ok"),
     Attack("core pattern", "open('/proc/sys/kernel/core_pattern', 'w')", "Error", "error"),
@@ -99,7 +99,7 @@ WRITING = [
     Attack("fill with files", "for i in range(10**6): open(f'f{{i}}', 'w').close()", "No space|memory ran out|TimeoutError", "error oom timeout", timeout=20),
     Attack("write a program that runs", "open('/proc/self/exe', 'wb')", "Error", "error"),
     Attack("link to a file outside", "import os\nos.link('/usr/bin/env', 'env')", "cross-device|Read-only|Permission|not permitted", "error"),
-    Attack("cgroup of one's own", "!mkdir -p /sys/fs/cgroup/x && mount -t cgroup2 none /tmp && echo got in", "", "ok", never="got in"),
+    Attack("own cgroup", "!mkdir -p /sys/fs/cgroup/x && mount -t cgroup2 none /tmp && echo got in", "", "ok", never="got in"),
     Attack("device file", "import os\nos.mknod('sda', 0o60666, os.makedev(8, 0))", "PermissionError", "error"),
     Attack("remount", "!mount -o remount,rw /usr", "denied|superuser|permi", "ok"),
 ]  # fmt: skip
@@ -142,13 +142,13 @@ POWERS = [
 ]  # fmt: skip
 
 KILLING = [
-    Attack("kill everybody", "import os\nos.kill(-1, 9)", "", "ok error died"),
+    Attack("kill every process", "import os\nos.kill(-1, 9)", "", "ok error died"),
     Attack("kill the host", "import os\nos.kill({host}, 9)", "ProcessLookupError", "error"),
     Attack("kill a bystander", "import os\nos.kill({bystander}, 9)", "ProcessLookupError", "error"),
     Attack("kill the watcher", "import os\nos.kill(1, 9)\n7", "7|Permission", "ok error"),
     Attack("stop the watcher", "import os, signal\nos.kill(1, signal.SIGSTOP)\n7", "7|Permission", "ok error"),
-    Attack("stop everybody", "import os, signal\nos.kill(-1, signal.SIGSTOP)\n7", "", "ok error"),
-    Attack("kill one's group", "import os\nos.killpg(0, 9)", "exit code -9", "died"),
+    Attack("stop every process", "import os, signal\nos.kill(-1, signal.SIGSTOP)\n7", "", "ok error"),
+    Attack("kill own group", "import os\nos.killpg(0, 9)", "exit code -9", "died"),
     Attack("a signal by descriptor", "import fcntl, os, signal\nr, w = os.pipe()\nfcntl.fcntl(r, fcntl.F_SETOWN, 1)\nfcntl.fcntl(r, fcntl.F_SETSIG, 9)\nfcntl.fcntl(r, fcntl.F_SETFL, os.O_ASYNC)\nos.write(w, b'x')\n7", "7|Permission", "ok error"),
     Attack("interrupt the watcher", "import os, signal, time\nfor i in range(50): os.kill(1, signal.SIGINT)\ntime.sleep(.1)", "", "ok error"),
 ]  # fmt: skip
@@ -186,14 +186,14 @@ FLOODING = [
     Attack("pending signals", "import os, signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [40])\nimport ctypes\nfor i in range(10**5):\n  if ctypes.CDLL(None).sigqueue(os.getpid(), 40, 0): raise OSError('full')", "", "error timeout died", timeout=20),
     Attack("watches", SYSCALL + "call(294, 0)", "not permitted", "ok"),
     Attack("many displays", "for i in range(5000): display(i)", "left out", "ok", timeout=60),
-    Attack("a picture that is none", "display({{'image/png': 'A' * 3_000_000, 'text/plain': 'p'}}, raw=True)", "picture was", "ok"),
+    Attack("an invalid picture", "display({{'image/png': 'A' * 3_000_000, 'text/plain': 'p'}}, raw=True)", "picture was", "ok"),
 ]  # fmt: skip
 
 DISORDER = [
     Attack("exit", "import os\nos._exit(3)", "exit code 3", "died"),
     Attack("crash", "import ctypes\nctypes.string_at(0)", "exit code -11", "died"),
     Attack("system exit", "raise SystemExit", "SystemExit", "error"),
-    Attack("stop oneself", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "exit code -9", "died", timeout=1),
+    Attack("stop itself", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "exit code -9", "died", timeout=1),
     Attack("become another program", "import os\nos.execv('/bin/sleep', ['sleep', '60'])", "", "died killed", timeout=1),
     Attack("close everything", "import os\nos.closerange(0, 1024)", "", "died killed", timeout=1),
     Attack("ignore interrupts", f"import time\n{LOOP}", "did not stop", "killed", timeout=1),
@@ -203,8 +203,8 @@ DISORDER = [
     Attack("break the shell", "get_ipython().run_cell_async = None\nget_ipython().run_cell = None", "", "ok error killed"),
     Attack("break the streams", "import sys\nsys.stdout = sys.stderr = None", "", "ok error killed"),
     Attack("break the interpreter", "import builtins\nfor n in dir(builtins): delattr(builtins, n)", "", "ok error timeout killed died", timeout=2),
-    Attack("stop oneself later", "import os, signal, threading\nthreading.Timer(.05, os.kill, (os.getpid(), signal.SIGSTOP)).start()", "", "ok died killed"),
-    Attack("stop one's threads", "import threading, time\nfor t in threading.enumerate(): t.join = t.start = None\nthreading.Thread.start = None", "", "ok error killed"),
+    Attack("stop itself later", "import os, signal, threading\nthreading.Timer(.05, os.kill, (os.getpid(), signal.SIGSTOP)).start()", "", "ok died killed"),
+    Attack("stop own threads", "import threading, time\nfor t in threading.enumerate(): t.join = t.start = None\nthreading.Thread.start = None", "", "ok error killed"),
     Attack("block every signal", "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True: pass", "", "timeout killed", timeout=1),
     Attack("block the output", "import time\nget_ipython().kernel.iopub_thread.io_loop.add_callback(time.sleep, 1000)\ntime.sleep(.2)", "got lost|did not stop", "killed", timeout=10),
     Attack("block the control", "import time\nget_ipython().kernel.control_thread.io_loop.add_callback(time.sleep, 1000)", "", "ok"),
@@ -214,7 +214,7 @@ DISORDER = [
     Attack("lie about the end", SEND + "send('status', {{'execution_state': 'idle'}})\nwhile True: pass", "", "killed timeout", timeout=1),
     Attack("lie about what was left out", SEND + "for n in (-10**9, 10**4000, 10**18, True): send('stream', {{'text': ['a', n, 'b']}})\nprint('fine')", "fine", "ok"),
     Attack("lie about errors", SEND + "for c in ({{}}, {{'traceback': []}}, {{'traceback': [[1]], 'ename': []}}, {{'traceback': 7}}): send('error', c)\nprint('fine')", "fine", "ok error"),
-    Attack("speak on the sockets", "import os, socket\nfor fd in range(3, 60):\n  try:\n    if 'socket' in os.readlink(f'/proc/self/fd/{{fd}}'): os.write(fd, b'\\xff' * 1000)\n  except OSError: pass", "", "ok error killed died", timeout=3),
+    Attack("write to the sockets", "import os, socket\nfor fd in range(3, 60):\n  try:\n    if 'socket' in os.readlink(f'/proc/self/fd/{{fd}}'): os.write(fd, b'\\xff' * 1000)\n  except OSError: pass", "", "ok error killed died", timeout=3),
     Attack("take the host's calls", "import os, socket\nfor fd in range(3, 60):\n  try:\n    s = socket.socket(fileno=os.dup(fd)); s.settimeout(.1); print(s.accept())\n  except OSError: pass", "", "ok error killed died", timeout=10),
     Attack("silence the writer", "import sys\nsys.stdout.write = sys.stdout.flush = sys.stdout._flush = lambda *a: None", "", "ok error killed"),
     Attack("put the streams aside", "import io, sys\nsys.stdout = sys.stderr = sys.__stdout__ = io.StringIO()", "", "ok"),
@@ -226,11 +226,11 @@ DISORDER = [
     Attack("a value that lies", "class A:\n  def __repr__(self): raise BaseException('no')\nA()", "", "error ok killed"),
     Attack("an error that lies", "class E(Exception):\n  def __str__(self): raise SystemExit\nraise E", "", "error killed died"),
     Attack("trace every line", "import sys, threading\nthreading.settrace_all_threads = None\ndef t(*a): raise KeyboardInterrupt\nsys.settrace(t)", "", "ok error killed"),
-    Attack("threads that print for ever", "import threading\ndef f():\n  while True: print('LATE', flush=True)\nfor i in range(4): threading.Thread(target=f, daemon=True).start()", "", "ok error"),
+    Attack("threads that print forever", "import threading\ndef f():\n  while True: print('LATE', flush=True)\nfor i in range(4): threading.Thread(target=f, daemon=True).start()", "", "ok error"),
     Attack("threads that take all turns", "import sys, threading\nsys.setswitchinterval(100)\ndef f():\n  while True: pass\nfor i in range(4): threading.Thread(target=f, daemon=True).start()", "", "ok error timeout killed", timeout=2),
     Attack("processes that take all turns", "import os\nfor i in range(20):\n  if os.fork() == 0:\n    while True: pass", "", "ok timeout killed", timeout=5),
     Attack("children that outlive a fork bomb", "import os, time\nif os.fork() == 0:\n  os.setsid()\n  while True:\n    try: os.fork()\n    except OSError: time.sleep(.01)", "", "ok error"),
-    Attack("odd characters", r"print('a\ud800\0\x1b[31mb')", "^a.?b$", "ok"),
+    Attack("unusual characters", r"print('a\ud800\0\x1b[31mb')", "^a.?b$", "ok"),
     Attack("ask for input", "input('?')", "EOFError", "error"),
     Attack("a daemon", "import os, time\nif os.fork() == 0:\n  os.setsid()\n  if os.fork() == 0: time.sleep(1000)\n  os._exit(0)", "", "ok"),
     Attack("a child that writes on", "import subprocess\nsubprocess.Popen('while true; do echo LATE; sleep .05; done', shell=True);", "", "ok"),

@@ -1,4 +1,4 @@
-"""Every hostile cell is contained, and the session goes on or is told that its state is gone."""
+"""Every hostile cell is contained, and the session continues or learns that its state is lost."""
 
 from __future__ import annotations
 
@@ -18,17 +18,39 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from start_tools.python import PythonTool
+from start_tools.python import PythonTool, cell
 from start_tools.python.isolation import trouble
 
 from attacks.cells import ATTACKS, Attack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+# Of each kind: reading, writing, networks, powers, processes, memory, output, messages, interrupts.
+FAST = {
+    "read a file of the host",
+    "environment of others",
+    "host's loopback",
+    "internet",
+    "abstract socket",
+    "write /usr",
+    "fill shared memory",
+    "new user namespace",
+    "trace the parent",
+    "kill the host",
+    "forks",
+    "memory in pieces",
+    "output in one piece",
+    "a message of many objects",
+    "no interrupts",
+    "crash",
+}
+"""Run by `make test`; the others by `make test-slow`."""
+assert {attack.name for attack in ATTACKS} >= FAST
+
 
 @dataclass
 class Host:
-    """What lies outside and must not be touched."""
+    """Resources outside the sandbox that must not be touched."""
 
     secret: str
     file: Path
@@ -84,7 +106,7 @@ def tool(request: pytest.FixtureRequest, host: Host) -> PythonTool:
 
 
 def peak(anew: bool = False) -> int:
-    """KiB of memory that this process has held at most, or since it was asked `anew`."""
+    """Peak memory of this process in KiB; `anew` resets it first."""
     if anew:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     status = Path("/proc/self/status").read_text(encoding="utf-8")
@@ -93,9 +115,9 @@ def peak(anew: bool = False) -> int:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def boxed(tool: PythonTool) -> PythonTool:
-    """A tool whose kernels are contained, as far as can be told without harm.
+    """A tool whose kernels are contained, as far as a harmless check can show.
 
-    Some attacks would harm this machine if they were not.
+    Some attacks would harm this machine otherwise.
     """
     async with tool.open() as kernel:
         told = await kernel.run(
@@ -108,23 +130,33 @@ async def boxed(tool: PythonTool) -> PythonTool:
     return tool
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-async def test_contained(boxed: PythonTool, host: Host, attack: Attack) -> None:
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(attack, id=attack.name, marks=[] if attack.name in FAST else pytest.mark.slow)
+        for attack in ATTACKS
+    ],
+)
+async def test_contained(
+    boxed: PythonTool, host: Host, attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "killed" not in attack.ends:  # patience with a busy machine
+        monkeypatch.setattr(cell, "GRACE", 20)
     before = peak(anew=True)
     async with boxed.open() as kernel:
         result = await kernel.run(host.fill(attack.code), timeout=attack.timeout)
         began = time.monotonic()
-        after = await kernel.run("print(1 + 1)", timeout=3)
+        after = await kernel.run("print(1 + 1)", timeout=6)
 
     told = f"{result.status}: {result.text}"
     assert result.status in attack.ends.split(), told
     assert re.search(attack.says, result.text), told
     assert not re.search(host.fill(attack.never), result.text), told
-    # Usable, or told that it has to begin again.
+    # The kernel is usable, or its loss of state is reported.
     if after.text != "2":
         assert not after.state_kept, after
     assert "LATE" not in after.text
-    assert time.monotonic() - began < 10  # 3 s, where nobody else uses the machine
+    assert time.monotonic() - began < 30  # 6 s on an idle machine
     assert host.untouched()
     assert peak() - before < 100_000  # KiB
 
@@ -155,11 +187,11 @@ async def test_links_and_pipes_do_not_deceive_the_host(tool: PythonTool) -> None
 
 
 async def test_nothing_outlives_its_kernel(tool: PythonTool) -> None:
-    seconds = f"98765{secrets.randbelow(10**9):09}"  # by which it is known outside
+    seconds = f"98765{secrets.randbelow(10**9):09}"  # identifies the process outside the sandbox
 
     def sleeps() -> bool:
         for command in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):  # it has just gone
+            with contextlib.suppress(OSError):  # it has just ended
                 if seconds in command.read_text("utf-8", "replace"):
                     return True
         return False
@@ -176,18 +208,19 @@ async def test_nothing_outlives_its_kernel(tool: PythonTool) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_an_ordinary_user_is_protected_as_well(request: pytest.FixtureRequest) -> None:
+@pytest.mark.slow
+async def test_an_ordinary_user_is_protected_too(request: pytest.FixtureRequest) -> None:
     if os.getuid() != 0:
-        pytest.skip("this is one")
+        pytest.skip("this is an ordinary user")
     if not sys.executable.startswith(str(Path(__file__).parents[2])):
         pytest.skip("the environment is not beside the tests")
     script = Path(__file__).with_name("as_nobody.sh")
     command = ["unshare", "--mount", "sh", str(script), sys.base_prefix]
-    # Not its cache, and no plugin that would write where nobody may.
+    # Without the cache plugin, which would write where the user nobody may not.
     command += [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     command += ["-k", request.config.getoption("keyword") or "contained or deceive or outlives"]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
     if done.returncode == 77:
-        pytest.skip(f"no ordinary user can be tried here: {done.stderr.strip()}")
+        pytest.skip(f"no ordinary user is available here: {done.stderr.strip()}")
 
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]

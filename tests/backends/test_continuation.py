@@ -1,4 +1,4 @@
-"""The stop matcher: whatever the tokens, nothing of a stop is released and nothing is lost."""
+"""The stop matcher: for any tokens, no part of a stop is released and nothing is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def feed(pieces: list[str], stops: list[str]) -> list[Chunk]:
 
 
 @given(st.lists(words, min_size=1, max_size=8), st.lists(st.integers(0, 200), max_size=30))
-def test_a_stop_split_over_tokens_in_any_way_is_found_and_withheld(
+def test_a_stop_split_across_tokens_is_found_and_withheld(
     parts: list[str], cuts: list[int]
 ) -> None:
     text = "".join(parts)
@@ -53,16 +53,16 @@ def test_a_stop_split_over_tokens_in_any_way_is_found_and_withheld(
     assert last.stop in last.matched_text
 
 
-def test_text_that_may_become_a_stop_is_held_back_and_released_when_it_does_not() -> None:
+def test_text_that_may_become_a_stop_is_held_back_until_it_cannot() -> None:
     chunks = feed(["x", "Wa", "i", "st"], ["Wait"])
     assert [c.text for c in chunks] == ["x", "", "", "Waist", ""]
 
 
-def test_of_two_stops_that_end_together_the_longer_one_is_told() -> None:
+def test_of_two_stops_that_end_together_the_longer_one_is_reported() -> None:
     assert feed(["a``", "`\n"], ["`\n", "```\n"])[-1].stop == "```\n"
 
 
-def test_a_character_split_over_tokens_is_released_whole() -> None:
+def test_a_character_split_across_tokens_is_released_whole() -> None:
     pieces = ["a", "", "é", "b"]  # the second token completes nothing by itself
     chunks = feed(pieces, ["zz"])
     assert [(c.token_ids, c.text) for c in chunks] == [

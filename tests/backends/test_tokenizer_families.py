@@ -1,4 +1,4 @@
-"""Splices are exact, and text of tools stays text, on the settings of real tokenizer families."""
+"""Splices are exact, and tool text stays text, with the settings of real tokenizer families."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ every_family = pytest.mark.parametrize("name", FAMILIES)
 
 
 @every_family
-def test_dialect_is_detected_from_template_and_control_tokens(name: str) -> None:
+def test_the_format_is_detected_from_template_and_control_tokens(name: str) -> None:
     assert ReasoningFormat.detect(family(name)) == (THINK if name in THINKING else PLAIN)
 
 
@@ -56,7 +56,7 @@ def test_a_splice_decodes_to_tail_plus_text(name: str) -> None:
 @every_family
 def test_text_never_becomes_control(name: str) -> None:
     tokenizer = family(name)
-    # In a sentencepiece tokenizer this character IS the space: it cannot be told apart.
+    # In a SentencePiece tokenizer this character IS the space: they cannot be distinguished.
     evil = EVIL.replace("▁", " ") if name == "llama-2" else EVIL
     control = set(raw(name).added_tokens_decoder)
     ids = tokenizer.encode(evil)
@@ -66,21 +66,21 @@ def test_text_never_becomes_control(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", THINKING)
-def test_tags_are_one_control_token_only_when_asked_for(name: str) -> None:
+def test_tags_are_one_control_token_only_on_request(name: str) -> None:
     tokenizer = family(name)
     assert len(tokenizer.encode("</think>", control=True)) == 1
     assert len(tokenizer.encode("</think>")) > 1
 
 
-def test_added_words_are_hidden_from_tokenizers_that_look_words_up_whole() -> None:
-    # With ignore_merges a word of the vocabulary is found before any merge is looked at.
+def test_added_tokens_are_hidden_from_whole_word_lookups() -> None:
+    # With ignore_merges a whole word of the vocabulary is found before any merge is tried.
     tokenizer = family("llama-3")
     for token in ("<|eot_id|>", "<|begin_of_text|>"):
         assert len(tokenizer.encode(token)) > 1 == len(tokenizer.encode(token, control=True))
 
 
 @every_family
-def test_streamed_text_adds_up_to_the_decoded_text(name: str) -> None:
+def test_streamed_text_equals_the_decoded_text(name: str) -> None:
     tokenizer = family(name)
     prompt = tokenizer.render([{"role": "user", "content": "Hi"}])
     ids = tokenizer.encode("café 😀 等等 Wait.\n```python\nprint(1)\n```\n")
@@ -132,7 +132,7 @@ async def test_a_hinted_run_with_a_call_verifies(name: str) -> None:
 @pytest.mark.parametrize(
     "box", ["\\[\n\\boxed{85}\n\\]", "$\\boxed{85}$", "\\boxed{85}", "**Final Answer** 85"]
 )
-async def test_a_hint_takes_the_place_of_a_box_with_its_formula(box: str) -> None:
+async def test_a_hint_replaces_a_box_with_its_formula(box: str) -> None:
     script = [f"So it is {box}", "\n1\n```\n", "Now **Final Answer**\n\n\\boxed{84}"]
     backend = ScriptedBackend(script, tokenizer=family("qwq-32b-preview"))
     session = ReasoningSession(backend, interpreter=FakeInterpreter({"1": "1"}), hints=BeforeEnd())

@@ -1,4 +1,4 @@
-"""The transformers backend on a small model of random weights: exact, cached, cancellable."""
+"""The transformers backend on a small model with random weights: exact, cached, cancellable."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from generating import GREEDY, prompt, take
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -30,12 +33,12 @@ from start_sdk.backends.transformers._sampler import draw, uniform
 from start_sdk.testing import FakeInterpreter, check_backend
 
 
-async def test_it_keeps_the_contract(random_backend: TransformersBackend) -> None:
+async def test_it_meets_the_backend_contract(random_backend: TransformersBackend) -> None:
     failed = [c for c in await check_backend(random_backend) if not c.ok]
     assert failed == []
 
 
-async def test_greedy_tokens_equal_those_of_the_librarys_own_generate(
+async def test_greedy_tokens_equal_those_of_the_librarys_generate(
     random_backend: TransformersBackend,
 ) -> None:
     start = prompt(random_backend)
@@ -48,7 +51,7 @@ async def test_greedy_tokens_equal_those_of_the_librarys_own_generate(
     assert len(ids) >= 40
 
 
-async def test_a_splice_feeds_its_own_tokens_only_and_changes_nothing(
+async def test_a_splice_only_feeds_its_own_tokens_and_changes_nothing(
     random_backend: TransformersBackend,
 ) -> None:
     start = prompt(random_backend)
@@ -62,7 +65,7 @@ async def test_a_splice_feeds_its_own_tokens_only_and_changes_nothing(
     assert last.cached == 0 and kept == again
 
 
-async def test_dropped_tokens_are_cropped_off_the_cache(
+async def test_dropped_tokens_are_cropped_from_the_cache(
     random_backend: TransformersBackend,
 ) -> None:
     start = prompt(random_backend)
@@ -73,7 +76,7 @@ async def test_dropped_tokens_are_cropped_off_the_cache(
     assert kept == (await take(random_backend, prefix, 30))[0]
 
 
-async def test_a_released_session_is_read_again(random_backend: TransformersBackend) -> None:
+async def test_a_released_session_is_recomputed(random_backend: TransformersBackend) -> None:
     start = prompt(random_backend)
     first, _ = await take(random_backend, start, 10, key="a")
     assert (await take(random_backend, start + first, 5, key="a"))[1].cached
@@ -81,7 +84,7 @@ async def test_a_released_session_is_read_again(random_backend: TransformersBack
     assert (await take(random_backend, start + first, 5, key="a"))[1].cached == 0
 
 
-async def test_the_noise_of_a_token_depends_on_seed_and_position_alone(
+async def test_the_noise_of_a_token_depends_only_on_seed_and_position(
     random_backend: TransformersBackend,
 ) -> None:
     start = prompt(random_backend)
@@ -103,16 +106,16 @@ def test_draws_follow_the_distribution_and_top_p() -> None:
     assert {uniform(1, 1), uniform(1, 2), uniform(2, 1)}.__len__() == 3
 
 
-def test_a_draw_does_not_depend_on_the_rows_beside_it() -> None:
+def test_a_draw_does_not_depend_on_other_rows() -> None:
     logits = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
-    wishes = [
+    samplings = [
         Sampling(temperature=0, logprobs=True),
         Sampling(temperature=1.0, top_p=1.0, seed=3),
         Sampling(temperature=0.6, top_p=0.9, seed=4, logprobs=True),
         Sampling(temperature=0),
     ]
-    tokens, logprobs = draw(logits, wishes, [5, 6, 7, 8])
-    alone = [draw(logits[i : i + 1], [wishes[i]], [5 + i]) for i in range(4)]
+    tokens, logprobs = draw(logits, samplings, [5, 6, 7, 8])
+    alone = [draw(logits[i : i + 1], [samplings[i]], [5 + i]) for i in range(4)]
     assert [tokens, logprobs] == [
         [t for ts, _ in alone for t in ts],
         [p for _, ps in alone for p in ps],
@@ -122,7 +125,7 @@ def test_a_draw_does_not_depend_on_the_rows_beside_it() -> None:
     assert logprobs[1] == logprobs[3] == 0.0
 
 
-async def test_log_probabilities_come_with_every_token(random_backend: TransformersBackend) -> None:
+async def test_every_token_has_a_log_probability(random_backend: TransformersBackend) -> None:
     sampling = Sampling(temperature=0, logprobs=True)
     session = ReasoningSession(random_backend, sampling=sampling)
     trace = await session.run("What is 12 * 7?")
@@ -168,7 +171,7 @@ async def test_closing_the_iterator_stops_the_work(
     async for _ in long:
         break
     await long.aclose()
-    await take(random_backend, start, 1)  # waits for the engine: it has heard of it by now
+    await take(random_backend, start, 1)  # waits until the engine has handled the close
     before = len(passes)
     await take(random_backend, start, 1)
     assert len(passes) == before + 1
@@ -177,8 +180,8 @@ async def test_closing_the_iterator_stops_the_work(
 async def test_sessions_with_hints_and_calls_verify_on_a_real_model(
     random_backend: TransformersBackend,
 ) -> None:
-    # Random weights close no blocks; a policy that fires at frequent signs, and a model that is
-    # stopped often, exercise the splice all the same.
+    # Random weights never close a block, but a policy that fires at frequent characters, and so
+    # stops the model often, still exercises the splice.
     hints = AfterConnective(words=(" ", "."), probability=0.5, max_hints=5)
     session = ReasoningSession(random_backend, interpreter=FakeInterpreter(), hints=hints)
     traces = [await session.run("What is 12 * 7?", seed=seed) for seed in range(3)]
@@ -195,24 +198,26 @@ def test_an_unknown_model_is_one_clear_line(model: str) -> None:
     assert "\n" not in str(error.value) and "start-tiny-base" in str(error.value)
 
 
-def test_a_folder_without_a_model_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="config\\.json"):
         open_backend(str(tmp_path))
 
 
-def test_a_broken_model_is_said(random_model: Path, tmp_path: Path) -> None:
+def test_a_broken_model_is_reported(random_model: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(random_model, tmp_path / "broken")
     (folder / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(ModelError, match="cannot be loaded"):
         open_backend(str(folder))
 
 
-def test_a_wrong_number_format_is_said(random_model: Path) -> None:
-    with pytest.raises(ModelError, match="not a number format"):
+def test_an_unknown_dtype_is_reported(random_model: Path) -> None:
+    with pytest.raises(ModelError, match="not a torch dtype"):
         open_backend(str(random_model), dtype="float31")
 
 
-async def test_a_model_without_chat_template_is_said(random_model: Path, tmp_path: Path) -> None:
+async def test_a_model_without_chat_template_is_reported(
+    random_model: Path, tmp_path: Path
+) -> None:
     folder = shutil.copytree(random_model, tmp_path / "plain")
     (folder / "chat_template.jinja").unlink()
     async with TransformersBackend(str(folder)) as backend:
@@ -220,7 +225,7 @@ async def test_a_model_without_chat_template_is_said(random_model: Path, tmp_pat
             await ReasoningSession(backend).run("?")
 
 
-def test_an_unknown_backend_is_said() -> None:
+def test_an_unknown_backend_is_reported() -> None:
     with pytest.raises(PluginError, match=r"installed: .*transformers"):
         open_backend("x", "no-such-engine")
 
@@ -233,7 +238,7 @@ async def test_a_closed_backend_says_so(random_model: Path) -> None:
         await take(backend, [1, 2], 1)
 
 
-async def test_more_tokens_than_the_context_is_an_error_and_not_a_crash(
+async def test_exceeding_the_context_is_an_error_and_not_a_crash(
     random_backend: TransformersBackend,
 ) -> None:
     with pytest.raises(BackendError, match="do not fit"):
@@ -250,7 +255,7 @@ async def test_the_generation_configs_end_tokens_count(random_model: Path, tmp_p
         assert {5, 6} < backend.tokenizer.eos_ids
 
 
-async def test_a_small_model_computes_on_one_core_and_leaves_the_others_alone(
+async def test_a_small_model_uses_one_thread_and_leaves_other_threads_alone(
     random_model: Path,
 ) -> None:
     before = torch.get_num_threads()
@@ -260,11 +265,11 @@ async def test_a_small_model_computes_on_one_core_and_leaves_the_others_alone(
         assert await asyncio.to_thread(torch.get_num_threads) == before
 
 
-async def test_device_and_number_format_are_said(random_backend: TransformersBackend) -> None:
+async def test_capabilities_name_device_and_dtype(random_backend: TransformersBackend) -> None:
     assert random_backend.capabilities.note == "cpu, float32"
 
 
-async def test_a_model_that_is_loaded_is_used_as_it_is_with_the_weights_that_it_has(
+async def test_a_loaded_model_is_used_as_is_with_its_current_weights(
     random_model: Path, random_backend: TransformersBackend
 ) -> None:
     model: Any = AutoModelForCausalLM.from_pretrained(random_model)
@@ -274,7 +279,7 @@ async def test_a_model_that_is_loaded_is_used_as_it_is_with_the_weights_that_it_
         before, _ = await take(backend, start, 20, key="a")
         assert before == (await take(random_backend, start, 20))[0]
         assert backend.capabilities.model == str(random_model)
-        with torch.no_grad():  # as a step of a training does
+        with torch.no_grad():  # as a training step does
             for weights in model.parameters():
                 weights.mul_(-1.5)
         await backend.reset_cache()
@@ -284,5 +289,5 @@ async def test_a_model_that_is_loaded_is_used_as_it_is_with_the_weights_that_it_
             torch.tensor([start]), max_new_tokens=20, do_sample=False, pad_token_id=0
         )
         assert after == whole[0, len(start) :].tolist()[: len(after)] != before
-    with pytest.raises(ConfigError, match="keeps its device and its dtype"):
+    with pytest.raises(ConfigError, match="cannot be set for a model that is already loaded"):
         TransformersBackend(loaded, dtype="bfloat16")

@@ -1,4 +1,4 @@
-"""vLLM for real, on a processor: in this program and behind its own server, token for token."""
+"""Real vLLM on CPU: in-process and on its own server, compared token for token."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ pytestmark = [
     pytest.mark.vllm,
     pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed"),
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.filterwarnings("default"),  # vLLM's own are not ours to mend
+    pytest.mark.filterwarnings("default"),  # we cannot fix vLLM's warnings
 ]
 
 MODEL = "start-tiny-base"
 BLOCK = 128
-"""Tokens of a block of vLLM's cache on a processor."""
+"""Tokens per block of vLLM's cache on CPU."""
 GREEDY = Sampling(temperature=0)
 ENGINE = {"dtype": "float32", "enforce_eager": True}
 
 
 @contextmanager
 def served(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """vLLM's server in a process group of its own, killed whole at the end."""
+    """vLLM's server in its own process group, killed at the end."""
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     options = ["--model", str(models.folder(MODEL)), "--served-model-name", MODEL]
     options += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
@@ -94,7 +94,7 @@ def port() -> int:
 async def engines(
     port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[dict[str, Any]]:
-    """One engine here, and one behind HTTP, which starts while the first one does."""
+    """One engine in-process and one over HTTP; both start at the same time."""
     log = tmp_path_factory.mktemp("vllm") / "server.log"
     with served(port, log) as process:
         here = await asyncio.to_thread(open_backend, MODEL, "vllm", **ENGINE)
@@ -130,7 +130,7 @@ def prompt(backend: Backend, question: str = "What is 12 times 34?") -> list[int
     return backend.tokenizer.render([{"role": "user", "content": question}])
 
 
-async def test_it_keeps_the_contract(backend: Backend) -> None:
+async def test_it_meets_the_backend_contract(backend: Backend) -> None:
     assert [c for c in await check_backend(backend) if not c.ok] == []
 
 
@@ -145,7 +145,7 @@ async def test_a_splice_costs_its_own_tokens_and_less_than_a_block(backend: Back
         prefix = longer
 
 
-async def test_sessions_with_hints_and_calls_verify_and_repeat_themselves(
+async def test_sessions_with_hints_and_calls_verify_and_are_reproducible(
     backend: Backend,
 ) -> None:
     sampling = Sampling(temperature=0.8, logprobs=True)
@@ -161,22 +161,22 @@ async def test_sessions_with_hints_and_calls_verify_and_repeat_themselves(
     assert all(s.logprobs for s in one.segments if s.source == "model")
 
 
-async def test_many_at_once_give_what_each_gives_alone(backend: Backend) -> None:
+async def test_concurrent_generations_get_the_tokens_they_get_alone(backend: Backend) -> None:
     starts = [prompt(backend, f"What is {i} times 34?") for i in range(12, 28)]
-    max_concurrency = await asyncio.gather(*(take(backend, s, 30) for s in starts))
+    together = await asyncio.gather(*(take(backend, s, 30) for s in starts))
     alone = [await take(backend, s, 30) for s in starts[:4]]
-    assert [ids for ids, _ in max_concurrency[:4]] == [ids for ids, _ in alone]
+    assert [ids for ids, _ in together[:4]] == [ids for ids, _ in alone]
 
 
-async def test_seeded_prompts_that_fill_a_step_do_not_end_the_engine(backend: Backend) -> None:
+async def test_seeded_prompts_that_fill_a_step_do_not_kill_the_engine(backend: Backend) -> None:
     long = prompt(backend, "Find the product of 34 and 56. " * 60)
     noisy = Sampling(temperature=1.0, seed=3)
-    starts = [[*long, i] for i in range(5, 13)]  # nothing of them but one prefix is in the cache
+    starts = [[*long, i] for i in range(5, 13)]  # only one shared prefix is in the cache
     found = await asyncio.gather(*(take(backend, [*s, *s], 4, sampling=noisy) for s in starts))
     assert all(last.reason for _, last in found)
 
 
-async def test_what_is_abandoned_is_aborted(engines: dict[str, Any]) -> None:
+async def test_an_abandoned_generation_is_aborted(engines: dict[str, Any]) -> None:
     here = engines["vllm"]
     stream = here.generate(prompt(here), GREEDY, max_tokens=1500)
     await anext(stream)
@@ -184,7 +184,7 @@ async def test_what_is_abandoned_is_aborted(engines: dict[str, Any]) -> None:
     assert here._open.get_num_unfinished_requests() == 0
 
 
-async def test_greedy_ids_are_those_of_transformers(engines: dict[str, Any]) -> None:
+async def test_greedy_ids_equal_those_of_transformers(engines: dict[str, Any]) -> None:
     sampling = Sampling(temperature=0, logprobs=True)
     async with aclosing(open_backend(MODEL)) as reference:
         for question in ("What is 12 times 34?", "How many positive divisors does 360 have?"):
@@ -194,7 +194,7 @@ async def test_greedy_ids_are_those_of_transformers(engines: dict[str, Any]) -> 
                 assert (await take(engines[name], start, 100))[0] == expected, name
 
 
-async def test_too_long_a_prompt_is_said(backend: Backend) -> None:
+async def test_a_prompt_that_exceeds_the_context_is_reported(backend: Backend) -> None:
     with pytest.raises(BackendError, match="do not fit a context of 2048"):
         await take(backend, [5] * 2000, 100)
 
@@ -202,12 +202,12 @@ async def test_too_long_a_prompt_is_said(backend: Backend) -> None:
 @pytest.mark.parametrize(
     ("model", "options", "says"),
     [
-        (MODEL, {"colour": "blue"}, "has no colour"),
+        (MODEL, {"colour": "blue"}, "unknown engine arguments (vLLM's AsyncEngineArgs): colour"),
         (MODEL, {"dtype": "float31"}, "float31"),
         ("no/such-model", {}, "no tokenizer in 'no/such-model'"),
     ],
 )
-async def test_what_cannot_be_started_is_one_clear_line(
+async def test_a_failed_start_is_one_clear_line(
     model: str, options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ModelError) as error:
@@ -215,26 +215,28 @@ async def test_what_cannot_be_started_is_one_clear_line(
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
-async def test_a_server_killed_and_restarted_under_32_sessions(engines: dict[str, Any]) -> None:
-    """The last test: it ends the server that the others use, and starts another one."""
+async def test_32_generations_survive_a_killed_and_restarted_server(
+    engines: dict[str, Any],
+) -> None:
+    """The last test: it kills the server that the others use, and starts another one."""
     port, log = int(engines["http"]._server.client.base_url.port), engines["log"]
     url = f"http://127.0.0.1:{port}/v1"
     starts = [prompt(engines["http"], f"What is {i} times 34?") for i in range(12, 44)]
     expected = [
         ids for ids, _ in await asyncio.gather(*(take(engines["vllm"], s, 200) for s in starts))
     ]
-    came = asyncio.Event()
+    started = asyncio.Event()
     async with aclosing(open_backend(url, "openai", retry_seconds=600.0)) as backend:
 
         async def one(start: list[int]) -> list[int]:
             ids: list[int] = []
             async for chunk in backend.generate(start, GREEDY, max_tokens=200):
                 ids += chunk.token_ids
-                came.set()
+                started.set()
             return ids
 
         tasks = [asyncio.create_task(one(s)) for s in starts]
-        await came.wait()
+        await started.wait()
         kill(engines["process"])
         assert not all(t.done() for t in tasks)
         with served(port, log) as process:

@@ -1,4 +1,4 @@
-"""RowStore: rows that outlive their process, each owned by one store at a time."""
+"""RowStore: rows survive their process, and each has one owner at a time."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "rows.sqlite"
 
 
-def test_rows_come_back_in_the_order_in_which_they_were_added(path: Path) -> None:
+def test_rows_are_returned_in_insertion_order(path: Path) -> None:
     with RowStore(path) as store:
         store.add([B, A])
         assert store.claim(A) and store.claim(B)
-        store.finish(A, {"answer": "\ud800 é"})  # half a surrogate pair: models write anything
+        store.finish(A, {"answer": "\ud800 é"})  # a lone surrogate: models write anything
         store.fail(B, "two\nlines")
     with RowStore(path) as store:
         store.add([A, C, B])
@@ -47,7 +47,7 @@ def test_rows_come_back_in_the_order_in_which_they_were_added(path: Path) -> Non
         assert [row.job.input for row in store.rows([A])] == [{"text": "a"}]
 
 
-def test_every_part_of_the_key_makes_a_row_of_its_own_and_the_input_none(path: Path) -> None:
+def test_every_key_field_identifies_a_row_and_the_input_does_not(path: Path) -> None:
     others = [job("a", sample=1), job("a", policy="end"), job("a", seed=1), job("a", config="f00")]
     jobs = [A, *others]
     renewed = Job(problem="a", input={"text": "a", "level": 3})
@@ -72,7 +72,7 @@ def test_a_row_has_one_owner_at_a_time(path: Path) -> None:
         assert not one.claim(job("never added"))
 
 
-def test_a_store_that_is_closed_gives_back_what_it_had(path: Path) -> None:
+def test_closing_a_store_releases_its_rows(path: Path) -> None:
     with RowStore(path) as other:
         other.add([A])
         with RowStore(path) as store:
@@ -137,7 +137,7 @@ def newer(path: Path) -> None:
     database.close()
 
 
-def test_a_file_may_be_made_by_many_at_once(tmp_path: Path) -> None:
+def test_a_file_may_be_created_by_many_threads_at_once(tmp_path: Path) -> None:
     together = threading.Barrier(8)
 
     def opened(path: Path) -> None:
@@ -154,11 +154,13 @@ def test_a_file_may_be_made_by_many_at_once(tmp_path: Path) -> None:
     [
         (lambda path: path.write_bytes(b"no database at all" * 100), "file is not a database"),
         (Path.mkdir, "unable to open database file"),
-        (foreign, "a database of another program"),
-        (newer, "version 99 of the row store, this start-sdk reads 1"),
+        (foreign, "not a row store but another database"),
+        (newer, "has row store version 99, but this start-sdk reads version 1"),
     ],
 )
-def test_a_file_that_is_no_row_store_is_one_clear_line(path: Path, make: object, says: str) -> None:
+def test_a_file_that_is_not_a_row_store_is_one_clear_line(
+    path: Path, make: object, says: str
+) -> None:
     make(path)  # type: ignore[operator]
     with pytest.raises(ConfigError, match=says) as caught:
         RowStore(path)
@@ -166,7 +168,7 @@ def test_a_file_that_is_no_row_store_is_one_clear_line(path: Path, make: object,
     assert not [p for p in path.parent.iterdir() if "-owner-" in p.name]
 
 
-def test_damage_that_shows_later_is_one_clear_line_too(path: Path) -> None:
+def test_later_damage_is_one_clear_line_too(path: Path) -> None:
     with RowStore(path) as store:
         store.add([job(f"{n:0200}") for n in range(200)])
     content = bytearray(path.read_bytes())
@@ -176,15 +178,15 @@ def test_damage_that_shows_later_is_one_clear_line_too(path: Path) -> None:
         list(store.rows())
 
 
-def test_a_seed_that_no_column_can_hold_is_refused() -> None:
+def test_a_seed_beyond_64_bits_is_rejected() -> None:
     with pytest.raises(ConfigError, match="seed=9223372036854775808"):
         Job(problem="a", seed=2**63)
 
 
-def test_the_seed_of_a_sample_is_its_own_and_stable() -> None:
+def test_sample_seeds_are_distinct_and_stable() -> None:
     jobs = [job(p, sample=k, seed=s) for p in "ab" for k in range(3) for s in range(3)]
     assert len({sample_seed(j) for j in jobs}) == len(jobs)
-    # A run that goes on with a newer version has to draw what the older one drew.
+    # A run continued with a newer version must use the same seeds as the older one.
     assert sample_seed(job("a", sample=2, seed=7)) == SEED
     assert sample_seed(job("a", sample=2, seed=7, config="another")) == SEED
 
@@ -192,7 +194,7 @@ def test_the_seed_of_a_sample_is_its_own_and_stable() -> None:
 SEED = 18_066_055_223_917
 
 
-def test_exports_hold_the_same_rows(path: Path, tmp_path: Path) -> None:
+def test_both_exports_contain_the_same_rows(path: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     with RowStore(path) as store:
         store.add([A, B, C])
@@ -213,7 +215,7 @@ def test_exports_hold_the_same_rows(path: Path, tmp_path: Path) -> None:
     assert table == lines
 
 
-def test_an_export_that_fails_leaves_the_older_file_whole(tmp_path: Path) -> None:
+def test_a_failed_export_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     export_jsonl([Row(A, "todo")], path)
     before = path.read_bytes()

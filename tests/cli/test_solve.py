@@ -1,4 +1,4 @@
-"""`start-sdk solve`: a thin program over the batch and the store."""
+"""`start-sdk solve`: problems of a file, on the batch and the store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Script = Callable[[str], Sequence[str]]
 
 
 class Scripted:
-    """Stands in for the model: a function of the prompt, counted."""
+    """Replaces the model by a function of the prompt, and records the prompts."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.prompts: list[str] = []
@@ -84,7 +84,7 @@ def test_a_file_is_solved_and_solved_once(model: Scripted, file: Path) -> None:
     assert rows(file) == [first, second, third]
 
 
-def test_samples_go_round_and_have_seeds_of_their_own(model: Scripted, file: Path) -> None:
+def test_samples_run_in_rounds_with_distinct_seeds(model: Scripted, file: Path) -> None:
     assert (
         solve(file, "--samples", "2", "--temperature", "0.6", "--max-concurrency", "1").exit_code
         == 0
@@ -103,32 +103,30 @@ def test_another_setting_or_text_is_another_row(model: Scripted, file: Path) -> 
     assert model.prompts[6:] == ["Eins?"] and len(rows(file)) == 3
 
 
-def test_bad_lines_are_named_and_the_rest_goes_on(model: Scripted, file: Path) -> None:
+def test_bad_lines_are_reported_and_the_others_are_solved(model: Scripted, file: Path) -> None:
     bad = {
         b'{"problem": "x"': "not JSON: Expecting ',' delimiter at column 16",
         b'["x"]': "not a JSON object",
-        b'{"id": "x"}': "no text in 'problem', 'question', 'prompt'",
-        b'{"problem": " "}': "no text in 'problem', 'question', 'prompt'",
-        b'{"problem": "x", "id": 1.5}': "its id is neither a string nor a whole number",
+        b'{"id": "x"}': "no text in any of 'problem', 'question', 'prompt'",
+        b'{"problem": " "}': "no text in any of 'problem', 'question', 'prompt'",
+        b'{"problem": "x", "id": 1.5}': "its id is neither a string nor an integer",
         b'{"problem": "x", "y": NaN}': "Out of range float values are not JSON compliant",
         b'{"problem": "\\ud800"}': "surrogates not allowed",
         b'{"problem": "\xff"}': "invalid start byte",
-        b"[" * 100_000: "nested too deep",
+        b"[" * 100_000: "nested too deeply",
     }
     file.write_bytes(b"\n".join([b'{"problem": "Good?"}', *bad]))
     done = solve(file)
     assert done.exit_code == 2 and model.prompts == ["Good?"]
     said = done.stderr.splitlines()
-    assert said[-1] == "start-sdk: not every line is done: see the summary"
+    assert said[-1] == "start-sdk: some lines are not done: see the summary"
     assert len(said) == len(bad) + 1
     for number, (line, reason) in enumerate(zip(said, bad.values(), strict=False), 2):
-        assert line.startswith(f"line {number} is skipped: ") and reason in line
+        assert line.startswith(f"line {number} skipped: ") and reason in line
     assert "skipped  2, 3, 4, 5, 6, 7, 8, 9, 10\n" in done.stdout
 
 
-def test_a_problem_that_fails_is_told_and_tried_again_on_request(
-    model: Scripted, file: Path
-) -> None:
+def test_a_failed_problem_is_reported_and_retried_on_request(model: Scripted, file: Path) -> None:
     whole = model.script
 
     def broken(prompt: str) -> Sequence[str]:
@@ -137,7 +135,7 @@ def test_a_problem_that_fails_is_told_and_tried_again_on_request(
         return whole(prompt)
 
     model.script = broken
-    for _ in range(2):  # the second time it is left alone
+    for _ in range(2):  # the second run does not retry it
         done = solve(file)
         assert done.exit_code == 2 and len(model.prompts) == 3
         assert "2 done, 1 failed, 0 left" in done.stdout
@@ -156,7 +154,7 @@ def test_a_problem_that_does_not_fit_the_context_fails_alone(model: Scripted, fi
     assert "1 x PromptError: the prompt has 150" in done.stdout
 
 
-def test_ctrl_c_ends_with_130_and_what_is_done_is_written(model: Scripted, file: Path) -> None:
+def test_ctrl_c_exits_with_130_and_finished_rows_are_written(model: Scripted, file: Path) -> None:
     whole = model.script
 
     def stopped(prompt: str) -> Sequence[str]:
@@ -178,17 +176,17 @@ def test_ctrl_c_ends_with_130_and_what_is_done_is_written(model: Scripted, file:
 @pytest.mark.parametrize(
     ("text", "options", "says"),
     [
-        ('{"id": 1, "problem": "x"}\n{"id": "1", "problem": "y"}', [], "lines 1 and 2 of {file} have one id '1'"),
-        ('{"problem": "x"}\n\n{"problem": "x"}', [], "lines 1 and 3 of {file} have one problem without an id"),
+        ('{"id": 1, "problem": "x"}\n{"id": "1", "problem": "y"}', [], "lines 1 and 2 of {file} have the same id '1'"),
+        ('{"problem": "x"}\n\n{"problem": "x"}', [], "lines 1 and 3 of {file} have the same problem and no id"),
         ("", [], "no line of {file} is a problem"),
         ("\n[]", [], "no line of {file} is a problem; line 2: not a JSON object"),
         (None, [], "cannot read {file}: No such file"),
         ('{"problem": "x"}', ["--samples", "0"], "samples=0"),
         ('{"problem": "x"}', ["--max-concurrency", "0"], "max_concurrency=0"),
         ('{"problem": "x"}', ["--seed", str(2**63)], f"seed={2**63}"),
-        ('{"problem": "x"}', ["--samples", "2"], "give --temperature"),
+        ('{"problem": "x"}', ["--samples", "2"], "set --temperature"),
         ('{"problem": "x"}', ["--hints", "magic"], "no hint is named 'magic'"),
-        ('{"problem": "x"}', ["--out", "/dev/null"], "cannot make folder '/dev/null'"),
+        ('{"problem": "x"}', ["--out", "/dev/null"], "cannot create folder '/dev/null'"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_line_before_any_work(
@@ -204,7 +202,7 @@ def test_bad_input_is_one_clear_line_before_any_work(
     assert not (tmp_path / "out" / "rows.sqlite").exists()
 
 
-def test_a_folder_with_another_programs_rows_is_refused(model: Scripted, file: Path) -> None:
+def test_a_folder_with_a_foreign_rows_file_is_rejected(model: Scripted, file: Path) -> None:
     out = file.parent / "out"
     out.mkdir()
     (out / "rows.sqlite").write_text("not a database, but as long as a header is " * 9)
@@ -213,7 +211,8 @@ def test_a_folder_with_another_programs_rows_is_refused(model: Scripted, file: P
     assert "file is not a database" in done.stderr
 
 
-def test_a_problem_outside_an_embedded_models_world_fails_alone(file: Path) -> None:
+@pytest.mark.torch
+def test_a_problem_outside_an_embedded_models_domain_fails_alone(file: Path) -> None:
     file.write_text('{"id": "faust", "problem": "Who wrote Faust?"}', encoding="utf-8")
     done = CliRunner().invoke(app, ["solve", str(file), "--out", str(file.parent / "out")])
     assert done.exit_code == 2 and "it has never seen 'who'" in done.stdout, done.output

@@ -1,4 +1,4 @@
-"""`start-sdk ask --steer`: lines from standard input go into the running thought."""
+"""`start-sdk ask --steer`: lines from standard input are inserted into the running thought."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PARROT = ["How are you?", "--model", "polly", "--backend", "listening", "--hints
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """With a backend that talks on until somebody says "Enough"."""
+    """An environment with a backend that keeps talking until it reads "Enough"."""
     site = install(tmp_path_factory.mktemp("site"), PLUGINS / "start-backend-parrot")
     paths = [str(site), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def ask(env: dict[str, str], stdin: str) -> tuple[Trace, str]:
-    """The trace and what was said on standard error, with these lines piped in."""
+    """The trace and standard error of a run with these lines piped in."""
     done = subprocess.run(
         [*COMMAND, *PARROT, "--steer", "--json"],
         input=stdin, capture_output=True, text=True, env=env, timeout=120,
@@ -40,7 +40,7 @@ def ask(env: dict[str, str], stdin: str) -> tuple[Trace, str]:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_line_typed_while_the_thought_streams_goes_into_it(
+def test_a_line_typed_while_the_thought_streams_is_inserted(
     terminal: bool, env: dict[str, str], tmp_path: Path
 ) -> None:
     keyboard, stdin = pty.openpty() if terminal else os.pipe()[::-1]
@@ -51,9 +51,9 @@ def test_a_line_typed_while_the_thought_streams_goes_into_it(
         env={**env, "PYTHONUNBUFFERED": "1"},
     ) as process:  # fmt: skip
         assert process.stdout is not None and process.stderr is not None
-        seen = process.stdout.read(1)  # it is thinking
+        seen = process.stdout.read(1)  # the model is thinking
         os.write(keyboard, b"Enough of that.\n")
-        seen += process.stdout.read()  # it ends, though nobody closes its standard input
+        seen += process.stdout.read()  # it ends although its standard input stays open
         errors = process.stderr.read()
     os.close(keyboard)
     os.close(stdin)
@@ -68,24 +68,24 @@ def test_a_line_typed_while_the_thought_streams_goes_into_it(
     (hint,) = trace.hints
     assert (hint.id, hint.position, trace.answer) == ("steer", "steer", "4")
     assert trace.thinking.endswith("\n\nEnough of that.") and "\nEnough of that." in seen
-    assert ("Enter puts it into the thought" in errors) == terminal
+    assert ("Enter to insert it into the thought" in errors) == terminal
     assert "Fatal" not in errors and "late" not in errors
 
 
-def test_piped_lines_are_taken_as_they_come(env: dict[str, str]) -> None:
+def test_piped_lines_are_inserted_as_they_arrive(env: dict[str, str]) -> None:
     trace, errors = ask(env, "Go on. Größer?\n\n  \nEnough")  # the last line has no end
     texts = [s.text.strip() for s in trace.segments if s.hint]
     assert texts == ["Go on. Größer?", "Enough"] and "late" not in errors
     assert [h.round for h in trace.hints] == [1, 2]
 
 
-def test_a_line_that_found_no_place_is_named(env: dict[str, str]) -> None:
-    trace, errors = ask(env, "Enough, let $x\nbe 4.\n")  # no word may stand inside a formula
+def test_a_line_that_was_not_inserted_is_reported(env: dict[str, str]) -> None:
+    trace, errors = ask(env, "Enough, let $x\nbe 4.\n")  # nothing is inserted inside a formula
     assert [s.text.strip() for s in trace.segments if s.hint] == ["Enough, let $x"]
-    assert errors.splitlines()[-1] == "too late for the thought: be 4."
+    assert errors.splitlines()[-1] == "not inserted, too late: be 4."
 
 
-def test_without_lines_it_is_a_run_like_any_other(env: dict[str, str]) -> None:
+def test_without_lines_steering_changes_nothing(env: dict[str, str]) -> None:
     args = ["Hi", "--model", "polly", "--backend", "parrot", "--hints", "none", "--json"]
 
     def trace(redirect: str, *more: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ async def test_a_thought_is_shown_with_cells_and_outputs_as_in_a_notebook() -> N
         "So 4.\n</think>\n\n\\boxed{4}",
     ]
     *lines, cost = (await shown(script)).splitlines()
-    assert cost.startswith("model ") and cost.endswith("tokens read again: unknown")
+    assert cost.startswith("model ") and cost.endswith("tokens recomputed: unknown")
     assert lines == [
         "I think `x` is 5.",
         "",
@@ -68,13 +68,13 @@ async def test_a_thought_is_shown_with_cells_and_outputs_as_in_a_notebook() -> N
     ]
 
 
-async def test_colours_tell_who_speaks() -> None:
+async def test_colours_show_the_source() -> None:
     text = await shown(["5\n</think>", "\n1/0\n```\n", "Oh.\n</think>\n\n4"], color=True)
     dim, hint, red = "\x1b[2m", "\x1b[1;33m", "\x1b[31m"
     assert f"{dim}5" in text and f"{hint}Wait, maybe" in text and f"{red}╭─ Out [1] · error" in text
 
 
-async def test_whatever_the_pieces_the_same_is_shown() -> None:
+async def test_the_view_does_not_depend_on_how_text_is_split() -> None:
     script = ["A\n```python\nprint(2 + 2)\n```\n", "B `c`\n```cpp\nint x;\n```\nC</think>4"]
     whole = await shown(script)
     out = io.StringIO()
@@ -86,7 +86,7 @@ async def test_whatever_the_pieces_the_same_is_shown() -> None:
     assert "╭─ cpp\n│ int x;\n╰─\n" in whole
 
 
-async def test_a_block_cut_off_by_a_limit_is_shown_closed() -> None:
+async def test_a_block_cut_off_by_a_limit_is_closed() -> None:
     limits = Limits(max_tokens=60, answer_reserve=20)
     text = await shown(["```python\n" + "x = 1\n" * 50, "4"], limits=limits)
     assert re.search(r"│ x.*\n╰─\n", text) and "no tokens left for thinking" in text

@@ -1,4 +1,4 @@
-"""Fences, LaTeX, joiners: what a text looks like to a session."""
+"""Fences, LaTeX and joiners: how a session reads and joins text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from start_sdk.formats import PLAIN, THINK, Join, ReasoningFormat
     ("text", "code"),
     [
         ("Hm.\n```python\nprint(1)\n```\n", "print(1)\n"),
-        ("this problem.```python\nprint(1)\n```\n", "print(1)\n"),  # as the paper's hints end
+        ("this problem.```python\nprint(1)\n```\n", "print(1)\n"),  # the way the paper's hints end
         ("```Python3 \nx\n```", "x\n"),
         ("```py\r\nx\r\n```\r\n", "x\r\n"),
         ("```python\na\n```\n and\n```python\nb\n```\n", "b\n"),
@@ -88,7 +88,7 @@ def test_joiners(tail: str, join: Join, joiner: str) -> None:
     assert ReasoningFormat.joiner(tail, join) == joiner
 
 
-def test_an_empty_output_is_said() -> None:
+def test_an_empty_output_is_marked() -> None:
     assert ReasoningFormat.show_output("") == "```output\n(no output)\n```\n"
 
 

@@ -1,4 +1,4 @@
-"""The self-check of the grader, on answers of our own."""
+"""The self-check of the grader, on our own answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_rule_applies_somewhere() -> None:
     assert applied == {*REWRITINGS, *NEIGHBOURS}
 
 
-def test_a_rule_does_not_apply_where_it_would_not_be_true() -> None:
+def test_a_rule_does_not_apply_where_it_would_be_false() -> None:
     assert "0.1428" not in str(variants(r"\frac17")["fraction"])
     assert "fraction upside down" not in variants(r"\frac{5}{5}")
     assert "sign flipped" not in variants("0")
@@ -63,7 +63,7 @@ def test_a_rule_does_not_apply_where_it_would_not_be_true() -> None:
     }
 
 
-def test_a_failing_grader_is_told_with_its_misses(
+def test_the_misses_of_a_failing_grader_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "problems.jsonl"
@@ -77,5 +77,5 @@ def test_a_failing_grader_is_told_with_its_misses(
 def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "problems.jsonl"
     path.write_text(f"\n{line}\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="line 2: it needs the columns"):
+    with pytest.raises(ConfigError, match="line 2: the columns id, problem and answer"):
         check_grader.main([path])

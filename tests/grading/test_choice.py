@@ -10,7 +10,7 @@ from start_sdk.grading import shuffled
 WRONG = ["two", "three", "four"]
 
 
-def test_the_letter_is_that_of_the_right_option() -> None:
+def test_the_letter_is_that_of_the_correct_option() -> None:
     choices = shuffled("one", WRONG, problem_id="p7")
     assert sorted(choices.options) == sorted(["one", *WRONG])
     assert choices.options[choices.letters.index(choices.letter)] == "one"
@@ -18,7 +18,7 @@ def test_the_letter_is_that_of_the_right_option() -> None:
     assert choices.text == "\n".join(lines)
 
 
-def test_the_order_depends_on_seed_and_problem_alone() -> None:
+def test_the_order_depends_only_on_seed_and_problem() -> None:
     first = [shuffled("one", WRONG, problem_id=f"p{i}", seed=3) for i in range(400)]
     assert first == [shuffled("one", WRONG, problem_id=f"p{i}", seed=3) for i in range(400)]
     assert first != [shuffled("one", WRONG, problem_id=f"p{i}", seed=4) for i in range(400)]
@@ -26,6 +26,6 @@ def test_the_order_depends_on_seed_and_problem_alone() -> None:
 
 
 @pytest.mark.parametrize("wrong", [[], ["one"], ["two", " two"], [""], list("abcdefghij")])
-def test_options_that_make_no_question_are_refused(wrong: list[str]) -> None:
+def test_invalid_options_are_rejected(wrong: list[str]) -> None:
     with pytest.raises(ConfigError, match="problem p7"):
         shuffled("one", wrong, problem_id="p7")

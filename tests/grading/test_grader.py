@@ -8,7 +8,7 @@ import pytest
 from start_sdk import ConfigError, MissingExtra
 from start_sdk.grading import Grader, Verdict, grade_all
 
-# (what the model wrote, the right answer)
+# (what the model wrote, the gold answer)
 RIGHT = [
     ("7", "7"), ("7.0", "7"), ("007", "7"), ("+7", "7"), ("-7.50", "-7.5"), (".5", "0.5"),
     ("3/8", r"\frac38"), (r"\dfrac{3}{8}", r"\frac{3}{8}"), ("0.375", r"\frac 38"), (r"\frac{-3}{8}", r"-\frac{3}{8}"),
@@ -45,7 +45,7 @@ WRONG = [
 ]  # fmt: skip
 
 
-def test_equal_answers_are_right_however_they_are_written() -> None:
+def test_equal_answers_are_correct_in_any_notation() -> None:
     verdicts = grade_all(RIGHT)
     missed = [(p, v) for p, v in zip(RIGHT, verdicts, strict=True) if not v.correct]
     assert missed == []
@@ -57,7 +57,7 @@ def test_other_answers_are_wrong() -> None:
     assert missed == []
 
 
-REACHED = [
+DECIDED = [
     (r"2\sqrt{7}", r"2\sqrt{7}", True, "exact", ""),
     (r"2 \sqrt7", r"2\sqrt{7}", True, "normalised", ""),
     ("0.5", r"\frac12", True, "numeric", ""),
@@ -66,24 +66,24 @@ REACHED = [
     ("x+1", "x+2", False, "symbolic", ""),
     ("(B)", r"\text{(C)}", False, "choice", ""),
     ("6 mm", r"6\text{ cm}", False, "normalised", "mm, not cm"),
-    (r"\frac{1}{", "x+1", False, "undecided", "it cannot be read"),
+    (r"\frac{1}{", "x+1", False, "undecided", "cannot be parsed"),
     ("we do not know which of the two it is", "x+1", False, "undecided", "no answer"),
     (r"\boxed{" + "1+" * 2_000 + "1}", "4001", False, "undecided", "longer than 2000 characters"),
 ]
 
 
 def test_a_verdict_says_how_it_was_reached() -> None:
-    verdicts = grade_all((text, gold) for text, gold, *_ in REACHED)
-    assert [(v.correct, v.how, v.note) for v in verdicts] == [case[2:] for case in REACHED]
+    verdicts = grade_all((text, gold) for text, gold, *_ in DECIDED)
+    assert [(v.correct, v.how, v.note) for v in verdicts] == [case[2:] for case in DECIDED]
 
 
-async def test_a_verdict_keeps_the_answer_as_it_was_written() -> None:
+async def test_a_verdict_keeps_the_answer_as_written() -> None:
     async with Grader() as grader:
         verdict = await grader.grade(r"So it is \boxed{ \dfrac{1}{2} }.", "0.5")
     assert verdict == Verdict(correct=True, how="numeric", answer=r"\dfrac{1}{2}")
 
 
-async def test_choices_are_compared_by_letter_alone() -> None:
+async def test_choices_are_only_compared_by_letter() -> None:
     async with Grader() as grader:
         right = await grader.grade("The answer is (B), as A and C are too small.", "B", "choice")
         wrong = await grader.grade(r"\boxed{\text{C}}", "B", "choice")
@@ -93,7 +93,7 @@ async def test_choices_are_compared_by_letter_alone() -> None:
     assert none == Verdict(correct=False, how="undecided", note="no letter")
 
 
-async def test_a_cancelled_comparison_leaves_a_grader_that_works() -> None:
+async def test_a_grader_works_after_a_cancelled_comparison() -> None:
     async with Grader(workers=1, seconds=60) as grader:
         assert (await grader.grade("1+x", "x+1")).correct
         hanging = asyncio.create_task(grader.grade("9^{9^{9^9}}", "x"))
@@ -104,7 +104,7 @@ async def test_a_cancelled_comparison_leaves_a_grader_that_works() -> None:
         assert (await grader.grade("x+y", "y+x")).correct
 
 
-async def test_a_closed_grader_ends_what_it_was_comparing() -> None:
+async def test_closing_a_grader_ends_running_comparisons() -> None:
     grader = Grader(workers=1, seconds=60)
     assert (await grader.grade("1+x", "x+1")).correct
     hanging = asyncio.create_task(grader.grade("9^{9^{9^9}}", "x"))
@@ -117,7 +117,7 @@ async def test_a_closed_grader_ends_what_it_was_comparing() -> None:
 def test_limits_are_checked_before_any_work() -> None:
     with pytest.raises(ConfigError, match="must be positive"):
         Grader(seconds=0)
-    with pytest.raises(ConfigError, match="did not start: is 20 MiB too little"):
+    with pytest.raises(ConfigError, match="did not start: memory_mb=20 may be too low"):
         grade_all([("x+1", "1+x")], memory_mb=20)
 
 

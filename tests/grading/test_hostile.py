@@ -1,4 +1,4 @@
-"""Text that is made to hang, to fill the memory or to be run: a verdict in time, a flat host."""
+"""Text meant to hang, exhaust memory or be executed: a verdict in time, and a stable host."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def worker(*limits: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_an_idle_worker_ends_with_its_host() -> None:
+def test_an_idle_worker_exits_with_its_host() -> None:
     with worker("1024", "1") as process:
         assert process.stdin and process.stdout
         assert process.stdout.readline() == "ready\n"
@@ -108,7 +108,7 @@ def test_an_idle_worker_ends_with_its_host() -> None:
         assert process.wait(timeout=10) == 0
 
 
-def test_a_busy_worker_does_not_outlive_its_processor_time() -> None:
+def test_a_busy_worker_does_not_exceed_its_cpu_time() -> None:
     with worker("1024", "0.1") as process:
         assert process.stdin and process.stdout
         process.stdin.write(json.dumps(["9^{9^{9^9}}", "x"]) + "\n")

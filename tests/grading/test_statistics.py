@@ -20,7 +20,7 @@ from start_sdk.grading.statistics import (
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(6, 2, 1), (6, 2, 3), (6, 0, 2), (6, 5, 2), (4, 4, 4)])
-def test_pass_at_k_is_the_share_of_subsets_that_hold_a_right_sample(n: int, c: int, k: int) -> None:
+def test_pass_at_k_is_the_share_of_subsets_with_a_correct_sample(n: int, c: int, k: int) -> None:
     subsets = list(combinations([1] * c + [0] * (n - c), k))
     assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
 
@@ -30,7 +30,7 @@ def test_pass_at_1_is_the_average() -> None:
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(4, 2, 5), (4, 5, 1), (4, 2, 0), (0, 0, 1)])
-def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
+def test_impossible_counts_are_rejected(n: int, c: int, k: int) -> None:
     with pytest.raises(ConfigError):
         pass_at_k(n, c, k)
 
@@ -44,7 +44,7 @@ def test_the_majority_counts_equal_answers_together() -> None:
     assert maj_at_k([], []) == 0.0
 
 
-def test_the_bootstrap_agrees_with_the_normal_interval_and_with_itself() -> None:
+def test_the_bootstrap_agrees_with_the_normal_interval_and_is_reproducible() -> None:
     scores = [1.0] * 300 + [0.0] * 100
     found = mean_interval(scores, seed=5)
     half = 1.96 * sqrt(0.75 * 0.25 / 400)
@@ -56,7 +56,7 @@ def test_the_bootstrap_agrees_with_the_normal_interval_and_with_itself() -> None
     assert mean_interval(uneven, seed=5) != mean_interval(uneven, seed=6)
 
 
-def test_what_does_not_vary_has_an_interval_of_no_width() -> None:
+def test_constant_scores_have_an_interval_of_width_zero() -> None:
     assert mean_interval([1.0] * 30) == Interval(value=1, low=1, high=1)
     assert mean_interval([0.25]) == Interval(value=0.25, low=0.25, high=0.25)
     assert paired_difference([0.5, 1], [0.5, 1]) == Interval(value=0, low=0, high=0)
@@ -64,17 +64,17 @@ def test_what_does_not_vary_has_an_interval_of_no_width() -> None:
         mean_interval([])
 
 
-def test_pairing_narrows_a_difference() -> None:
+def test_pairing_narrows_the_interval_of_a_difference() -> None:
     first = [i / 100 for i in range(100)]
     second = [s + (0.1 if i % 2 else 0.0) for i, s in enumerate(first)]
     found = paired_difference(first, second)
     assert found.value == pytest.approx(0.05)
     assert 0.03 < found.low < found.value < found.high < 0.07
-    with pytest.raises(ConfigError, match="not the same problems"):
+    with pytest.raises(ConfigError, match="must cover the same problems"):
         paired_difference([1], [1, 1])
 
 
-def test_mcnemar_is_the_binomial_test_on_what_differs() -> None:
+def test_mcnemar_is_the_binomial_test_on_discordant_pairs() -> None:
     first = [True] * 9 + [False] * 2 + [True] * 5
     second = [False] * 9 + [True] * 2 + [True] * 5
     # Two tails of Binomial(11, 1/2) at 2: 2 * (1 + 11 + 55) / 2**11.
@@ -82,7 +82,7 @@ def test_mcnemar_is_the_binomial_test_on_what_differs() -> None:
     assert (found.only_first, found.only_second) == (9, 2)
     assert found.p_value == pytest.approx(2 * 67 / 2048)
     assert mcnemar([True], [True]) == McNemar(only_first=0, only_second=0, p_value=1)
-    with pytest.raises(ConfigError, match="not the same problems"):
+    with pytest.raises(ConfigError, match="must cover the same problems"):
         mcnemar([True], [])
 
 

@@ -1,4 +1,4 @@
-"""Hints put into finished thoughts, thoughts steered from outside, thoughts that go in circles."""
+"""Hints inserted into finished thoughts, steering, and thoughts that repeat themselves."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def before(trace: Trace, point: InsertionPoint) -> str:
     return TOKENIZER.decode(trace.token_ids[: point.at])
 
 
-async def test_spots_are_behind_connectives_and_at_the_end() -> None:
+async def test_points_are_after_connectives_and_at_the_end() -> None:
     trace = await thought("5. Wait, no. Alternatively 4.\n</think>\n\nWait, 4")
     points = find_insertion_points(trace, TOKENIZER)
-    assert [(s.position, s.trigger) for s in points] == [
+    assert [(p.position, p.trigger) for p in points] == [
         ("connective", "Wait"),
         ("connective", "Alternatively"),
         ("end", "</think>"),
@@ -58,7 +58,7 @@ async def test_spots_are_behind_connectives_and_at_the_end() -> None:
 
 
 class Pairs(CharTokenizer):
-    """Two characters per token, but for control tokens and a last odd one."""
+    """Two characters per token, except for control tokens and a last odd character."""
 
     def encode(self, text: str, *, control: bool = False) -> list[int]:
         ids: list[int] = []
@@ -85,12 +85,12 @@ async def test_a_word_split_over_two_tokens_is_found_if_the_second_ends_with_it(
         ScriptedBackend([f"{text} so.</think>5"], tokenizer=tokenizer)
     ).run("?")
     points = find_insertion_points(plain, tokenizer)
-    assert [s.position for s in points] == ["connective"] * hints + ["end"]
+    assert [p.position for p in points] == ["connective"] * hints + ["end"]
     if hints:
         assert tokenizer.decode(plain.token_ids[: points[0].at]).endswith(f"\n{text}")
 
 
-async def test_a_thought_that_ends_the_text_has_its_end_before_eos() -> None:
+async def test_a_thought_closed_by_eos_ends_before_it() -> None:
     trace = await thought("It is 5.")
     end = InsertionPoint(at=len(trace.token_ids) - 1, position="end", trigger="")
     assert find_insertion_points(trace, TOKENIZER) == [end]
@@ -100,7 +100,7 @@ async def test_a_thought_without_tags_ends_where_the_answer_opens() -> None:
     plain = ReasoningFormat(name="plain", think=None, answer_markers=("**Final Answer**",))
     trace = await thought("Wait, 5.\n**Final Answer** 5", format=plain)
     points = find_insertion_points(trace, TOKENIZER, plain)
-    assert [(s.position, s.trigger) for s in points] == [
+    assert [(p.position, p.trigger) for p in points] == [
         ("connective", "Wait"),
         ("end", "**Final Answer**"),
     ]
@@ -110,7 +110,7 @@ async def test_a_thought_without_tags_ends_where_the_answer_opens() -> None:
 @pytest.mark.parametrize(
     "text", ["```python\n# Wait", "Waiting", "Iwait no: AWait", "so $x = Wait", "Await"]
 )
-async def test_no_spot_inside_code_words_or_formulas(text: str) -> None:
+async def test_no_point_inside_code_words_or_formulas(text: str) -> None:
     trace = await thought(f"{text} </think>4")
     assert [s.position for s in find_insertion_points(trace, TOKENIZER)] == ["end"]
 
@@ -118,18 +118,18 @@ async def test_no_spot_inside_code_words_or_formulas(text: str) -> None:
 @pytest.mark.parametrize(
     "quote", ['It says "Wait', "It says “Wait", "> Wait", "as asked:\n > 2 + 2? Wait"]
 )
-async def test_what_a_thought_quotes_is_no_connective(quote: str) -> None:
+async def test_a_quoted_connective_is_ignored(quote: str) -> None:
     text = f'{quote} for 5 minutes". ”\nWait, 4.</think>4'
     plain = await thought(text)
     points = find_insertion_points(plain, TOKENIZER)
-    assert [s.position for s in points] == ["connective", "end"]
+    assert [p.position for p in points] == ["connective", "end"]
     assert before(plain, points[0]).endswith("\nWait")
     policy = AfterConnective(hints=("general",), max_hints=9)
     hinted = await thought(text, "\n1\n```\n", "</think>4", cells={"1": "1"}, hints=policy)
     assert "\nWait, maybe using python" in hinted.thinking and len(hinted.hints) == 1
 
 
-async def test_words_behind_a_quotation_are_connectives() -> None:
+async def test_a_connective_after_a_quotation_counts() -> None:
     trace = await thought('It says "5" and “6”. Wait, a 3" pipe.\n\nWait, 4.</think>4')
     assert [s.trigger for s in find_insertion_points(trace, TOKENIZER)] == [
         "Wait",
@@ -138,7 +138,7 @@ async def test_words_behind_a_quotation_are_connectives() -> None:
     ]
 
 
-async def test_a_quoted_problem_has_no_spots_but_its_thought_has() -> None:
+async def test_the_prompt_has_no_points_but_the_thought_has() -> None:
     session = ReasoningSession(ScriptedBackend(["Wait, 4.</think>4"]))
     trace = await session.run("Wait, what is 2 + 2? Wait.")
     assert len(find_insertion_points(trace, TOKENIZER)) == 2
@@ -149,7 +149,7 @@ async def test_a_thought_cut_by_a_limit_has_no_end() -> None:
     assert {s.position for s in find_insertion_points(trace, TOKENIZER)} == {"connective"}
 
 
-async def test_words_are_the_callers_and_the_last_one_is_found() -> None:
+async def test_the_caller_chooses_the_words_and_the_last_is_found() -> None:
     trace = await thought("Wait, so wait, 5. Hmm.</think>5")
     points = find_insertion_points(trace, TOKENIZER, words=("Wait", "wait"))
     last = last_insertion_point(points)
@@ -157,19 +157,21 @@ async def test_words_are_the_callers_and_the_last_one_is_found() -> None:
     assert last_insertion_point(find_insertion_points(trace, TOKENIZER, words=("Hmm",))) is None
 
 
-async def test_a_spot_is_drawn_by_seed_and_trace() -> None:
+async def test_a_point_is_drawn_by_seed_and_trace() -> None:
     trace = await thought("Wait. Wait. Wait. Wait.</think>5")
     points = find_insertion_points(trace, TOKENIZER)
     drawn = [draw_insertion_point(points, seed=s, trace_id="a") for s in range(40)]
     assert drawn == [draw_insertion_point(points, seed=s, trace_id="a") for s in range(40)]
     assert set(drawn) == set(points)
     assert drawn != [draw_insertion_point(points, seed=s, trace_id="b") for s in range(40)]
-    with pytest.raises(ConfigError, match="no point"):
+    with pytest.raises(ConfigError, match="no points"):
         draw_insertion_point([], seed=0)
 
 
 @pytest.mark.parametrize("which", [0, -1])
-async def test_a_hint_put_into_a_finished_thought_is_that_of_a_running_one(which: int) -> None:
+async def test_a_hint_in_a_finished_thought_gives_the_same_trace_as_in_a_running_one(
+    which: int,
+) -> None:
     first, rest = "5. Wait, no.\n</think>\n\n5", ["\n1\n```\n", " 4</think>\\boxed{4}"]
     plain = await thought(first)
     point = find_insertion_points(plain, TOKENIZER)[which]
@@ -183,7 +185,7 @@ async def test_a_hint_put_into_a_finished_thought_is_that_of_a_running_one(which
     assert staged.parent is not None and staged.parent.at == point.at
 
 
-async def test_rounds_are_traces_of_their_own() -> None:
+async def test_each_round_is_a_separate_trace() -> None:
     trace = await thought("5.\n</think>\n\n5")
     for number in (1, 2):
         point = find_insertion_points(trace, TOKENIZER)[-1]
@@ -198,7 +200,7 @@ async def test_rounds_are_traces_of_their_own() -> None:
         assert trace.parent is not None and trace.parent.trace_id == parent.id
 
 
-async def test_a_hint_with_fields_is_not_put_in_as_it_is() -> None:
+async def test_a_hint_with_unfilled_fields_is_refused() -> None:
     trace = await thought("5.</think>5")
     with pytest.raises(ConfigError, match="fields"):
         await ReasoningSession(ScriptedBackend([])).resume_hinted(
@@ -206,12 +208,12 @@ async def test_a_hint_with_fields_is_not_put_in_as_it_is() -> None:
         )
 
 
-async def test_a_model_that_answers_a_hint_by_ending_at_once_just_ends() -> None:
+async def test_a_model_that_ends_right_after_a_hint_ends_the_run() -> None:
     trace = await thought("5.</think>5", "</think>5", cells={}, hints=BeforeEnd())
     assert trace.finish == "eos" and trace.calls == [] and len(trace.hints) == 1
 
 
-async def test_a_hint_without_room_is_left_out() -> None:
+async def test_a_hint_that_does_not_fit_is_omitted() -> None:
     trace = await thought(
         "5.</think>5", cells={}, hints=BeforeEnd(), limits=Limits(max_hint_tokens=9)
     )
@@ -219,7 +221,7 @@ async def test_a_hint_without_room_is_left_out() -> None:
 
 
 async def at_the_edge(budget: int, hints: HintPolicy | None = None) -> Trace:
-    """A thought of 40 tokens, its end with them, in a budget with a reserve of 20 for the answer."""
+    """A thought of 40 tokens including its end, in a budget with a reserve of 20 for the answer."""
     script = ["It is 5.\n".rjust(39, "5") + "</think>5", "4"]
     limits = Limits(max_tokens=budget + 20, answer_reserve=20)
     trace = await thought(*script, cells={}, hints=hints, limits=limits)
@@ -228,7 +230,7 @@ async def at_the_edge(budget: int, hints: HintPolicy | None = None) -> Trace:
     return trace
 
 
-async def test_an_end_of_thinking_at_the_edge_of_the_budget_is_the_models_own() -> None:
+async def test_at_the_edge_of_the_budget_the_models_own_end_of_thinking_counts() -> None:
     trace = await at_the_edge(40)
     assert [s.source for s in trace.segments if s.phase == "close"] == ["model", "model"]
     assert trace.usage.notice == 0 and trace.answer == "5"
@@ -238,15 +240,15 @@ async def test_an_end_of_thinking_at_the_edge_of_the_budget_is_the_models_own() 
 
 
 @pytest.mark.parametrize(("budget", "hints"), [(39, 0), (40, 0), (41, 1)])
-async def test_no_hint_where_no_token_is_left_to_answer_it(budget: int, hints: int) -> None:
+async def test_no_hint_if_no_token_is_left_to_answer_it(budget: int, hints: int) -> None:
     trace = await at_the_edge(budget, BeforeEnd())
     assert len(trace.hints) == hints
-    if budget == 40:  # withheld, and then taken after all
+    if budget == 40:  # withheld, then accepted after all
         assert trace.answer == "5" and trace.usage.dropped == trace.usage.notice == 0
 
 
 @pytest.mark.parametrize(("spare", "hints"), [(-1, 0), (0, 0), (1, 1), (400, 1)])
-async def test_a_hint_at_the_end_of_the_context_fits_whole_or_is_left_out(
+async def test_a_hint_at_the_end_of_the_context_fits_entirely_or_is_omitted(
     spare: int, hints: int
 ) -> None:
     said = "It is 5.\n".rjust(300, "5")
@@ -268,7 +270,7 @@ async def test_a_hint_at_the_end_of_the_context_fits_whole_or_is_left_out(
 
 
 async def steered(text: str, hint: str, after: str, **options: Any) -> Trace:
-    """A run that is steered once it has said so much."""
+    """Runs `text` and steers with `hint` once the model has written `after`."""
     session = ReasoningSession(ScriptedBackend([text, "So 4.</think>4"]), **options)
     said = ""
     async with aclosing(session.stream("What is 2 + 2?")) as run:
@@ -281,7 +283,7 @@ async def steered(text: str, hint: str, after: str, **options: Any) -> Trace:
     return run.trace
 
 
-async def test_a_thought_is_steered_from_outside() -> None:
+async def test_a_running_thought_is_steered() -> None:
     trace = await steered("It is five, I think.", "Count on your fingers.", "It is")
     assert trace.thinking == "It is\n\nCount on your fingers.So 4."
     assert [(h.id, h.position) for h in trace.hints] == [("steer", "steer")]
@@ -293,14 +295,14 @@ async def test_steering_waits_for_the_end_of_a_block() -> None:
     assert [s.source for s in trace.segments][1:4] == ["model", "tool", "hint"]
 
 
-async def test_a_thought_that_ends_first_goes_on_with_the_word_from_outside() -> None:
+async def test_a_thought_that_would_end_first_continues_with_the_steering_text() -> None:
     trace = await steered("So $x</think>5", "Count again.", "So $x", hints=None)
-    assert trace.answer == "5" and trace.hints == []  # a formula was left open: no place
+    assert trace.answer == "5" and trace.hints == []  # a formula was left open
     trace = await steered("$x$</think>5", "Count again.", "$x")
     assert "Count again." in trace.thinking and trace.answer == "4"
 
 
-async def test_what_waits_behind_a_word_that_opens_a_block_waits_for_its_end() -> None:
+async def test_text_queued_after_one_that_opens_a_block_waits_for_its_end() -> None:
     script = ["\n1\n```\n", "So 4.</think>4"]
     run = ReasoningSession(ScriptedBackend(script), interpreter=FakeInterpreter({"1": "1"})).stream(
         "?"
@@ -315,7 +317,7 @@ async def test_what_waits_behind_a_word_that_opens_a_block_waits_for_its_end() -
     assert sources == ["hint", "model", "tool", "hint", "model", "model", "model", "model"]
 
 
-async def test_no_word_stands_before_the_tag_with_which_a_model_opens_its_thought() -> None:
+async def test_steering_waits_for_the_tag_with_which_a_model_opens_its_thought() -> None:
     tokenizer = CharTokenizer(opens_thought=False)
     backend = ScriptedBackend(["<think>\nIt is 5.</think>5", "4</think>4"], tokenizer=tokenizer)
     run = ReasoningSession(backend).stream("?")
@@ -327,7 +329,7 @@ async def test_no_word_stands_before_the_tag_with_which_a_model_opens_its_though
     assert run.trace.segments[1].text == "<think>\n" and run.trace.thinking == "\n\nCount.4"
 
 
-async def test_no_hint_stands_before_that_tag_either() -> None:
+async def test_no_hint_comes_before_that_tag_either() -> None:
     tokenizer = CharTokenizer(opens_thought=False)
     backend = ScriptedBackend([""], tokenizer=tokenizer)
     trace = await ReasoningSession(backend, hints=BeforeEnd()).run("?")
@@ -339,7 +341,7 @@ async def test_only_a_running_thought_can_be_steered() -> None:
     with pytest.raises(ConfigError, match="0 runs"):
         session.steer("Hm.")
     run = session.stream("?")
-    with pytest.raises(ConfigError, match="nothing in the text"):
+    with pytest.raises(ConfigError, match="text to steer with is empty"):
         run.steer(" ")
     other = session.stream("?")
     with pytest.raises(ConfigError, match="2 runs"):
@@ -367,20 +369,20 @@ async def test_only_a_running_thought_can_be_steered() -> None:
         ("", 2, 0),
     ],
 )
-def test_repetition_is_the_same_words_over_and_over(text: str, copies: int, period: int) -> None:
+def test_repetition_is_an_exact_pattern(text: str, copies: int, period: int) -> None:
     assert repetition([ord(c) for c in text], copies) == period
 
 
-async def test_a_thought_that_goes_in_circles_is_ended() -> None:
-    circles = "Is it 5? Yes it is. No. " * 50
+async def test_a_thought_that_repeats_itself_is_ended() -> None:
+    repeated = "Is it 5? Yes it is. No. " * 50
     limits = Limits(max_repeats=4)
-    trace = await thought(circles, "5", limits=limits)
+    trace = await thought(repeated, "5", limits=limits)
     assert [s.notice for s in trace.segments if s.notice] == ["repeats", "repeats"]
     assert trace.answer == "5" and 96 <= trace.usage.model <= 150
-    assert len((await thought(circles, "5")).thinking) == len(circles)
+    assert len((await thought(repeated, "5")).thinking) == len(repeated)
 
 
-async def test_a_round_that_goes_in_circles_ends_with_an_answer() -> None:
+async def test_a_round_that_repeats_itself_ends_with_an_answer() -> None:
     script = ["5.</think>5", " Hm, " + "so it is 5, " * 60, "5"]
     trace = await thought(*script, hints=BeforeEnd(), limits=Limits(max_repeats=4))
     assert trace.answer == "5" and trace.usage.model < 160

@@ -1,4 +1,4 @@
-"""A hint policy of someone else's: a package of its own, installed, found and used by name."""
+"""A third-party hint policy: a separate package, installed, found and used by name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from start_sdk import Trace, plugins
 from start_sdk.cli import app
 
+pytestmark = pytest.mark.torch
 QUESTION = "Find the product of 34 and 56."
 BASE = "start-tiny-base"  # says "verify" in its thought
 
@@ -22,7 +23,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(folder))
 
 
-def test_it_speaks_into_a_real_thought_at_its_own_trigger(site: None) -> None:
+def test_it_hints_in_a_real_thought_at_its_own_trigger(site: None) -> None:
     assert plugins.names("hints") == ["connective", "end", "none", "verify"]
     done = CliRunner().invoke(
         app, ["ask", QUESTION, "--model", BASE, "--hints", "verify", "--json"]
@@ -36,7 +37,7 @@ def test_it_speaks_into_a_real_thought_at_its_own_trigger(site: None) -> None:
     assert [call.status for call in trace.calls] == ["ok"]
 
 
-def test_it_serves_many_problems_and_is_named_in_their_rows(site: None, tmp_path: Path) -> None:
+def test_solve_uses_it_and_its_rows_name_it(site: None, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(json.dumps({"question": QUESTION}), encoding="utf-8")
     args = ["solve", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, [*args, "--model", BASE, "--hints", "verify"])

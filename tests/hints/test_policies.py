@@ -1,4 +1,4 @@
-"""The library holds the paper's texts letter for letter; policies are pure and repeatable."""
+"""The library has the paper's exact texts; policies are pure and reproducible."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ PAPER = {
 
 
 def context(
-    place: Literal["connective", "end"],
+    position: Literal["connective", "end"],
     trigger: str = "Wait",
     given: int = 0,
     n: int = 9,
     seed: int = 0,
 ) -> HintContext:
-    record = HintRecord(id="x", category="", domain="", position=place, trigger=trigger, round=1)
+    record = HintRecord(id="x", category="", domain="", position=position, trigger=trigger, round=1)
     prompt = Segment(source="prompt", text="?" * n, token_ids=(1,) * n, phase="prompt")
     hint = Segment(source="hint", text="", token_ids=(), phase="thinking", hint=record)
     trace = Trace(segments=(prompt, *[hint] * given), finish="cancelled")
-    return HintContext(trace, place, trigger, seed, calls_left=6)
+    return HintContext(trace, position, trigger, seed, calls_left=6)
 
 
 def test_the_papers_texts_are_exact_and_labelled() -> None:
@@ -59,7 +59,7 @@ def test_the_papers_texts_are_exact_and_labelled() -> None:
     assert debug.fields == ("code_template", "sample_output", "testcase")
 
 
-def test_ours_are_labelled_ours_and_end_in_an_open_fence() -> None:
+def test_our_texts_are_labelled_ours_and_end_in_an_open_fence() -> None:
     library = HintLibrary.load()
     ours = [h for h in library if h.origin == "ours"]
     assert {h.lang for h in ours} == {"en", "zh"}
@@ -89,7 +89,7 @@ def test_fields_are_filled_in_one_pass() -> None:
         filled.fill(x="1")
 
 
-def test_a_hint_with_fields_cannot_be_given_as_it_is() -> None:
+def test_a_hint_with_unfilled_fields_is_refused() -> None:
     with pytest.raises(ConfigError, match="fields to fill in"):
         BeforeEnd(hints=("debug",))
 
@@ -99,12 +99,12 @@ def test_a_hint_with_fields_cannot_be_given_as_it_is() -> None:
     [
         ("[[hint]]\nid = 'a'\n", "text: Field required"),
         ("not toml", "cannot be read"),
-        ("[hint]\nid = 'a'\n", "written as [[hint]]"),
-        ("[[hint]]\nid='a'\ntext='t'\ncategory='c'\ndomain='d'\n" * 2, "an id twice: a"),
+        ("[hint]\nid = 'a'\n", "hints as [[hint]]"),
+        ("[[hint]]\nid='a'\ntext='t'\ncategory='c'\ndomain='d'\n" * 2, "duplicate ids: a"),
         ("[[hint]]\nid='a'\ntext='t'\ncategory='c'\ndomain='d'\npositions=['roof']\n", "positions"),
     ],
 )
-def test_a_wrong_library_is_one_clear_line(tmp_path: Path, text: str, says: str) -> None:
+def test_an_invalid_library_gives_a_clear_error(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "own.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as error:
@@ -112,7 +112,7 @@ def test_a_wrong_library_is_one_clear_line(tmp_path: Path, text: str, says: str)
     assert says in str(error.value)
 
 
-def test_an_own_library_serves_a_policy(tmp_path: Path) -> None:
+def test_a_policy_can_use_a_custom_library(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
         "[openings]\nen = 'Hm, '\n[connectives]\nen = ['But']\n"
@@ -125,16 +125,16 @@ def test_an_own_library_serves_a_policy(tmp_path: Path) -> None:
     assert hint is not None and hint.opening + hint.text == "Hm, look.```python"
 
 
-def test_an_unknown_hint_is_said_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no hint 'nope'; there are complex-calculations"):
+def test_an_unknown_hint_lists_the_available_ones() -> None:
+    with pytest.raises(ConfigError, match="no hint 'nope'; available: complex-calculations"):
         BeforeEnd(hints=("nope",))
 
 
-def test_no_hints_never_speaks() -> None:
+def test_no_hints_never_hints() -> None:
     assert NoHints().decide(context("end")) is None and NoHints().triggers == ()
 
 
-def test_before_end_speaks_once_a_round() -> None:
+def test_before_end_hints_once_per_round() -> None:
     policy = BeforeEnd()
     first = policy.decide(context("end"))
     assert first is not None and first.id == "general"
@@ -151,19 +151,19 @@ def test_before_end_speaks_once_a_round() -> None:
     ]
 
 
-def test_after_connective_is_random_by_seed_run_and_place_and_by_nothing_else() -> None:
+def test_after_connective_depends_only_on_seed_run_and_position() -> None:
     policy = AfterConnective(probability=0.5, seed=1)
-    moments = [context("connective", n=n, seed=seed) for n in range(1, 60) for seed in (0, 1)]
-    first = [policy.decide(m) for m in moments]
-    assert first == [policy.decide(m) for m in reversed(moments)][::-1]
-    spoken = [h for h in first if h]
-    assert 0.3 < len(spoken) / len(moments) < 0.7
-    assert len({h.id for h in spoken}) == 6  # all six of the paper are drawn
-    assert first != [AfterConnective(probability=0.5, seed=2).decide(m) for m in moments]
+    contexts = [context("connective", n=n, seed=seed) for n in range(1, 60) for seed in (0, 1)]
+    first = [policy.decide(c) for c in contexts]
+    assert first == [policy.decide(c) for c in reversed(contexts)][::-1]
+    given = [h for h in first if h]
+    assert 0.3 < len(given) / len(contexts) < 0.7
+    assert len({h.id for h in given}) == 6  # all six of the paper are drawn
+    assert first != [AfterConnective(probability=0.5, seed=2).decide(c) for c in contexts]
     assert first[::2] != first[1::2]
 
 
-def test_after_connective_keeps_its_bounds() -> None:
+def test_after_connective_respects_its_limits() -> None:
     policy = AfterConnective(max_hints=2)
     assert policy.decide(context("connective", given=1)) is not None
     assert policy.decide(context("connective", given=2)) is None
@@ -171,7 +171,7 @@ def test_after_connective_keeps_its_bounds() -> None:
     assert AfterConnective(probability=0).decide(context("connective")) is None
 
 
-def test_connectives_follow_the_language() -> None:
+def test_connectives_depend_on_the_language() -> None:
     policy = AfterConnective(lang="zh")
     assert "等等" in policy.triggers
     hint = policy.decide(context("connective", trigger="等等"))
@@ -190,12 +190,12 @@ def test_connectives_follow_the_language() -> None:
         lambda: AfterConnective(hints=("round-1",)),  # "Wait, Wait, I can"
     ],
 )
-def test_settings_that_make_no_sense_are_refused(make: object) -> None:
+def test_invalid_settings_are_refused(make: object) -> None:
     with pytest.raises(ConfigError):
         make()  # type: ignore[operator]
 
 
-def test_the_first_policy_that_speaks_is_heard() -> None:
+def test_the_first_policy_with_a_hint_wins() -> None:
     policy = FirstOf((NoHints(), AfterConnective(words=("But",)), BeforeEnd()))
     assert policy.triggers == ("But",)
     hint = policy.decide(context("end"))

@@ -1,4 +1,4 @@
-"""Rounds of a thought: each a finished trace that goes on from the one before."""
+"""Rounds of a thought: each is a finished trace that continues the previous one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
 
 def session(*answers: str, **options: object) -> ReasoningSession:
-    """Says one answer per round, the later ones after a cell."""
+    """Returns a session that gives one answer per round, the later ones after a cell."""
 
     def script(prefix: str) -> list[str]:
         done = prefix.count("```output")
@@ -29,7 +29,7 @@ async def rounds(*answers: str, n: int = 3, **options: object) -> list[Trace]:
     return [trace async for trace in thinking]
 
 
-async def test_each_round_has_an_answer_and_goes_on_from_the_one_before() -> None:
+async def test_each_round_has_an_answer_and_continues_the_previous_one() -> None:
     traces = await rounds("5", "4", "4", "6")
     assert [t.answer for t in traces] == ["5", "4", "4", "6"]
     for before, trace in pairwise(traces):
@@ -39,7 +39,7 @@ async def test_each_round_has_an_answer_and_goes_on_from_the_one_before() -> Non
     assert [h.id for h in traces[-1].hints] == ["round-1", "round-2", "round-3"]
 
 
-async def test_rounds_go_on_from_a_finished_trace() -> None:
+async def test_rounds_continue_a_finished_trace() -> None:
     whole = await rounds("5", "4", "3", n=2)
     thinking = think_in_rounds(session("5", "4", "3"), whole[0], round_hints(2), seed=7)
     again = [trace async for trace in thinking]
@@ -48,7 +48,7 @@ async def test_rounds_go_on_from_a_finished_trace() -> None:
     assert [t.seed for t in again] == [0, 7, 7]
 
 
-async def test_what_was_thought_before_is_counted_once() -> None:
+async def test_tokens_of_earlier_rounds_are_counted_once() -> None:
     first, second, *_ = await rounds("5", "4", "4", "6")
     assert sampled(first) == first.usage.model
     ended = len("It is 5.\n")

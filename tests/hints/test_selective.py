@@ -44,7 +44,7 @@ async def think(*script: str, **options: Any) -> Trace:
     return trace
 
 
-async def test_a_hint_stands_where_a_calculation_begins() -> None:
+async def test_a_hint_is_inserted_where_a_calculation_begins() -> None:
     trace = await think(
         "I need 17 * 289. So 17 * 289 = 4800 or so.</think>4800",
         "\nprint(17 * 289)\n```\n",
@@ -59,20 +59,20 @@ async def test_a_hint_stands_where_a_calculation_begins() -> None:
 @pytest.mark.parametrize(
     "text", ["Let x = 5.", "So 2 * 3 = 6.", "a = 17 * 289", "f(17, 289) = 3", "x == 17"]
 )
-async def test_no_hint_where_nothing_is_worked_out(text: str) -> None:
+async def test_no_hint_without_a_calculation(text: str) -> None:
     trace = await think(f"{text}</think>6", hints=AtCalculation())
     assert trace.hints == []
     assert (await think("2 * 3 = 6</think>6", "6", hints=AtCalculation(digits=1))).hints
 
 
-async def test_one_hint_for_all_calculations_unless_more_are_wanted() -> None:
+async def test_one_hint_for_all_calculations_by_default() -> None:
     script = ["17 * 289 = ", "\n1\n```\n", "and 12 * 34 = 408</think>4", "\n1\n```\n", "</think>4"]
     assert len((await think(*script, hints=AtCalculation())).hints) == 1
     assert len((await think(*script, hints=AtCalculation(max_hints=2))).hints) == 2
 
 
 def context(thought: str, nats: float | None = None, **more: Any) -> HintContext:
-    """The end of a thought; every character of it cost so many nats."""
+    """The end of a thought; `nats` is the surprisal of each of its characters."""
     ids = tuple(map(ord, thought))
     logprobs = None if nats is None else (-nats,) * len(ids)
     segments = (
@@ -85,7 +85,7 @@ def context(thought: str, nats: float | None = None, **more: Any) -> HintContext
     )
 
 
-def test_a_calculation_of_which_the_model_is_sure_is_left_alone() -> None:
+def test_no_hint_at_a_calculation_the_model_is_sure_of() -> None:
     sure, unsure = (
         context("So 17 * 289 =", nats, position="connective", trigger="=") for nats in (0.01, 0.5)
     )
@@ -98,13 +98,13 @@ SETTLED = "First 2 * 3 = 6.\n\nWait. 3 * 2 = 6."
 UNSETTLED = "First 2 * 3 = 6.\n\nWait. 3 * 2 = 5."
 
 
-def test_what_each_paragraph_found() -> None:
+def test_results_of_each_paragraph() -> None:
     assert results(SETTLED) == ["6", "6"] and results(UNSETTLED) == ["6", "5"]
     assert results("I look.\n\nIt is \\boxed{7}.\n\n1,234 = x, so 1,234") == ["7", "1234"]
 
 
 @pytest.mark.parametrize(
-    ("policy", "thought", "nats", "speaks"),
+    ("policy", "thought", "nats", "hints"),
     [
         (WhenUnsure(BeforeEnd()), SETTLED, None, False),
         (WhenUnsure(BeforeEnd()), UNSETTLED, None, True),
@@ -114,18 +114,18 @@ def test_what_each_paragraph_found() -> None:
         (WhenUnsure(BeforeEnd(), surprise=0.3, results=False), UNSETTLED, 0.1, False),
     ],
 )
-def test_what_is_settled_is_left_alone(
-    policy: WhenUnsure, thought: str, nats: float | None, speaks: bool
+def test_a_settled_thought_is_left_alone(
+    policy: WhenUnsure, thought: str, nats: float | None, hints: bool
 ) -> None:
-    assert (policy.decide(context(thought, nats)) is not None) is speaks
+    assert (policy.decide(context(thought, nats)) is not None) is hints
 
 
-def test_what_is_unsure_of_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="at both"):
+def test_when_unsure_needs_a_criterion() -> None:
+    with pytest.raises(ConfigError, match="or both"):
         WhenUnsure(BeforeEnd(), results=False)
 
 
-async def test_results_without_an_error_are_to_be_trusted() -> None:
+async def test_a_hint_says_to_trust_results_without_an_error() -> None:
     policy = FirstOf((BeforeEnd(), TrustResult()))
     script = ["5</think>5", "\n1\n```\n", "So 4913.</think>4913"]
     trace = await think(*script, hints=policy)
@@ -133,7 +133,7 @@ async def test_results_without_an_error_are_to_be_trusted() -> None:
     assert [(h.id, h.position) for h in trace.hints] == [("general", "end"), ("trust", "output")]
 
 
-def test_features_are_of_the_thought_alone() -> None:
+def test_features_of_a_thought() -> None:
     found = features(context(UNSETTLED, 0.5).trace)
     assert found["unsettled"] == 1 and found["differing"] > 0 and found["doubts"] > 0
     assert found["surprise"] == pytest.approx(0.5) == found["worst_surprise"]
@@ -150,7 +150,7 @@ FITTED = LearnedPolicy(
 )
 
 
-def test_a_fitted_policy_speaks_where_it_expects_a_gain(tmp_path: Path) -> None:
+def test_a_fitted_policy_hints_if_it_expects_a_gain(tmp_path: Path) -> None:
     (tmp_path / "policy.json").write_text(FITTED.model_dump_json())
     policy = Learned.load(tmp_path / "policy.json")
     assert policy == Learned(FITTED)
@@ -170,21 +170,21 @@ def test_a_fitted_policy_speaks_where_it_expects_a_gain(tmp_path: Path) -> None:
         "{",
         "{}",
         json.dumps({**FITTED.model_dump(), "hinted": {}}),
-        json.dumps({**FITTED.model_dump(), "right": {"intercept": 0, "weights": {"luck": 1}}}),
+        json.dumps({**FITTED.model_dump(), "correct": {"intercept": 0, "weights": {"luck": 1}}}),
         json.dumps({**FITTED.model_dump(), "hinted": {"nobody": {"intercept": 0, "weights": {}}}}),
     ],
 )
-def test_a_file_that_is_no_policy_is_one_clear_line(tmp_path: Path, text: str) -> None:
+def test_an_invalid_policy_file_gives_a_one_line_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "policy.json").write_text(text)
     with pytest.raises(ConfigError) as refused:
         Learned.load(tmp_path / "policy.json")
     assert "\n" not in str(refused.value)
 
 
-async def test_a_run_with_logprobs_gives_a_policy_its_surprise() -> None:
+async def test_a_run_with_logprobs_provides_surprise() -> None:
     policy = WhenUnsure(BeforeEnd(), surprise=0.1, results=False)
     trace = await think("5</think>5", hints=policy, sampling=Sampling(logprobs=True))
-    assert trace.hints == []  # the script is sure of all it says
+    assert trace.hints == []  # a scripted model is always sure
 
 
 def test_the_debug_hint_for_standard_input() -> None:

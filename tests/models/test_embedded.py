@@ -1,4 +1,4 @@
-"""The main job on real input: the embedded model thinks, a real kernel runs what it writes."""
+"""End to end: the embedded model thinks, and a real kernel runs the code it writes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+pytest.importorskip("torch")
+
 from generating import Forgetful
 from start_tools.python import PythonTool
 
@@ -52,7 +55,7 @@ async def test_the_coins_problem_is_solved_with_a_hint(backend: TransformersBack
     assert trace.answer == "11" and trace.calls[0].status == "ok"
 
 
-async def test_greedy_ids_equal_those_of_a_run_that_reads_everything_again(
+async def test_greedy_ids_equal_those_of_a_run_without_a_cache(
     backend: TransformersBackend,
 ) -> None:
     assert (await hinted(backend)).token_ids == (await hinted(Forgetful(backend))).token_ids
@@ -77,14 +80,14 @@ async def test_the_base_model_does_not_call_by_itself(backend: TransformersBacke
     assert (await session.run(COINS)).calls == []
 
 
-def test_a_question_outside_of_its_world_is_told_apart() -> None:
+def test_a_question_outside_its_domain_is_recognised() -> None:
     assert models.outside(models.BASE, COINS) is None
     why = models.outside(models.BASE, "Who wrote Faust?")
     assert why is not None and "'wrote'" in why
     assert models.outside("some/other-model", "Who wrote Faust?") is None
 
 
-async def test_start_calls_by_itself_and_is_right() -> None:
+async def test_start_calls_by_itself_and_is_correct() -> None:
     async with TransformersBackend(models.DEFAULT) as start:
         session = ReasoningSession(start, interpreter=PYTHON, sampling=GREEDY)
         trace = await session.run(COINS)
@@ -94,12 +97,12 @@ async def test_start_calls_by_itself_and_is_right() -> None:
 
 
 @pytest.mark.parametrize("name", [models.BASE, models.DEFAULT])
-def test_weights_tokenizer_and_world_are_frozen_by_the_card(name: str) -> None:
-    # Every figure measured on the miniature stands on these. A change is a new version: it
-    # measures everything again and says so in the card.
+def test_weights_tokenizer_and_scope_match_the_card(name: str) -> None:
+    # Every figure measured on the miniature depends on these. A change is a new version: measure
+    # everything again and say so in the card.
     folder = models.folder(name)
     assert folder is not None
     card = (folder / "README.md").read_text(encoding="utf-8")
     for file, digest in hashes(folder).items():
-        assert f"| {file} | `{digest}` |" in card, f"{file} is another than in the card"
+        assert f"| {file} | `{digest}` |" in card, f"{file} differs from the card"
     assert (folder / "model.safetensors").stat().st_size <= 8_000_000

@@ -100,7 +100,7 @@ def test_tests_that_are_code_are_not_unpacked(tmp_path: Path) -> None:
             return os.system, (f"touch {tmp_path / 'done'}",)
 
     rows = LIVECODEBENCH | {"private_test_cases": packed(Evil())}
-    with pytest.raises(ConfigError, match="a pickle that names"):
+    with pytest.raises(ConfigError, match="its pickle refers to"):
         list(data.load("livecodebench", write(tmp_path / "lcb.jsonl", rows)))
     assert not (tmp_path / "done").exists()
 
@@ -115,7 +115,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     file = write(tmp_path / "math.jsonl", {"problem": "?", "answer": "1"})
     with pytest.raises(ConfigError, match=r"math\.jsonl, row 1: no solution; it has problem, ans"):
         list(data.load("math", file))
-    with pytest.raises(ConfigError, match="no source of problems: tiny, aime, math"):
+    with pytest.raises(ConfigError, match="not a source of problems: tiny, aime, math"):
         list(data.load("maths"))
 
 
@@ -180,8 +180,8 @@ def test_a_config_is_read_checked_and_changed(tmp_path: Path) -> None:
     for change, says in {
         "training.epoch=1": "epoch",
         "training.batch=0": "batch",
-        "base.x=1": "base is no table",
-        "epochs": "write NAME=VALUE",
+        "base.x=1": "base is not a table",
+        "epochs": "expected NAME=VALUE",
     }.items():
         with pytest.raises(ConfigError, match=says) as caught:
             read_config(file, parsed_changes([change]))

@@ -71,7 +71,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
         with pytest.raises(SystemExit) as ended:
             run(line, monkeypatch)
     assert ended.value.code == 130
-    assert "goes on from here" in capsys.readouterr().err
+    assert "same command again to resume" in capsys.readouterr().err
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2
     assert run(line, monkeypatch) == 0
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 4
@@ -104,7 +104,7 @@ def test_questions_are_put_as_their_suite_has_them() -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("--suite tiny", "--suite and --out are needed"),
+        ("--suite tiny", "--suite and --out are required"),
         ("--suite aime99 --out {}", "neither a suite"),
         ("--suite tiny --hints end --hint nothing --out {}", "nothing"),
         ("--suite tiny --k 0 --out {}", "at least 1"),

@@ -83,6 +83,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path
     yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "line", "name"), PROGRAMS)
 def test_what_was_stopped_goes_on_and_comes_to_the_same_table(
     program: ModuleType,
@@ -107,7 +108,7 @@ def test_what_was_stopped_goes_on_and_comes_to_the_same_table(
         patch.setattr(experiment.Judge, "judge", stopped)
         with pytest.raises(SystemExit) as ended:
             run(program, line, patch)
-    assert ended.value.code == 130 and "goes on from here" in capsys.readouterr().err
+    assert ended.value.code == 130 and "same command again to resume" in capsys.readouterr().err
     done = rows_of(tmp_path)
     assert len(done) == 1 < len(rows_of(folders[name]))
     assert not (tmp_path / f"{name}.md").exists()
@@ -233,8 +234,8 @@ def test_a_policy_is_fitted_on_a_matrix_and_compared(
 @pytest.mark.parametrize(
     ("program", "line", "says"),
     [
-        (hint_matrix, "--n 0", "--n is at least 1"),
-        (hint_matrix, "--max-concurrency 0", "--max-concurrency is at least 1"),
+        (hint_matrix, "--n 0", "--n must be at least 1"),
+        (hint_matrix, "--max-concurrency 0", "--max-concurrency must be at least 1"),
         (hint_matrix, "--suite aime99", "neither a suite"),
         (hint_matrix, "--model no/such-model", "no model 'no/such-model'"),
         (hint_matrix, "--hints magic", "no hint 'magic'"),
@@ -242,18 +243,18 @@ def test_a_policy_is_fitted_on_a_matrix_and_compared(
         (
             hint_matrix,
             "--hints general --library own.toml",
-            "no hint 'general'; there are own, odd",
+            "no hint 'general'; available: own, odd",
         ),
-        (hint_matrix, "--library own.toml", "hint 'odd' stands at no"),
-        (hint_matrix, "--hints general debug", "hint 'debug' stands at no"),
-        (hint_matrix, "--hints trust", "hint 'trust' stands at no"),
+        (hint_matrix, "--library own.toml", "hint 'odd' cannot be inserted"),
+        (hint_matrix, "--hints general debug", "hint 'debug' cannot be inserted"),
+        (hint_matrix, "--hints trust", "hint 'trust' cannot be inserted"),
         (tts, "--rounds 0", "'0' is neither"),
         (tts, "--rounds 2..4", "'2..4' is neither"),
         (tts, "--rounds many", "'many' is neither"),
         (tts, "--seeds -1", "seed=-1"),
         (policies, "--seeds", "--seeds"),
-        (policies, "--learned {}", "is no fitted policy"),
-        (fit_policy, "{} --out {}", "holds no matrix"),
+        (policies, "--learned {}", "is not a valid policy file"),
+        (fit_policy, "{} --out {}", "has no matrix"),
     ],
 )
 def test_bad_options_are_one_line_and_exit_code_2(
@@ -279,4 +280,4 @@ def test_a_file_in_place_of_a_folder_is_said(
     (tmp_path / "taken").write_text("", encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
         run(hint_matrix, f"{FEW} --out {tmp_path / 'taken'}", monkeypatch)
-    assert ended.value.code == 2 and "cannot make folder" in capsys.readouterr().err
+    assert ended.value.code == 2 and "cannot create folder" in capsys.readouterr().err

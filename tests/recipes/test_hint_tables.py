@@ -137,7 +137,7 @@ def test_a_fitted_policy_hints_where_hints_rescue_in_families_it_has_not_seen(
     folder = matrix(tmp_path / "matrix", tells=True)
     assert fit(f"{folder} --out {tmp_path / 'out'}", monkeypatch) == 0
     out = capsys.readouterr().out
-    assert "it carries over" in out
+    assert "the policy generalizes" in out
     whole = next(line for line in out.splitlines() if line.startswith("| all |"))
     assert whole.split(" | ")[4] == "100.0"
     policy = Learned.load(tmp_path / "out" / "without-a.json")
@@ -152,7 +152,7 @@ def test_what_cannot_be_told_is_not_said_to_carry_over(
     folder = matrix(tmp_path / "matrix", tells=False)
     assert fit(f"{folder} --out {tmp_path / 'out'}", monkeypatch) == 0
     out = capsys.readouterr().out
-    assert "learned - best constant: " in out and "it carries over" not in out
+    assert "learned - best constant: " in out and "the policy generalizes" not in out
 
 
 def one_family(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

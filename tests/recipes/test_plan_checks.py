@@ -112,7 +112,7 @@ def test_a_model_in_the_hubs_cache_is_used(
 
 
 TEMPLATES = {
-    "refuses these messages": "{{ messages[0].content }",
+    "rejects these messages": "{{ messages[0].content }",
     "has no chat template": None,
     "drops the question": "<|im_start|>assistant\n<think>\n",
     "closes the thought": "{{ messages[0].content }}<|im_end|>\n<think>\n\n</think>\n",
@@ -139,7 +139,7 @@ def test_a_broken_tokenizer_is_found(folder: Path, capsys: pytest.CaptureFixture
     spec = json.loads(file.read_text(encoding="utf-8"))
     fences = {"type": "Replace", "pattern": {"String": "`"}, "content": "'"}
     for says, normalizer in {
-        "joins: an output: what is encoded does not decode to the same": fences,
+        "joins: an output: encoding and decoding do not restore the text": fences,
         "tokenizer: the tokenizer changes text": {"type": "Lowercase"},
     }.items():
         file.write_text(json.dumps({**spec, "normalizer": normalizer}), encoding="utf-8")
@@ -159,7 +159,7 @@ def test_a_model_that_could_never_end_is_found(
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     (folder / "generation_config.json").unlink()
     status, _, err = planned(small(folder), capsys)
-    assert status == 2 and "no end-of-sequence token is known" in err[0]
+    assert status == 2 and "there is no end-of-sequence token" in err[0]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -205,13 +205,13 @@ def test_everything_that_is_broken_is_named_and_stops_nothing(
         "hints: no hint 'nothing'",
         f"problems {sources[0]}: {columns}: no column solution; it has problem, answer",
         f"problems {sources[1]}: {values}: its first row cannot be read: ValueError",
-        f"problems {sources[2]}: '{tmp_path / 'none.jsonl'}': there is no such file",
-        "problems maths: 'maths' is no source of problems",
-        f"problems {sources[4]}: {tmp_path / 'empty.jsonl'} has no row in it",
+        f"problems {sources[2]}: '{tmp_path / 'none.jsonl'}': no such file",
+        "problems maths: 'maths' is not a source of problems",
+        f"problems {sources[4]}: {tmp_path / 'empty.jsonl'} contains no rows",
         f"problems {sources[5]}: {tmp_path / 'text.jsonl'}: its first line is not JSON",
-        f"problems {sources[6]}: {tmp_path / 'table.parquet'} is no Parquet file",
+        f"problems {sources[6]}: {tmp_path / 'table.parquet'} is not a Parquet file",
         f"suite {suite}: {suite}, row 1: needs a question",
-        "suite aime26: 'aime26': there is no such file",
+        "suite aime26: 'aime26': no such file",
         "backend: no backend is named 'nothing'",
         "training: training.accelerate=",
     ]
@@ -222,7 +222,7 @@ def test_everything_that_is_broken_is_named_and_stops_nothing(
 
 
 def test_a_base_model_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    says = "is not embedded .*, no folder that is there, and no hub id"
+    says = "is not an embedded model .*, an existing folder, or a hub id"
     status, out, err = planned(small("/nowhere/model"), capsys)
     assert status == 2 and len(err) == 1
     with pytest.raises(ConfigError, match=says):
@@ -235,10 +235,10 @@ def test_a_folder_without_a_config_or_with_a_broken_one_is_no_model(
 ) -> None:
     (folder / "config.json").write_text('{"model_type": "nothing"}', encoding="utf-8")
     status, _, err = planned(small(folder), capsys)
-    assert status == 2 and "config.json describes no model that can be loaded" in err[0]
+    assert status == 2 and "config.json does not describe a loadable model" in err[0]
     (folder / "config.json").unlink()
     status, _, err = planned(small(folder), capsys)
-    assert status == 2 and "there is no config.json in it" in err[0] and len(err) == 1
+    assert status == 2 and "config.json is missing" in err[0] and len(err) == 1
 
 
 def test_processes_and_what_they_need_are_those_of_accelerate(
@@ -246,7 +246,7 @@ def test_processes_and_what_they_need_are_those_of_accelerate(
 ) -> None:
     zero3 = {"training.accelerate": str(CONFIGS / "accelerate" / "zero3.yaml")}
     status, out, err = planned(small(folder, **zero3), capsys)
-    assert status == 2 and "training.batch=16 is no multiple of 64: of per_device=2" in err[0]
+    assert status == 2 and "training.batch=16 is not a multiple of 64 (per_device=2" in err[0]
     assert any(", split over 32 devices" in line for line in out)
     fitting = {"training.batch": 64, "training.attention": "flash_attention_2", **zero3}
     status, out, _ = planned(small(folder, **fitting), capsys)
@@ -280,7 +280,7 @@ def test_problems_of_the_hub_are_looked_at_where_it_can_be_reached(
 
 def test_a_hub_that_does_not_answer_is_not_waited_for() -> None:
     answered = threading.Event()
-    with pytest.raises(NotHere, match="the hub took more than"):
+    with pytest.raises(NotHere, match="the hub did not answer within"):
         within(0.05, answered.wait)
     answered.set()
     with pytest.raises(ValueError, match="as it was"):

@@ -34,19 +34,19 @@ CALLED = CodeProblem(
         (None, False),
     ],
 )
-async def test_a_program_that_reads_its_input(code: str | None, right: bool) -> None:
-    assert await programs.passes(PythonTool(), READS, code) is right
+async def test_a_program_that_reads_its_input(code: str | None, correct: bool) -> None:
+    assert await programs.passes(PythonTool(), READS, code) is correct
 
 
 @pytest.mark.parametrize(
     ("body", "correct"),
     [("sum(a) + b", True), ("6", False), ("1 / 0", False), ("{a: 1}", False)],
 )
-async def test_a_function_that_is_called(body: str, right: bool) -> None:
+async def test_a_function_that_is_called(body: str, correct: bool) -> None:
     code = (
         f"class Solution:\n    def total(self, a: List[int], b: int) -> int:\n        return {body}"
     )
-    assert await programs.passes(PythonTool(), CALLED, code) is right
+    assert await programs.passes(PythonTool(), CALLED, code) is correct
 
 
 async def test_a_program_that_does_not_end_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

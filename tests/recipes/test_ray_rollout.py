@@ -32,6 +32,7 @@ from start_sdk.batch import Row, RowStore, fingerprint
 
 # Ray's own, at its start and end, and in its threads.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore:Tip.*:UserWarning"),
@@ -227,7 +228,7 @@ def test_an_actor_that_cannot_work_ends_the_run_and_says_why(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("backend", "cluster", "says"),
     [
-        ("transformers", Cluster(servers=("http://a/v1",)), "for backend=openai"),
+        ("transformers", Cluster(servers=("http://a/v1",)), "requires backend=openai"),
         ("openai", Cluster(servers=("http://a/v1", "http://b/v1")), "without an actor"),
         ("openai", Cluster(servers=("http://127.0.0.1:9/v1",)), r"127\.0\.0\.1:9"),
         ("transformers", Cluster(gpus=1), "gpus=1: Ray finds 0"),

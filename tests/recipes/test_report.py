@@ -119,7 +119,7 @@ def test_compare_leaves_out_what_one_side_lacks(
 ) -> None:
     export_jsonl(rows([[True]] * 10), tmp_path / "short.jsonl")
     assert compare.main([str(folders[0]), str(tmp_path / "short.jsonl")]) == 0
-    assert "30 problems are on one side alone" in capsys.readouterr().out
+    assert "30 problems are in only one evaluation" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["{", "[]\n", "", '{"problem": "p"}\n'])

@@ -20,6 +20,7 @@ from recipes.config import read_config
 from start_sdk import ConfigError, verify_trace
 from start_sdk.backends.tokenizer import load_tokenizer
 
+pytestmark = pytest.mark.slow
 ROOT = Path(reproduce.__file__).parents[2]
 CONFIG = """
 base = "start-tiny-base"
@@ -75,7 +76,7 @@ def killed_at(config: Path, folder: Path, stages: Sequence[str], lot: random.Ran
         process = started(config, folder)
         assert process.stdout is not None
         for line in process.stdout:
-            if f"] {stage}:" in line and "done before" not in line:
+            if f"] {stage}:" in line and "already done" not in line:
                 break
         else:
             pytest.fail(f"{stage} never began")
@@ -111,7 +112,7 @@ def test_a_run_that_is_killed_comes_to_the_same_rows_weights_and_table(
     process = started(config, tmp_path)
     output, _ = process.communicate()
     assert process.returncode == 0, output[-3000:]
-    assert "plain: the base model without hints: done before" in output
+    assert "plain: the base model without hints: already done" in output
     for name in (
         "d-seed/data.jsonl", "d-start/data.jsonl", "d-text/data.jsonl",
         "start-0/model/model.safetensors", "start/model/model.safetensors",

@@ -109,7 +109,7 @@ def test_the_stages_of_a_run() -> None:
     assert names(spared, "text") == [*chain, "d-text", "text-rft"]
     assert names(CONFIG, "unselected")[-2:] == ["d-unselected", "unselected"]
     wrong = CONFIG.model_copy(update={"hinted": RolloutConfig(hints=("end",), only_wrong=True)})
-    with pytest.raises(ConfigError, match=r"needs hinted\.only_wrong = false"):
+    with pytest.raises(ConfigError, match=r"requires hinted\.only_wrong = false"):
         rft.stages(wrong)
 
 
@@ -123,6 +123,7 @@ def test_every_config_that_comes_along_is_a_whole_run(path: Path) -> None:
     assert config.evaluation.suites and config.text.python is False
 
 
+@pytest.mark.torch
 def test_bad_options_are_one_line_and_exit_code_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

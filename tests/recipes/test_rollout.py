@@ -83,15 +83,16 @@ def test_hints_go_into_the_traces_that_are_there(config: Config, tmp_path: Path)
 def test_the_same_command_goes_on_where_it_was_stopped(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    config = config.model_copy(update={"problems": Problems(take={"tiny": 2})})
     part = RolloutConfig(samples=2, temperature=0.6)
     whole = rollout.rollout(config, tmp_path / "whole", part)
-    assert whole["none"]["samples"] == 8
+    assert whole["none"]["samples"] == 4
     real, begun = experiment.Judge.judge, 0
 
     async def stopped(self: experiment.Judge, *args: Any) -> Any:
         nonlocal begun
         begun += 1
-        if begun == 4:
+        if begun == 3:
             raise KeyboardInterrupt
         return await real(self, *args)
 
@@ -99,7 +100,7 @@ def test_the_same_command_goes_on_where_it_was_stopped(
     with pytest.raises(KeyboardInterrupt):
         rollout.rollout(config, tmp_path / "parts", part)
     with RowStore(tmp_path / "parts" / "rows.sqlite") as store:
-        assert store.counts()["done"] == 3
+        assert store.counts()["done"] == 2
     assert rollout.rollout(config, tmp_path / "parts", part) == whole
 
     def rows(name: str) -> list[dict[str, Any]]:
@@ -140,8 +141,8 @@ def test_code_problems_get_the_debug_hint_and_no_other() -> None:
     [
         ("end:nothing", True, "nothing"),
         ("last-wait", False, "--after"),
-        ("debug:general", True, "takes no hint"),
-        ("nowhere", True, "cannot be put"),
+        ("debug:general", True, "does not take a hint"),
+        ("nowhere", True, "cannot go into"),
         ("nowhere", False, "nowhere"),
     ],
 )

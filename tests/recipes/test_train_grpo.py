@@ -22,7 +22,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from recipes import suites, train_grpo
 from recipes.config import Config
 from recipes.experiment import GROUPS
-from recipes.grpo_rollout import GRPOSample, GRPOSampler, encode, patiently, schedule
+from recipes.grpo_rollout import GRPOSample, GRPOSampler, encode, run_with_retry, schedule
 from recipes.settings import Grpo, Lora, Training
 from recipes.training import last_checkpoint
 from start_sdk import (
@@ -217,10 +217,11 @@ def test_the_folder_holds_model_log_and_curve_and_is_not_trained_again(trained: 
     after, before = weights_of(folder), rollouts.weights[0]
     assert any(not torch.equal(after[name], before[name]) for name in after)
     assert train_grpo.train(config(save_steps=7), folder, problems=PROBLEMS) == report
-    with pytest.raises(ConfigError, match="holds a training with other options"):
+    with pytest.raises(ConfigError, match="contains a training with other options"):
         train_grpo.train(config(beta=0.1), folder, problems=PROBLEMS)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_ends_with_the_same_weights(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,11 +285,11 @@ async def test_a_kernel_that_was_not_to_be_had_is_asked_for_once_more() -> None:
             return question
 
     session: Any = Session()
-    assert await patiently(session, "?", 7) == "?"  # type: ignore[comparison-overlap]
+    assert await run_with_retry(session, "?", 7) == "?"  # type: ignore[comparison-overlap]
     assert session.asked == [7, 7]
     session.fails = 4
     with pytest.raises(InterpreterError):
-        await patiently(session, "?", 8)
+        await run_with_retry(session, "?", 8)
     assert session.asked == [7, 7, 8, 8]
 
 
@@ -298,17 +299,17 @@ def test_the_average_moves_over_what_is_there() -> None:
 
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_grpo, "processes", lambda: SimpleNamespace(num_processes=2))
-    with pytest.raises(ConfigError, match="one process"):
+    with pytest.raises(ConfigError, match="single process"):
         train_grpo.check(config())
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("backend=vllm", "GRPO samples from the weights that are trained"),
+        ("backend=vllm", "GRPO samples from the weights in training"),
         ("grpo.generations=1", "greater than or equal to 2"),
         ("grpo.temperature=0", "greater than 0"),
-        ("training.per_device=3", "prompts x generations=4 is no multiple of 3"),
+        ("training.per_device=3", "prompts x generations=4 is not a multiple of 3"),
         ("base=nothing", "'nothing' cannot be loaded"),
     ],
 )

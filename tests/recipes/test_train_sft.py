@@ -150,7 +150,8 @@ def test_data_that_changed_is_read_again(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "says"), [("{}", "line 1: no trace"), ("", "no trace has"), ("[", "line 1: no trace")]
+    ("line", "says"),
+    [("{}", "line 1: not a trace"), ("", "no trace has"), ("[", "line 1: not a trace")],
 )
 def test_bad_data_is_named(tmp_path: Path, line: str, says: str) -> None:
     (tmp_path / "data.jsonl").write_text(f"{line}\n" if line else "")
@@ -193,7 +194,7 @@ async def test_a_trained_model_is_a_model_and_is_not_trained_again(
     assert trace.usage.model > 0
     assert backend.tokenizer.eos_ids == load_tokenizer(BASE).eos_ids
     assert train_sft.train(config(save_steps=2), folder, data) == report
-    with pytest.raises(ConfigError, match="holds a training with other options"):
+    with pytest.raises(ConfigError, match="contains a training with other options"):
         train_sft.train(config(learning_rate=1e-4), folder, data)
 
 
@@ -243,6 +244,7 @@ def test_adapters_are_merged_into_the_model(data: Path, tmp_path: Path) -> None:
     assert weights(tmp_path).keys() == base.keys()
 
 
+@pytest.mark.slow
 def test_a_run_trains_in_two_processes_and_comes_to_what_one_comes_to(
     trained: tuple[Path, dict[str, Any]],
     data: Path,
@@ -266,7 +268,7 @@ def test_a_run_trains_in_two_processes_and_comes_to_what_one_comes_to(
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"training\.batch=5 is no multiple of 2"):
+    with pytest.raises(ConfigError, match=r"training\.batch=5 is not a multiple of 2"):
         train_sft.train(config(batch=5), tmp_path, data)
 
 

@@ -1,4 +1,4 @@
-"""Kernels for the tests of the Python tool. Real ones: nothing is faked below the public API."""
+"""Kernels for the tests of the Python tool. They are real: nothing is faked below the public API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from start_sdk.protocols import Kernel
 
 @pytest.fixture(scope="session", params=["plain", "namespaces"])
 def tool(request: pytest.FixtureRequest) -> PythonTool:
-    """One that starts fast and warns of nothing, at each level that this machine can have."""
+    """A tool that starts fast and does not warn, at each level that this machine supports."""
     if problem := trouble(request.param):
         pytest.skip(f"no {request.param} here: {problem}")
     return PythonTool(isolation=request.param, preload=(), warm=1)
@@ -25,13 +25,13 @@ def tool(request: pytest.FixtureRequest) -> PythonTool:
 
 @pytest.fixture(scope="session")
 def plain() -> PythonTool:
-    """For what only kernels without a sandbox do, or only there can be seen from outside."""
+    """For behaviour that exists, or can be observed from outside, only without a sandbox."""
     return PythonTool(isolation="plain", preload=())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def kernel(tool: PythonTool) -> AsyncIterator[Kernel]:
-    """Shared by a module, for tests that leave it as they found it."""
+    """Shared by a module, for tests that leave no state behind."""
     async with tool.open() as kernel:
         yield kernel
 
@@ -45,19 +45,19 @@ async def fresh(tool: PythonTool) -> AsyncIterator[Kernel]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def fresh_plain(plain: PythonTool) -> AsyncIterator[Kernel]:
-    """The same without a sandbox: what its cells do can be seen from outside."""
+    """The same without a sandbox, so that its cells can be observed from outside."""
     async with plain.open() as kernel:
         yield kernel
 
 
 @pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """Waits until something outside this process has come true."""
+    """Waits until a condition outside this process is true."""
 
     async def until(condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + 20
         while not condition():
-            assert time.monotonic() < deadline, "did not come true in 20 s"
+            assert time.monotonic() < deadline, "the condition was not true after 20 s"
             await asyncio.sleep(0.01)
 
     return until
@@ -65,7 +65,7 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
 
 @pytest.fixture(scope="session")
 def alive() -> Callable[[int], bool]:
-    """Whether a process runs; one that is dead and waits for its parent does not."""
+    """Whether a process is running; a zombie is not."""
 
     def alive(pid: int) -> bool:
         try:

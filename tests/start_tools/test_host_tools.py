@@ -1,4 +1,4 @@
-"""Tools of the host, called in real kernels: by cells that mean well, that fail, and that do not."""
+"""Tools of the host, called in real kernels by correct, failing and hostile cells."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def hang() -> None:
 
 @host_tool
 async def wait() -> None:
-    """Never returns, within any time of a test."""
+    """Never returns within the time of a test."""
     await asyncio.Event().wait()
 
 
@@ -75,7 +75,7 @@ async def box() -> Toolbox:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def kernel(tool: PythonTool) -> AsyncIterator[Kernel]:
-    """Shared by the tests that leave it as they found it."""
+    """Shared by tests that leave no state behind."""
     async with tool.open(tools=Toolbox(TOOLS)) as kernel:
         yield kernel
 
@@ -98,13 +98,14 @@ async def fresh(tool: PythonTool, box: Toolbox) -> AsyncIterator[Kernel]:
         ("echo(10 ** 30) == 10 ** 30", "True"),
         ("import numpy as np\nadd(np.int64(4)), echo(np.arange(3)), echo(np.float64(0.5))", "(6, [0, 1, 2], 0.5)"),
         ("import sympy\nadd(sympy.Integer(4))", "6"),
-        ("help(add)", "Help on function add:\n\nadd(a: int, b: int = 2) -> int\n    Adds two numbers.\n    \n    Slowly."),
+        ("help(add)", "Help on function add:\n\nadd(a: int, b: int = 2) -> int\n    Adds two numbers.\n\n    Slowly."),
     ],
 )  # fmt: skip
 async def test_a_tool_is_a_function_of_the_cell(kernel: Kernel, code: str, text: str) -> None:
     result = await kernel.run(code)
 
-    assert (result.status, result.text) == ("ok", text)
+    lines = [line.rstrip() for line in result.text.splitlines()]
+    assert (result.status, lines) == ("ok", text.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -117,23 +118,23 @@ async def test_a_tool_is_a_function_of_the_cell(kernel: Kernel, code: str, text:
         ("hang()", "TimeoutError: hang() took longer than 0.1 s"),
         ("echo(b'x')", "TypeError: echo(): argument value: a bytes cannot be passed to the host: only None, bool, int, float, str, list, tuple, dict"),
         ("echo({1: 2})", "TypeError: echo(): argument value: keys of a dict must be text, not 1"),
-        ("echo(float('nan'))", "ValueError: echo(): argument value: Out of range float values are not JSON compliant"),
+        ("echo(float('nan'))", "ValueError: echo(): argument value: Out of range float values are not JSON compliant{nan}"),
         ("x = []\nx.append(x)\necho(x)", "ValueError: echo(): argument value is nested too deeply"),
         ("echo('x' * 100_000)", "ToolError: echo(): the arguments have 100,013 characters of JSON; 100,000 may be passed"),
     ],
 )  # fmt: skip
-async def test_what_goes_wrong_is_an_exception_of_the_cell(
+async def test_a_failed_call_is_an_exception_in_the_cell(
     kernel: Kernel, code: str, last: str
 ) -> None:
     result = await kernel.run(code)
 
     assert (result.status, result.state_kept) == ("error", True)
     *lines, error = result.text.splitlines()
-    assert error == last
+    assert error == last.replace("{nan}", ": nan" if sys.version_info >= (3, 13) else "")
     assert lines == [f"line {code.count(chr(10)) + 1}: {code.splitlines()[-1]}"]
 
 
-async def test_errors_can_be_caught_and_the_cell_goes_on(kernel: Kernel) -> None:
+async def test_errors_can_be_caught_and_the_cell_continues(kernel: Kernel) -> None:
     code = (
         "for call in (lambda: fail('x'), lambda: add('x'), hang):\n"
         "    try:\n        call()\n"
@@ -149,7 +150,7 @@ async def test_a_thousand_calls_in_a_cell(kernel: Kernel) -> None:
     assert (await kernel.run("sum(add(n, 0) for n in range(1000))")).text == "499500"
 
 
-async def test_input_and_getpass_still_say_that_nobody_is_there(kernel: Kernel) -> None:
+async def test_input_and_getpass_still_raise_eof_error(kernel: Kernel) -> None:
     ask = "from getpass import getpass\ngetpass()"
 
     assert "EOFError: input() was called" in (await kernel.run("input()")).text
@@ -175,10 +176,11 @@ async def test_a_forked_child_cannot_call(kernel: Kernel) -> None:
         "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), add(1))"
     )
 
-    assert (await kernel.run(code)).text == "7 3"
+    # Python 3.12 warns of a fork in a process with threads first.
+    assert (await kernel.run(code)).text.splitlines()[-1] == "7 3"
 
 
-async def test_a_call_after_the_end_of_its_cell_is_an_error_there(kernel: Kernel) -> None:
+async def test_a_call_after_the_end_of_its_cell_raises(kernel: Kernel) -> None:
     await kernel.run(
         "import threading\nsaid = []\n"
         "def late():\n"
@@ -191,7 +193,7 @@ async def test_a_call_after_the_end_of_its_cell_is_an_error_there(kernel: Kernel
     assert after.text == "wait() can be called while a cell runs only; it has ended 3"
 
 
-async def test_a_call_that_the_cell_gave_up_confuses_no_other(kernel: Kernel) -> None:
+async def test_an_abandoned_call_does_not_affect_later_calls(kernel: Kernel) -> None:
     code = (
         "import signal\n"
         "def ring(*_): raise InterruptedError\n"
@@ -207,17 +209,17 @@ async def test_calls_are_counted(fresh: Kernel, box: Toolbox) -> None:
     text = (await fresh.run("for _ in range(5): print(rare())")).text
 
     assert text.startswith("yes\nyes\nyes\n")
-    assert text.endswith("ToolError: rare() may be called 3 times, and has been")
+    assert text.endswith("ToolError: rare() has reached its limit of 3 calls")
     assert [(c.name, c.result) for c in box.take_calls()] == [("rare", "yes")] * 3
 
 
-async def test_the_names_are_there_again_in_a_new_kernel(fresh: Kernel) -> None:
+async def test_a_new_kernel_has_the_tools_again(fresh: Kernel) -> None:
     await fresh.run("import os; os._exit(1)")
 
     assert (await fresh.run("add(1)")).text.endswith("3")
 
 
-async def test_a_cell_does_not_pay_for_the_time_of_the_host(tool: PythonTool) -> None:
+async def test_host_time_does_not_count_towards_the_timeout(tool: PythonTool) -> None:
     limit = 2.0
 
     @host_tool
@@ -232,7 +234,7 @@ async def test_a_cell_does_not_pay_for_the_time_of_the_host(tool: PythonTool) ->
     assert (result.status, result.text) == ("ok", "'done'") and result.seconds > limit
 
 
-async def test_the_time_of_the_host_has_a_limit_too_and_the_tool_is_cancelled() -> None:
+async def test_host_time_is_limited_too_and_the_tool_is_cancelled() -> None:
     began, cancelled = asyncio.Event(), asyncio.Event()
 
     @host_tool
@@ -281,7 +283,7 @@ async def test_a_cancelled_cell_cancels_its_call(tool: PythonTool) -> None:
         assert (await kernel.run("x")).text == "5"
 
 
-async def test_a_tool_that_needs_the_kernel_that_waits_for_it_times_out(tool: PythonTool) -> None:
+async def test_a_tool_that_needs_its_own_waiting_kernel_times_out(tool: PythonTool) -> None:
     held: list[Kernel] = []
 
     @host_tool(timeout=0.3)
@@ -295,7 +297,7 @@ async def test_a_tool_that_needs_the_kernel_that_waits_for_it_times_out(tool: Py
         assert (await kernel.run("1")).text == "1"
 
 
-async def test_forged_questions_do_nothing(fresh: Kernel, box: Toolbox) -> None:
+async def test_forged_requests_have_no_effect(fresh: Kernel, box: Toolbox) -> None:
     prompts = [
         *("", "1", "1 add", "x add {}", "-1 add {}", "1 rm {}", "1 add []", "1 add [[["),
         *("9" * 5000 + " add {}", "1 __init__ {}", 5, None, {"a": 1}, ["1 add {}"]),
@@ -308,7 +310,7 @@ async def test_forged_questions_do_nothing(fresh: Kernel, box: Toolbox) -> None:
     assert (await fresh.run(FORGE + "forge('1 add {}', 'comm_open')\nadd(1)")).text == "3"
 
 
-async def test_a_flood_of_questions_runs_one_call_at_a_time(tool: PythonTool) -> None:
+async def test_a_flood_of_requests_runs_one_call_at_a_time(tool: PythonTool) -> None:
     running = most = 0
 
     @host_tool
@@ -329,7 +331,7 @@ async def test_a_flood_of_questions_runs_one_call_at_a_time(tool: PythonTool) ->
     assert (result.status, result.text, most) == ("ok", "1", 1)
 
 
-async def test_a_huge_question_hurts_that_cell_alone(tool: PythonTool, box: Toolbox) -> None:
+async def test_a_huge_request_affects_only_its_cell(tool: PythonTool, box: Toolbox) -> None:
     async with tool.open(tools=box) as kernel:
         await kernel.run(f"{FORGE}\nforge('1 echo ' + 'x' * (40 << 20))", timeout=20)
         after = await kernel.run("1 + 1")
@@ -338,19 +340,19 @@ async def test_a_huge_question_hurts_that_cell_alone(tool: PythonTool, box: Tool
 
 
 @pytest.mark.parametrize("level", ["bubblewrap"])
-async def test_it_works_at_the_other_level_too(level: Any) -> None:
+async def test_tools_work_in_bubblewrap_too(level: Any) -> None:
     if problem := trouble(level):
         pytest.skip(f"no {level} here: {problem}")
     async with PythonTool(isolation=level, preload=()).open(tools=Toolbox([add])) as kernel:
         assert (await kernel.run("add(1)")).text == "3"
 
 
-async def test_a_time_for_tools_must_be_above_zero() -> None:
+async def test_tool_time_must_be_above_zero() -> None:
     with pytest.raises(ConfigError, match="tool_time"):
         PythonTool(tool_time=0)
 
 
-async def test_what_a_tool_says_itself_is_its_error(tool: PythonTool) -> None:
+async def test_a_tool_error_keeps_its_own_message(tool: PythonTool) -> None:
     @host_tool
     def find(city: str) -> str:
         """Finds a city."""

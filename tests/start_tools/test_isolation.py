@@ -1,4 +1,4 @@
-"""Which level holds, what says so, and what happens where one cannot be had."""
+"""Which isolation level is chosen, how it is reported, and what happens if one is unavailable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from start_sdk.errors import ConfigError, InterpreterError
 
 @pytest.fixture
 def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine on which only `plain` can be had."""
+    """A machine on which only `plain` is available."""
     monkeypatch.setattr(start_tools.python, "_warned", False)
     monkeypatch.setattr(
         levels, "trouble", lambda level: "" if level == "plain" else "Operation not permitted"
@@ -42,16 +42,18 @@ async def test_asking_for_no_isolation_does_not_warn(no_namespaces: None) -> Non
     assert tool.isolation_level.level == "plain" and "you asked" in tool.isolation_level.reason
 
 
-async def test_a_level_that_cannot_be_had_is_an_error(no_namespaces: None) -> None:
+async def test_an_unavailable_level_is_an_error(no_namespaces: None) -> None:
     tool = PythonTool(preload=(), isolation="namespaces")
-    with pytest.raises(InterpreterError, match=r"'namespaces' cannot be had.*not permitted.*auto"):
+    with pytest.raises(
+        InterpreterError, match=r"'namespaces' is not available.*not permitted.*auto"
+    ):
         async with tool.open():
             pass
-    with pytest.raises(InterpreterError, match="cannot be had"):
+    with pytest.raises(InterpreterError, match="is not available"):
         _ = tool.isolation_level
 
 
-def test_auto_takes_the_strongest_level_that_there_is() -> None:
+def test_auto_takes_the_strongest_available_level() -> None:
     if problem := levels.trouble("namespaces"):
         pytest.skip(f"no namespaces here: {problem}")
 
@@ -59,6 +61,6 @@ def test_auto_takes_the_strongest_level_that_there_is() -> None:
     assert "not protected from" in PythonTool().isolation_level.reason
 
 
-def test_a_level_that_does_not_exist_is_one_clear_line() -> None:
+def test_an_unknown_level_is_a_clear_error() -> None:
     with pytest.raises(ConfigError, match="'vault'"):
         PythonTool(isolation="vault")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Kernels from a pool: ready at once, in order, within a limit, and gone without a trace."""
+"""Kernels from a pool: ready immediately, in order, within a limit, and removed completely."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def make(**settings: object) -> PythonTool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Processes below one, zombies left out."""
+    """All descendants of a process, except zombies."""
     found: list[int] = []
-    with contextlib.suppress(OSError):  # a thread or process that has just gone
+    with contextlib.suppress(OSError):  # a thread or process that has just ended
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
                 for child in (task / "children").read_text(encoding="ascii").split():
@@ -50,7 +50,7 @@ def runs(pid: int) -> bool:
     return stat.rpartition(") ")[2][0] not in "ZX"
 
 
-async def test_kernels_share_nothing_and_know_nothing_of_each_other() -> None:
+async def test_kernels_share_nothing() -> None:
     async with make().open() as one, make().open() as two:
         await one.run("x = 1\nopen('/tmp/mine', 'w').close()")
         seen = await two.run(
@@ -72,19 +72,20 @@ async def test_random_numbers_differ_between_kernels() -> None:
     assert len(texts) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [soak.cells, soak.opens])
-async def test_a_long_life_leaves_nothing_behind(
+async def test_long_use_leaves_nothing_behind(
     part: Callable[[int], Awaitable[tuple[soak.Row, soak.Row]]],
 ) -> None:
     first, last = await part(40)
 
-    # Time and memory say nothing in so short a life: `python -m benchmarks.soak`.
+    # Time and memory mean nothing in so short a run: use `python -m benchmarks.soak`.
     found = soak.verdicts("", first, last)
     counts = [row for row in found if "MB" not in row[0] and "time" not in row[0]]
     assert all(value <= most for _, value, most in counts), found
 
 
-async def test_who_waits_longest_gets_the_next_kernel() -> None:
+async def test_the_longest_waiting_caller_gets_the_next_kernel() -> None:
     tool = make(max_kernels=1, warm=0)
     order: list[int] = []
 
@@ -105,7 +106,7 @@ async def test_who_waits_longest_gets_the_next_kernel() -> None:
     assert order == [0, 2, 3]
 
 
-async def test_a_full_machine_is_one_clear_line() -> None:
+async def test_a_full_pool_is_a_clear_error() -> None:
     tool = make(max_kernels=1, warm=0, wait=0.2)
     async with tool.open() as kernel:
         with pytest.raises(InterpreterError, match=r"free for 0.2 s: 1 are open, max_kernels is 1"):
@@ -133,8 +134,8 @@ async def test_kernels_serve_several_event_loops() -> None:
     assert texts == {0: "0", 1: "1", 2: "2"}
 
 
-async def test_a_zygote_that_dies_is_replaced_and_its_kernels_are_told_of() -> None:
-    tool = make(warm=1, max_chars=1000)  # a pool of its own
+async def test_a_dead_zygote_is_replaced_and_its_lost_kernels_are_reported() -> None:
+    tool = make(warm=1, max_chars=1000)  # its own pool
     before = set(descendants(os.getpid()))
     async with tool.open() as kernel:
         await kernel.run("x = 1")
@@ -204,7 +205,7 @@ async def test_no_process_outlives_a_host_that_is_killed(until: Until, ending: i
     assert time.monotonic() - began < 2
 
 
-async def test_a_parent_that_cannot_start_is_one_clear_line_and_not_tried_without_end(
+async def test_a_parent_that_cannot_start_is_a_clear_error_and_not_retried_endlessly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tool = make(max_chars=5000)
@@ -217,7 +218,7 @@ async def test_a_parent_that_cannot_start_is_one_clear_line_and_not_tried_withou
         assert (await kernel.run("1")).text == "1"
 
 
-async def test_files_go_in_and_out(tmp_path: Path) -> None:
+async def test_files_can_be_put_and_fetched(tmp_path: Path) -> None:
     async with make(disk_mb=1).open() as kernel:
         await kernel.put_file("data.bin", bytes(range(256)))
         assert (await kernel.run("sum(open('data.bin', 'rb').read())")).text == "32640"
@@ -230,7 +231,7 @@ async def test_files_go_in_and_out(tmp_path: Path) -> None:
         assert (await kernel.run("1")).text == "1"
 
 
-async def test_a_cell_may_use_so_much_cpu() -> None:
+async def test_cpu_time_of_a_cell_is_limited() -> None:
     code = "import subprocess, time\n" + (
         "ps = [subprocess.Popen('while :; do :; done', shell=True) for _ in range(3)]\ntime.sleep(60)"
     )

@@ -1,4 +1,4 @@
-"""What a cell gives back: values, output, errors, and how they read."""
+"""What a cell returns: values, output and errors, and their text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_a_cell_shows_what_it_prints_and_its_last_value(
     assert result.state_kept and result.cut == 0 and result.seconds > 0
 
 
-async def test_variables_live_from_cell_to_cell(kernel: Kernel) -> None:
+async def test_variables_persist_between_cells(kernel: Kernel) -> None:
     await kernel.run("a = 20\ndef double(n): return 2 * n")
 
     assert (await kernel.run("double(a) + 2")).text == "42"
@@ -72,7 +72,7 @@ async def test_variables_live_from_cell_to_cell(kernel: Kernel) -> None:
         ("class E(Exception):\n  __str__ = None\nraise E", r".*\nE: <exception str\(\) failed>"),
     ],
 )
-async def test_an_error_is_its_lines_in_the_cell_and_its_message(
+async def test_an_error_shows_its_lines_in_the_cell_and_its_message(
     kernel: Kernel, code: str, text: str
 ) -> None:
     result = await kernel.run(code)
@@ -81,7 +81,7 @@ async def test_an_error_is_its_lines_in_the_cell_and_its_message(
     assert result.text == text or re.fullmatch(text, result.text)
 
 
-async def test_an_error_is_told_once_without_colours_or_paths(kernel: Kernel) -> None:
+async def test_an_error_is_shown_once_without_colours_or_paths(kernel: Kernel) -> None:
     text = (await kernel.run("import statistics\nprint('before')\nstatistics.mean([])")).text
 
     assert text.startswith("before\n")
@@ -89,7 +89,7 @@ async def test_an_error_is_told_once_without_colours_or_paths(kernel: Kernel) ->
     assert "\x1b" not in text and ".py" not in text
 
 
-async def test_a_line_of_an_earlier_cell_is_said_to_be_one(kernel: Kernel) -> None:
+async def test_a_line_of_an_earlier_cell_is_marked(kernel: Kernel) -> None:
     await kernel.run("def g(n):\n    return 1 / n")
 
     lines = (await kernel.run("g(0)")).text.splitlines()
@@ -124,7 +124,7 @@ async def test_an_error_in_a_thread_is_short_too(kernel: Kernel) -> None:
         ("print('π \\U0001f600')", "π \U0001f600"),
     ],
 )
-async def test_odd_characters_lose_no_output(kernel: Kernel, code: str, text: str) -> None:
+async def test_unusual_characters_lose_no_output(kernel: Kernel, code: str, text: str) -> None:
     assert (await kernel.run(code)).text == text
 
 
@@ -141,7 +141,7 @@ async def test_output_of_a_child_process_comes_before_what_follows_it(
         assert text.splitlines()[-2:] == ["3000", "0"]
 
 
-async def test_shell_lines_and_forked_workers_write_into_the_cell(kernel: Kernel) -> None:
+async def test_shell_lines_and_forked_workers_write_to_the_cell(kernel: Kernel) -> None:
     code = (
         "import multiprocessing as mp\n"
         "p = mp.get_context('fork').Process(target=print, args=('worker',), kwargs={'flush': True})"
@@ -189,7 +189,7 @@ async def test_a_huge_value_or_message_is_cut_as_well(kernel: Kernel, code: str)
     assert len(result.text) < 4200 and result.cut > 4_900_000
 
 
-async def test_a_tool_can_keep_more_or_less() -> None:
+async def test_max_chars_limits_the_output() -> None:
     tool = PythonTool(isolation="plain", preload=(), max_chars=200)
     async with tool.open() as kernel:
         result = await kernel.run("print('x' * 1000)")
@@ -197,7 +197,7 @@ async def test_a_tool_can_keep_more_or_less() -> None:
     assert (result.cut, result.text.count("x")) == (801, 199)
 
 
-async def test_calls_at_once_wait_for_each_other(kernel: Kernel) -> None:
+async def test_concurrent_calls_wait_for_each_other(kernel: Kernel) -> None:
     await kernel.run("n = 0")
     step = "m = n\nimport time\ntime.sleep(0.01)\nn = m + 1\nn"
 
@@ -207,7 +207,7 @@ async def test_calls_at_once_wait_for_each_other(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
-async def test_a_limit_must_be_above_zero(kernel: Kernel, timeout: float) -> None:
+async def test_a_timeout_must_be_above_zero(kernel: Kernel, timeout: float) -> None:
     with pytest.raises(ConfigError, match="seconds"):
         await kernel.run("1", timeout=timeout)
     with pytest.raises(ConfigError, match="seconds"):

@@ -1,4 +1,4 @@
-"""How kernels begin and end: alone and many at once, in order and in disorder."""
+"""How kernels start and end: alone and concurrently, in normal use and after failures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Alive = Callable[[int], bool]
 
 
 def children() -> list[str]:
-    """Processes that this one has started, zombies among them, but for those of pools."""
+    """Processes that this one has started, including zombies, except for those of pools."""
     tasks = Path("/proc/self/task").iterdir()
     started = [pid for task in tasks for pid in (task / "children").read_text().split()]
     return [pid for pid in started if b"zygote" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
@@ -53,7 +53,7 @@ def python(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def tool(plain: PythonTool) -> PythonTool:
-    """Here only without a sandbox: the others come from a pool (test_python_pool.py)."""
+    """Only without a sandbox: sandboxed kernels come from a pool (test_python_pool.py)."""
     return plain
 
 
@@ -61,7 +61,7 @@ def tool(plain: PythonTool) -> PythonTool:
 def kernels_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """Where kernels of this test have their folders, empty at first."""
+    """The folder that holds the folders of this test's kernels, empty at first."""
     tmp_path_factory.getbasetemp()  # or pytest would put its own folder there
     with tempfile.TemporaryDirectory(prefix="k") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
@@ -150,9 +150,7 @@ async def test_an_error_in_the_body_ends_the_kernel_too(
     assert children() == [] and not os.listdir(kernels_folder)
 
 
-async def test_cancelling_ends_kernels_in_whatever_state(
-    tool: PythonTool, kernels_folder: Path
-) -> None:
+async def test_cancelling_ends_kernels_in_any_state(tool: PythonTool, kernels_folder: Path) -> None:
     async def session() -> None:
         async with tool.open() as kernel:
             await kernel.run("import time\ntime.sleep(60)", timeout=100)
@@ -186,7 +184,7 @@ async def test_cancelling_again_while_a_kernel_closes_leaves_nothing(
     await until(lambda: not children() and not os.listdir(kernels_folder))
 
 
-async def test_a_closed_kernel_says_so(tool: PythonTool) -> None:
+async def test_a_closed_kernel_raises(tool: PythonTool) -> None:
     async with tool.open() as kernel:
         running = asyncio.create_task(kernel.run("import time\ntime.sleep(60)", timeout=100))
         await asyncio.wait([running], timeout=0.1)
@@ -209,7 +207,7 @@ async def test_kernels_die_with_a_host_that_is_killed(until: Until, alive: Alive
                 host.kill()
             await until(lambda: not any(map(alive, pids)))
 
-    # The last cell holds the interpreter's lock for ever: no thread of the kernel can watch.
+    # The last cell holds the interpreter lock forever: no thread of the kernel can watch.
     cells = ["pass", "while True: pass", "import re\nre.match('(a+)+$', 'a' * 50 + 'b')"]
     await asyncio.gather(*map(check, cells))
 
@@ -231,7 +229,7 @@ asyncio.run(main())
 """
 
 
-async def test_the_environment_of_the_host_stays_there(
+async def test_the_environment_of_the_host_is_not_passed_on(
     tool: PythonTool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "hf_verysecret")
@@ -259,7 +257,7 @@ async def test_a_kernel_has_no_port_and_a_private_folder(kernel: Kernel) -> None
     assert Path(folder).parent.stat().st_mode & 0o777 == 0o700
 
 
-async def test_preloading_is_not_counted_and_needs_no_module(tmp_path: Path) -> None:
+async def test_preloading_is_not_timed_and_skips_missing_modules(tmp_path: Path) -> None:
     tool = PythonTool(isolation="plain", preload=("sympy", "no_such_module"), timeout=5)
     async with tool.open() as kernel:
         loaded = await kernel.run("import sys\n'sympy' in sys.modules, 'sympy' in globals()")
@@ -283,7 +281,7 @@ async def test_the_same_cells_give_the_same_text(kernel: Kernel, tool: PythonToo
         (f'exec "{sys.executable}" -S "$@"', "ModuleNotFoundError: No module named"),
     ],
 )
-async def test_a_kernel_that_cannot_start_is_one_clear_line(
+async def test_a_kernel_that_cannot_start_is_a_clear_error(
     tool: PythonTool,
     kernels_folder: Path,
     tmp_path: Path,
@@ -307,7 +305,7 @@ async def test_a_kernel_that_cannot_start_is_one_clear_line(
     assert not os.listdir(kernels_folder)
 
 
-async def test_a_temporary_folder_with_too_long_a_name_is_said(
+async def test_a_too_long_temporary_folder_is_a_clear_error(
     tool: PythonTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = tmp_path / ("x" * 100)

@@ -1,7 +1,7 @@
-"""Cells that run too long, write too much, or take their kernel with them.
+"""Cells that run too long, write too much, or end their kernel.
 
-Each of these hung, lied or leaked in a peer (reference: gpt-oss, jupyter_client, nbclient). Bounds
-of time are wide: the machine may be busy.
+Each of these hung, returned wrong results or leaked in a peer (reference: gpt-oss, jupyter_client,
+nbclient). Time bounds are wide because the machine may be busy.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ async def test_a_cell_that_runs_too_long_is_interrupted(kernel: Kernel, code: st
     await kernel.run("kept = 'still here'")
 
     check_timeout(await kernel.run(code, timeout=0.5), 0.5)
-    # The stale cell: where the interrupted request is not waited for, the next one comes back
-    # empty, and "ok".
+    # The stale cell: unless the interrupted request is waited for, the next one returns empty
+    # output and "ok".
     assert (await kernel.run("print('next'); kept")).text == "next\n'still here'"
 
 
@@ -84,14 +84,14 @@ async def test_a_limit_that_ends_before_the_cell_begins_loses_nothing(kernel: Ke
     assert (await kernel.run("kept")).text == "1"
 
 
-async def test_the_limit_of_the_tool_holds_unless_a_cell_has_its_own() -> None:
+async def test_the_timeout_of_the_tool_applies_unless_a_cell_has_its_own() -> None:
     tool = PythonTool(isolation="plain", preload=(), timeout=0.5)
     async with tool.open() as kernel:
         check_timeout(await kernel.run("while True: pass"), 0.5)
         assert (await kernel.run("import time\ntime.sleep(0.7)", timeout=20)).status == "ok"
 
 
-async def test_a_cell_that_goes_on_is_killed_and_told(kernel: Kernel) -> None:
+async def test_a_cell_that_ignores_the_interrupt_is_killed_and_reported(kernel: Kernel) -> None:
     await kernel.run("gone = 1")
 
     result = await kernel.run(f"print('before', flush=True)\n{STUBBORN}", timeout=0.5)
@@ -115,7 +115,7 @@ async def test_a_cell_that_goes_on_is_killed_and_told(kernel: Kernel) -> None:
         ("import os\nos.abort()", -6),
     ],
 )
-async def test_a_kernel_that_dies_is_noticed_at_once_and_told(
+async def test_a_kernel_that_dies_is_noticed_immediately_and_reported(
     kernel: Kernel, code: str, exit_code: int
 ) -> None:
     result = await kernel.run(code)
@@ -126,7 +126,7 @@ async def test_a_kernel_that_dies_is_noticed_at_once_and_told(
     assert (await kernel.run("1 + 1")).text == "2"
 
 
-async def test_a_kernel_that_linux_kills_for_memory_is_told(
+async def test_a_kernel_that_linux_kills_for_memory_is_reported(
     fresh_plain: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = itertools.count(1)
@@ -138,11 +138,13 @@ async def test_a_kernel_that_linux_kills_for_memory_is_told(
     assert result.text == "The kernel was killed when memory ran out; its variables are gone."
 
 
-async def test_memory_goes_to_the_host_first(kernel: Kernel) -> None:
+async def test_linux_kills_the_kernel_before_the_host(kernel: Kernel) -> None:
     assert (await kernel.run("print(open('/proc/self/oom_score_adj').read())")).text == "1000"
 
 
-async def test_a_death_between_cells_is_told_by_the_next(fresh_plain: Kernel, until: Until) -> None:
+async def test_a_death_between_cells_is_reported_by_the_next(
+    fresh_plain: Kernel, until: Until
+) -> None:
     number = int((await fresh_plain.run("import os; os.getpid()")).text)
     await fresh_plain.run(
         "lost = 1\nimport os, threading\nthreading.Timer(0.1, os._exit, (7,)).start()"
@@ -158,7 +160,7 @@ async def test_a_death_between_cells_is_told_by_the_next(fresh_plain: Kernel, un
     assert (await fresh_plain.run("1")).state_kept
 
 
-async def test_if_no_new_kernel_can_be_had_the_next_run_raises(
+async def test_if_no_new_kernel_can_start_the_next_run_raises(
     fresh_plain: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fresh_plain.run("import os\nos._exit(1)")
@@ -170,7 +172,7 @@ async def test_if_no_new_kernel_can_be_had_the_next_run_raises(
     assert (await fresh_plain.run("1")).text == "1"
 
 
-async def test_a_cancelled_cell_is_interrupted_and_the_kernel_goes_on(
+async def test_a_cancelled_cell_is_interrupted_and_the_kernel_is_kept(
     fresh_plain: Kernel, until: Until
 ) -> None:
     here = await folder(fresh_plain)
@@ -186,7 +188,7 @@ async def test_a_cancelled_cell_is_interrupted_and_the_kernel_goes_on(
     assert (result.text, result.state_kept) == ("3", True)
 
 
-async def test_a_cancelled_cell_that_goes_on_is_killed_and_told(
+async def test_a_cancelled_cell_that_ignores_the_interrupt_is_killed_and_reported(
     fresh_plain: Kernel, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start_tools.python.kernel, "INTERRUPT_GRACE", 0.5)
@@ -235,7 +237,7 @@ async def test_an_endless_flood_is_interrupted(kernel: Kernel) -> None:
         ("for i in range(100_000): print(i)", 100_000),
     ],
 )
-async def test_of_much_output_nothing_is_lost_and_what_is_cut_is_counted(
+async def test_long_output_is_complete_and_cut_characters_are_counted(
     kernel: Kernel, code: str, count: int
 ) -> None:
     result = await kernel.run(code, timeout=120)
@@ -261,7 +263,7 @@ async def test_a_host_that_reads_slowly_loses_nothing(kernel: Kernel) -> None:
     assert abs(written - len(head) - len(tail) - result.cut) <= 3
 
 
-async def test_a_cell_that_forges_messages_fools_nobody_for_long(
+async def test_forged_messages_do_not_hang_the_host(
     fresh: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start_tools.python.cell, "GRACE", 1.0)
@@ -275,7 +277,7 @@ async def test_a_cell_that_forges_messages_fools_nobody_for_long(
     odd = "for c in ({}, {'text': 3}, {'text': [1]}, {'text': None}): send(c)\nprint('fine')"
     assert (await fresh.run(send + odd)).text == "fine"
 
-    # libzmq drops the connection of who sends so much: the end of the cell never arrives.
+    # The host drops the connection after so large a message: the end of the cell never arrives.
     result = await fresh.run("send({'text': 'x' * 50_000_000})", timeout=30)
 
     assert (result.status, result.state_kept) == ("killed", False)
@@ -285,7 +287,7 @@ async def test_a_cell_that_forges_messages_fools_nobody_for_long(
     assert (await fresh.run("1")).text == "1"
 
 
-async def test_the_event_loop_never_stands_still(tool: PythonTool) -> None:
+async def test_the_event_loop_is_never_blocked(tool: PythonTool) -> None:
     lags: list[float] = []
 
     async def heartbeat() -> None:
@@ -302,5 +304,5 @@ async def test_the_event_loop_never_stands_still(tool: PythonTool) -> None:
         await kernel.run("1")
     beating.cancel()
 
-    # 30 ms at most if nothing else runs; a busy machine delays the heart as well.
+    # 30 ms at most if nothing else runs; a busy machine delays the heartbeat as well.
     assert max(lags) < 0.3

@@ -1,4 +1,4 @@
-"""The text of a cell, put together from whatever pieces come in."""
+"""The text of a cell, assembled from the pieces that arrive."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_where_the_pieces_are_split_does_not_matter(pieces: list[str]) -> None:
 
 
 @given(PIECES)
-def test_what_is_kept_and_what_is_cut_make_up_what_came(pieces: list[str]) -> None:
+def test_kept_and_cut_characters_add_up_to_the_input(pieces: list[str]) -> None:
     everything, some = whole(pieces, 2000), whole(pieces, 20)
     kept = len(some.text()) - (len(f"\n[... {some.cut:,} characters left out ...]\n"))
 
@@ -36,7 +36,7 @@ def test_a_carriage_return_overwrites_the_line() -> None:
     assert whole(["10%", "\r20%", "\r", "30%\nend\r\nx"], 200).text() == "30%\nend\nx"
 
 
-def test_memory_stays_bounded_by_what_is_kept() -> None:
+def test_memory_is_bounded_by_max_chars() -> None:
     output = Output(100)
     for _ in range(1000):
         output.add("x" * 1000)
@@ -45,7 +45,7 @@ def test_memory_stays_bounded_by_what_is_kept() -> None:
     assert len(output.text()) < 200
 
 
-def test_what_the_kernel_left_out_is_counted_and_marked_at_its_place() -> None:
+def test_what_the_kernel_left_out_is_counted_and_marked_in_place() -> None:
     output = Output(200)
     output.add(["first", 5000, "last"])
     output.add(" more")
@@ -63,7 +63,7 @@ def test_a_block_begins_and_ends_a_line() -> None:
     assert output.text() == "a\nvalue\nb\nvalue"
 
 
-def test_a_piece_that_is_no_text_is_ignored() -> None:
+def test_a_piece_that_is_not_text_is_ignored() -> None:
     output = Output(200)
     for piece in (None, 3, ["a"], ["a", "b", "c"], {"text": "x"}):
         output.add(piece)

@@ -1,4 +1,4 @@
-"""A trace is resumed with a real kernel: what its cells left behind is there again."""
+"""Resuming a trace with a real kernel restores the state that its cells left behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def think(tool: PythonTool, *cells: str) -> Trace:
 
 
 async def resumed(tool: PythonTool, trace: Trace, cell: str) -> Trace:
-    """Goes on behind the last call with one more cell."""
+    """Resumes after the last call with one more cell."""
     last = max(i for i, segment in enumerate(trace.segments) if segment.call)
     at = trace.starts[last] + len(trace.segments[last].token_ids)
     script = [f"```python\n{cell}\n```\n", "so</think>2"]
@@ -31,7 +31,7 @@ async def resumed(tool: PythonTool, trace: Trace, cell: str) -> Trace:
     return again
 
 
-async def test_state_is_rebuilt_whatever_way_cells_ended(tool: PythonTool) -> None:
+async def test_state_is_rebuilt_however_the_cells_ended(tool: PythonTool) -> None:
     tool = replace(tool, timeout=1.0)
     trace = await think(
         tool,
@@ -49,7 +49,7 @@ async def test_state_is_rebuilt_whatever_way_cells_ended(tool: PythonTool) -> No
     assert again.calls[-1].output == "[1, 2, 3]" and len(again.calls[3].pictures) == 1
 
 
-async def test_what_was_lost_is_not_rebuilt_and_what_came_after_is(tool: PythonTool) -> None:
+async def test_only_state_after_the_last_loss_is_rebuilt(tool: PythonTool) -> None:
     trace = await think(
         tool,
         "a = 1\nopen('runs', 'a').write('.')",

@@ -1,4 +1,4 @@
-"""The search tool: what is read, what is found, and what no query can do."""
+"""The search tool: what it reads, what it finds, and what no query can do."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_case_endings_accents_and_titles(search: Search, query: str, title: str)
     assert title in titles(search(query))
 
 
-def test_no_more_are_found_than_asked_for(search: Search) -> None:
+def test_the_limit_bounds_the_number_of_results(search: Search) -> None:
     assert len(search("leave ferry", 1)) == 1 and len(search("leave ferry")) == 2
 
 
@@ -82,25 +82,25 @@ def test_long_documents_are_cut_into_passages_and_nothing_is_lost() -> None:
     assert {len(hit["text"]) for hit in solid} == {500, 1000}
 
 
-async def test_it_keeps_the_contract_and_checks_its_arguments(search: Search) -> None:
+async def test_it_meets_the_contract_and_checks_its_arguments(search: Search) -> None:
     assert [c for c in await check_tool(search, {"query": "ferry"}) if not c.ok] == []
     done = await Toolbox([search]).call("search", '{"query": "ferry", "limit": 51}')
     assert done.message.endswith("argument limit should be less than or equal to 50, not 51")
 
 
-async def test_many_may_search_at_once(search: Search) -> None:
+async def test_searches_can_run_concurrently(search: Search) -> None:
     box = Toolbox([search])
     done = await asyncio.gather(*[box.call("search", '{"query": "ferry"}') for _ in range(50)])
     assert {call.error for call in done} == {None} and len({str(c.result) for c in done}) == 1
 
 
-async def test_a_closed_one_says_so() -> None:
+async def test_a_closed_search_reports_it() -> None:
     search = Search(DOCUMENTS)
     search.close()
     assert (await Toolbox([search]).call("search", '{"query": "a"}')).message.endswith("closed")
 
 
-def test_its_repr_tells_what_it_searches_in(search: Search) -> None:
+def test_its_repr_depends_on_its_documents(search: Search) -> None:
     with Search(DOCUMENTS) as same, Search({"a": "b"}) as other:
         assert repr(same) == repr(search) != repr(other)
 
@@ -110,7 +110,7 @@ def test_its_hints_fit_the_policies(search: Search) -> None:
     assert [hint.text.endswith("```python") for hint in search.hints] == [True, True]
 
 
-def test_a_folder_is_read_but_for_what_is_no_text(tmp_path: Path) -> None:
+def test_a_folder_is_read_except_for_files_that_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / ".git").mkdir()
     (tmp_path / "sub" / "a.txt").write_text("alpha shared", encoding="utf-8")
@@ -126,7 +126,7 @@ def test_a_folder_is_read_but_for_what_is_no_text(tmp_path: Path) -> None:
         assert titles(search("shared")) == ["b.md"]
 
 
-def test_what_cannot_be_searched_is_said_in_one_line(tmp_path: Path) -> None:
+def test_what_cannot_be_searched_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no folder or file '/no/such/place'"):
         Search.over("/no/such/place")
     with pytest.raises(ConfigError, match="there is no text in"):

@@ -1,4 +1,4 @@
-"""`start-sdk check-backend`: for our backends, for servers, and for a package of someone else's."""
+"""`start-sdk check-backend`: for our backends, servers and third-party packages."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def check(*args: str) -> Result:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the package is installed."""
+    """The folder in which the package is installed."""
     return install(tmp_path_factory.mktemp("site"), PLUGINS / "start-backend-parrot")
 
 
-def test_a_packages_backend_is_found_and_checked(
+def test_a_third_party_backend_is_found_and_checked(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(site))
@@ -31,23 +31,23 @@ def test_a_packages_backend_is_found_and_checked(
     head, *lines = done.stdout.splitlines()
     assert head == "polly on a perch"
     assert [line for line in lines if "✓" not in line] == [
-        "  · reuses its cache                            each splice reads the whole thought again "
-        "(or the server does not say what it reused) (0 of 321 tokens)",
-        "  · gives log probabilities                     no importance ratios, no ranking by "
+        "  · reuses its cache                            each splice recomputes the whole "
+        "thought (or the server reports no cached tokens) (0 of 321 tokens)",
+        "  · returns log probabilities                   no importance ratios, no ranking by "
         "likelihood (none)",
     ]
 
 
-def test_what_breaks_the_contract_is_said_with_its_cost(
+def test_a_broken_contract_is_reported_with_its_cost(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(site))
     done = check("polly", "--backend", "deaf")
     assert done.exit_code == 2
     assert "✗ stops inside thinking" in done.stdout
-    assert "no block of code is run, no hint is given" in done.stdout
+    assert "no code runs and no hint is inserted" in done.stdout
     (line,) = done.stderr.strip().splitlines()
-    assert "not kept: stops inside thinking, withholds the match" in line
+    assert "breaks the contract: stops inside thinking, withholds the match" in line
 
 
 def test_an_address_is_checked_over_http(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,21 +1,23 @@
-"""What we ship for users' tests: the checks pass what is right and fail what is wrong."""
+"""The conformance checks that we ship: they pass correct implementations and fail faulty ones."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from start_tools.python import PythonTool
 
 from start_sdk import CellResult, Chunk, Sampling
-from start_sdk.backends.transformers import TransformersBackend
 from start_sdk.testing import FakeInterpreter, check_backend, check_interpreter
 
+if TYPE_CHECKING:
+    from start_sdk.backends.transformers import TransformersBackend
 
-async def test_our_interpreter_keeps_the_contract() -> None:
+
+async def test_our_interpreter_meets_the_contract() -> None:
     failed = [c for c in await check_interpreter(PythonTool()) if not c.ok]
     assert failed == []
 
@@ -70,7 +72,7 @@ class GarblesText(Altered):
 
 @pytest.mark.parametrize(
     ("fault", "names"),
-    [(HandsOutTheMatch, "withholds the match"), (GarblesText, "text is what the ids spell")],
+    [(HandsOutTheMatch, "withholds the match"), (GarblesText, "text matches the ids")],
 )
 async def test_a_backend_with_a_fault_fails(
     fault: type[Altered], names: str, random_backend: TransformersBackend

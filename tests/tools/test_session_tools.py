@@ -1,4 +1,4 @@
-"""Tools in a session: what the model is told, what the trace holds, what a resumed run does."""
+"""Tools in a session: the prompt, the trace, and resumed runs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def session(
     return ReasoningSession(backend, interpreter=cells, tools=tools, **options), cells
 
 
-async def test_a_trace_holds_the_calls_of_each_cell() -> None:
+async def test_a_trace_records_the_calls_of_each_cell() -> None:
     thinks, _ = session()
     trace = await thinks.run("Send it.")
     verify_trace(trace, CharTokenizer())
@@ -108,23 +108,23 @@ def broken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("messages", "told"),
+    ("messages", "expected"),
     [
         ([("user", "Go.")], [("user", STUBS + "\n\nGo.")]),
         ([("system", "Be kind."), ("user", "Go.")], [("system", "Be kind.\n\n" + STUBS), ("user", "Go.")]),
         ([("user", "1"), ("assistant", "2"), ("user", "3")], [("user", STUBS + "\n\n1"), ("assistant", "2"), ("user", "3")]),
     ],
 )  # fmt: skip
-def test_the_model_is_told_what_it_can_call(
-    messages: list[tuple[str, str]], told: list[tuple[str, str]]
+def test_the_prompt_lists_the_tools(
+    messages: list[tuple[str, str]], expected: list[tuple[str, str]]
 ) -> None:
     given: Any = [{"role": role, "content": content} for role, content in messages]
     found = ReasoningFormat().tell_tools(given, [send, broken])
-    assert [(m["role"], m["content"]) for m in found] == told
+    assert [(m["role"], m["content"]) for m in found] == expected
     assert [m["content"] for m in given] == [content for _, content in messages]
 
 
-async def test_the_prompt_of_the_trace_has_it_and_without_tools_nothing_changes() -> None:
+async def test_the_trace_contains_that_prompt_and_without_tools_nothing_changes() -> None:
     thinks, _ = session()
     trace = await thinks.run("Send it.")
     assert trace.segments[0].text.count(STUBS) == 1
@@ -144,7 +144,7 @@ async def test_calls_are_limited_per_run() -> None:
     assert [a.error for a in cells.answers] == [None, None, "ToolError"] * 2
 
 
-async def test_a_resumed_run_calls_nothing_again() -> None:
+async def test_a_resumed_run_repeats_no_calls() -> None:
     thinks, _ = session()
     trace = await thinks.run("Send it.")
     sent.clear()
@@ -159,7 +159,7 @@ async def test_a_resumed_run_calls_nothing_again() -> None:
     assert sent == []
 
 
-async def test_a_resumed_run_calls_anew_behind_where_it_was_cut() -> None:
+async def test_a_resumed_run_calls_tools_after_the_cut() -> None:
     thinks, _ = session()
     trace = await thinks.run("Send it.")
     sent.clear()
@@ -173,11 +173,11 @@ async def test_a_resumed_run_calls_anew_behind_where_it_was_cut() -> None:
     [
         [("send", {"text": "HI"}), ("broken", {})],  # other arguments
         [("broken", {}), ("send", {"text": "hi"})],  # another order
-        [("send", {"text": "hi"})],  # one less
+        [("send", {"text": "hi"})],  # one fewer
         [("send", {"text": "hi"}), ("broken", {}), ("send", {"text": "hi"})],  # one more
     ],
 )
-async def test_a_cell_that_calls_otherwise_when_it_is_resumed_is_flagged(
+async def test_a_cell_with_different_calls_on_replay_is_flagged(
     calls: list[tuple[str, dict[str, Any]]],
 ) -> None:
     thinks, _ = session()
@@ -189,7 +189,7 @@ async def test_a_cell_that_calls_otherwise_when_it_is_resumed_is_flagged(
 
 
 class NoTools:
-    """An interpreter of somebody who has not heard of tools."""
+    """An interpreter without support for tools."""
 
     def __repr__(self) -> str:
         return "NoTools()"
@@ -202,12 +202,12 @@ class NoTools:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"tools": [send]}, "tools are called by code in cells: give the session an interpreter"),
-        ({"tools": [send], "interpreter": NoTools()}, "NoTools() cannot call tools"),
+        ({"tools": [send]}, "tools are called from cells: pass an interpreter too"),
+        ({"tools": [send], "interpreter": NoTools()}, "NoTools() does not support tools"),
         ({"tools": [send, send], "interpreter": FakeInterpreter()}, "two tools are named 'send'"),
     ],
 )
-def test_tools_that_cannot_be_called_are_said_before_any_work(
+def test_tools_that_cannot_be_called_are_refused_up_front(
     options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -221,7 +221,7 @@ async def test_an_interpreter_without_tools_serves_sessions_without_tools() -> N
     assert [c.status for c in trace.calls] == ["ok", "ok"]
 
 
-async def test_a_limit_of_time_ends_a_call_and_its_record_stays() -> None:
+async def test_a_time_limit_ends_a_call_and_keeps_its_record() -> None:
     @tool
     async def hang() -> None:
         """Never returns."""

@@ -1,4 +1,4 @@
-"""`@tool`: what becomes of a function, what is refused, and what a cell is told when it fails."""
+"""`@tool`: how a function becomes a tool, what is refused, and what a cell sees on failure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def call(made: Any, **arguments: Any) -> ToolCall:
     return await Toolbox([made]).call(made.name, json.dumps(arguments))
 
 
-def test_a_function_becomes_a_tool_and_stays_a_function() -> None:
+def test_a_tool_can_still_be_called_as_a_function() -> None:
     assert weather("Rom", unit="F") == [4.0, 5.0, 6.0]
     assert (weather.name, weather.timeout, weather.hints) == ("weather", 30.0, ())
     assert weather.description == "Tells how warm it will be.\n\nKnows all cities."
@@ -58,7 +58,7 @@ def test_a_function_becomes_a_tool_and_stays_a_function() -> None:
     assert repr(weather) == f"Tool(weather{weather.signature})"
 
 
-def test_its_schema_is_that_of_its_hints() -> None:
+def test_its_schema_comes_from_its_type_hints() -> None:
     schema: Any = weather.parameters
     assert (schema["type"], schema["required"]) == ("object", ["city"])
     assert schema["additionalProperties"] is False
@@ -81,36 +81,36 @@ async def test_options_are_kept() -> None:
     assert (await call(look_it_up, word="b")).result == "B"
 
 
-def plain_parameter(x) -> int:  # type: ignore[no-untyped-def]
+def untyped(x) -> int:  # type: ignore[no-untyped-def]
     """Doc."""
     return 1
 
 
-def many(*numbers: int) -> int:
+def variadic(*numbers: int) -> int:
     """Doc."""
     return 1
 
 
-def by_place(x: int, /) -> int:
+def positional_only(x: int, /) -> int:
     """Doc."""
     return 1
 
 
-def silent(x: int) -> int:
+def undocumented(x: int) -> int:
     return 1
 
 
-def unknown(x: Missing) -> int:  # type: ignore[name-defined]  # noqa: F821
+def unknown_type(x: Missing) -> int:  # type: ignore[name-defined]  # noqa: F821
     """Doc."""
     return 1
 
 
-def odd(x: threading.Thread) -> int:
+def not_json(x: threading.Thread) -> int:
     """Doc."""
     return 1
 
 
-def fine(x: int) -> int:
+def valid(x: int) -> int:
     """Doc."""
     return 1
 
@@ -118,23 +118,23 @@ def fine(x: int) -> int:
 @pytest.mark.parametrize(
     ("function", "options", "says"),
     [
-        (plain_parameter, {}, "parameter 'x' has no type hint"),
-        (many, {}, "cannot be passed by name"),
-        (by_place, {}, "cannot be passed by name"),
-        (silent, {}, "no docstring"),
-        (unknown, {}, "'Missing' is not defined"),
-        (odd, {}, "'odd': its parameters cannot be JSON"),
+        (untyped, {}, "parameter 'x' has no type hint"),
+        (variadic, {}, "cannot be passed by name"),
+        (positional_only, {}, "cannot be passed by name"),
+        (undocumented, {}, "no docstring"),
+        (unknown_type, {}, "'Missing' is not defined"),
+        (not_json, {}, "'not_json': its parameters have no JSON schema"),
         (lambda: 1, {}, "no docstring"),
-        (fine, {"name": "to go"}, "'to go' is none"),
-        (fine, {"name": "class"}, "'class' is none"),
-        (fine, {"name": "_hidden"}, "'_hidden' is none"),
-        (fine, {"name": "print"}, "hide Python's own 'print'"),
-        (fine, {"timeout": 0}, "timeout is in seconds"),
-        (fine, {"max_calls": 0}, "max_calls must be 1"),
-        (fine, {"max_chars": 2_000_000}, "max_chars is 1 to 1,000,000"),
+        (valid, {"name": "to go"}, "'to go' is not a valid tool name"),
+        (valid, {"name": "class"}, "'class' is not a valid tool name"),
+        (valid, {"name": "_hidden"}, "'_hidden' is not a valid tool name"),
+        (valid, {"name": "print"}, "hide the built-in 'print'"),
+        (valid, {"timeout": 0}, "timeout must be above 0 seconds"),
+        (valid, {"max_calls": 0}, "max_calls must be 1"),
+        (valid, {"max_chars": 2_000_000}, "max_chars must be 1 to 1,000,000"),
     ],
 )
-def test_what_cannot_be_a_tool_is_said_in_one_line(
+def test_an_invalid_tool_gives_a_one_line_error(
     function: Any, options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -142,7 +142,7 @@ def test_what_cannot_be_a_tool_is_said_in_one_line(
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_two_tools_of_one_name_are_refused() -> None:
+def test_two_tools_with_the_same_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="two tools are named 'weather'"):
         Toolbox([weather, weather])
 
@@ -159,7 +159,7 @@ def test_two_tools_of_one_name_are_refused() -> None:
         ({"city": "a", "since": "soon"}, "ValueError", "weather(): argument since should be a valid date"),
     ],
 )  # fmt: skip
-async def test_a_wrong_argument_is_named_with_what_was_expected(
+async def test_a_wrong_argument_is_named_and_explained(
     arguments: dict[str, Any], error: str, message: str
 ) -> None:
     done = await call(weather, **arguments)
@@ -178,7 +178,7 @@ async def test_arguments_arrive_as_their_types() -> None:
         schema: tuple[int, ...],
         spans: dict[str, list[int]],
     ) -> None:
-        """Takes things with names that pydantic uses itself."""
+        """Takes parameters with names that pydantic uses itself."""
         seen.extend([when, at, model_config, schema, spans])
 
     await call(
@@ -201,7 +201,7 @@ async def test_arguments_arrive_as_their_types() -> None:
         (10**40, 10**40),
     ],
 )
-async def test_results_are_what_json_knows(value: Any, result: Any) -> None:
+async def test_results_are_converted_to_json(value: Any, result: Any) -> None:
     @tool
     def give() -> Any:
         """Gives."""
@@ -215,10 +215,10 @@ async def test_results_are_what_json_knows(value: Any, result: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (float("nan"), "returned nan, which JSON does not know"),
+        (float("nan"), "returned nan, which JSON cannot represent"),
         ([float("-inf")], "returned -inf, which"),
         (b"bytes", "returned a bytes, which"),
-        ({1: 2}, "returned a dict whose keys are not all text"),
+        ({1: 2}, "returned a dict whose keys are not all strings"),
         ({"a": {1, 2}}, "returned a set, which"),
         (Point, "returned a ModelMetaclass"),
         pytest.param(10**5000, "cannot be JSON", id="digits"),
@@ -268,7 +268,7 @@ class Unprintable(Exception):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["plain", "async"])
-async def test_what_a_tool_raises_is_told_without_places(
+async def test_an_error_of_a_tool_is_reported_without_directories(
     raised: BaseException, message: str, kind: str
 ) -> None:
     def fail() -> None:
@@ -284,7 +284,7 @@ async def test_what_a_tool_raises_is_told_without_places(
     done.model_dump_json()
 
 
-async def test_a_plain_function_leaves_the_event_loop_free() -> None:
+async def test_a_plain_function_does_not_block_the_event_loop() -> None:
     release = threading.Event()
 
     @tool
@@ -297,7 +297,7 @@ async def test_a_plain_function_leaves_the_event_loop_free() -> None:
     assert (await running).result == "released"
 
 
-async def test_a_tool_that_hangs_is_a_timeout_and_an_async_one_is_cancelled() -> None:
+async def test_a_tool_that_hangs_times_out_and_an_async_one_is_cancelled() -> None:
     cancelled = asyncio.Event()
     release = threading.Event()
 
@@ -324,12 +324,12 @@ async def test_a_tool_that_hangs_is_a_timeout_and_an_async_one_is_cancelled() ->
     release.set()
 
 
-async def test_a_tool_that_takes_no_notice_of_its_end_holds_up_nobody() -> None:
+async def test_a_tool_that_ignores_cancellation_blocks_nobody() -> None:
     release = asyncio.Event()
 
     @tool(timeout=0.05)
     async def stubborn() -> None:
-        """Goes on."""
+        """Ignores cancellation."""
         while not release.is_set():
             try:
                 await release.wait()
@@ -340,7 +340,7 @@ async def test_a_tool_that_takes_no_notice_of_its_end_holds_up_nobody() -> None:
     release.set()
 
 
-async def test_a_call_that_is_cut_off_is_on_record() -> None:
+async def test_a_call_that_is_cut_off_is_recorded() -> None:
     begun = asyncio.Event()
 
     @tool
@@ -364,12 +364,12 @@ async def test_a_call_that_is_cut_off_is_on_record() -> None:
     ("name", "arguments", "says"),
     [
         ("rm", "{}", "there is no such tool; there are: weather"),
-        ("weather", "", "are no JSON"),
-        ("weather", "[1]", "are no JSON object"),
-        ("weather", '{"city": NaN}', "are no JSON"),
-        ("weather", '{"city": 1e999}', "are no JSON"),
-        ("weather", '{"city": "\\ud800"}', "are no JSON"),
-        ("weather", "[" * 100_000, "are no JSON"),
+        ("weather", "", "are not valid JSON"),
+        ("weather", "[1]", "are not a JSON object"),
+        ("weather", '{"city": NaN}', "are not valid JSON"),
+        ("weather", '{"city": 1e999}', "are not valid JSON"),
+        ("weather", '{"city": "\\ud800"}', "are not valid JSON"),
+        ("weather", "[" * 100_000, "are not valid JSON"),
         (
             "weather",
             json.dumps({"city": "x" * 100_000}),
@@ -377,7 +377,7 @@ async def test_a_call_that_is_cut_off_is_on_record() -> None:
         ),
     ],
 )
-async def test_what_a_cell_makes_up_is_refused_and_leaves_no_record(
+async def test_a_forged_call_is_refused_and_not_recorded(
     name: str, arguments: str, says: str
 ) -> None:
     box = Toolbox([weather])
@@ -395,7 +395,7 @@ async def test_calls_are_counted_per_run() -> None:
     box = Toolbox([send, weather])
     errors = [(await box.call("send", "{}")).message for _ in range(4)]
     assert errors[:2] == ["", ""] and errors[2] == errors[3]
-    assert errors[2] == "send() may be called 2 times, and has been"
+    assert errors[2] == "send() has reached its limit of 2 calls"
     assert (await box.call("weather", '{"city": "a"}')).error is None
     assert len(box.take_calls()) == 3
     box.renew()
@@ -414,7 +414,7 @@ async def test_the_record_of_a_run_has_a_limit() -> None:
     assert f"{RUN_CHARS:,} characters" in calls[-1].message
 
 
-async def test_the_check_passes_what_is_right_and_fails_what_is_wrong() -> None:
+async def test_check_tool_accepts_valid_tools_and_rejects_invalid_ones() -> None:
     assert all(c.ok for c in await check_tool(weather, {"city": "Rom"}))
 
     class Lax:
@@ -429,7 +429,7 @@ async def test_the_check_passes_what_is_right_and_fails_what_is_wrong() -> None:
             return "yes"
 
     failed = {c.name for c in await check_tool(Lax(), {"city": "Rom"}) if not c.ok}
-    assert failed == {"an unknown argument is refused", "a missing argument is refused and named"}
+    assert failed == {"an unknown argument is rejected", "a missing argument is rejected and named"}
     Lax.signature = "(city"
     (only,) = await check_tool(Lax(), {"city": "Rom"})
-    assert not only.ok and "its signature '(city' is none" in only.detail
+    assert not only.ok and "invalid signature '(city'" in only.detail

@@ -1,1 +1,1 @@
-"""Tools that come with start_sdk; they are found through entry points, like anybody else's."""
+"""Tools that ship with start_sdk. They are found through entry points, like third-party tools."""

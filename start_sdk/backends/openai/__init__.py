@@ -1,9 +1,9 @@
-"""Models behind an OpenAI-compatible server: vLLM with token ids, others with text."""
+"""Uses models on an OpenAI-compatible server: vLLM with token ids, others with text."""
 
 from start_sdk.errors import MissingExtra
 
 try:
-    import openai as _openai  # noqa: F401  (asked for here, so that a missing extra has one message)
+    import openai as _openai  # noqa: F401  (here, so that a missing extra has one message)
     import tenacity as _tenacity  # noqa: F401
     import transformers as _transformers  # noqa: F401
 except ImportError as error:

@@ -1,4 +1,4 @@
-"""OpenAIBackend: a server goes on with a prefix; what it loses on the way is asked for again."""
+"""OpenAIBackend: continues prefixes on a server, and resumes streams that break."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from start_sdk.backends.openai._requests import (
     Piece,
     Pieces,
     Request,
-    Way,
+    RequestMode,
     by_chat,
     by_text,
     by_token_ids,
 )
-from start_sdk.backends.openai._server import Served, Server, is_passing
+from start_sdk.backends.openai._server import Served, Server, is_transient
 from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.errors import BackendError, ModelError, StartError
 from start_sdk.protocols import Capabilities, Chunk, Sampling, Tokenizer
 
 Mode = Literal["tokens", "text", "chat"]
 
-_WAYS: dict[Mode, Way] = {"tokens": by_token_ids, "text": by_text, "chat": by_chat}
+_REQUESTS: dict[Mode, RequestMode] = {"tokens": by_token_ids, "text": by_text, "chat": by_chat}
 _NOTES: dict[Mode, str] = {
     "tokens": "token ids over HTTP; noise per request, not per position",
     "text": "text over HTTP: ids are an encoding of it; seeds and defaults are the server's",
@@ -45,33 +45,34 @@ _NOTES: dict[Mode, str] = {
 
 
 class _Lost(Exception):
-    """A stream broke that had brought tokens."""
+    """A stream broke after it had delivered tokens."""
 
 
 class OpenAIBackend:
-    """Goes on with prefixes on an OpenAI-compatible server.
+    """Continues prefixes on an OpenAI-compatible server.
 
-    Where the server returns token ids (vLLM) the backend is exact. Elsewhere it sends and gets
-    text, and `capabilities.exact` is False.
+    If the server returns token ids (vLLM), the backend is exact. Otherwise it exchanges text, and
+    `capabilities.exact` is False.
 
-    A busy server, a lost connection and a server that is started again are waited for; a stream
-    that broke is gone on with behind the last token that came, so that nothing is doubled or lost.
-    Create it and use it in one event loop.
+    Requests are retried while the server is busy, unreachable or restarting. A broken stream
+    resumes after the last token received, so that nothing is duplicated or lost. Create and use
+    the backend in one event loop.
 
     Args:
-        model: the name of a served model, or the server's address if it serves one model only.
-        base_url: the server's address, up to `/v1`; `OPENAI_BASE_URL` by default.
-        api_key: `OPENAI_API_KEY` by default; servers of one's own mostly want none.
-        tokenizer: an embedded model, a folder or a hub id; by default where the server says that
-            it has its model from. Not used in a chat.
-        mode: "tokens", "text" or "chat"; by default tokens where the server returns ids, else text.
-        max_context: tokens; by default what the server says, else 32,768.
+        model: the name of a served model, or the server's address if it serves only one model.
+        base_url: the server's address, up to `/v1`; by default `OPENAI_BASE_URL`.
+        api_key: by default `OPENAI_API_KEY`; self-hosted servers usually need no key.
+        tokenizer: an embedded model, a folder or a hub id; by default the model's source as
+            reported by the server. Not used in chat mode.
+        mode: "tokens", "text" or "chat"; by default "tokens" if the server returns ids, else
+            "text".
+        max_context: in tokens; by default what the server reports, else 32,768.
         timeout: seconds without a byte from the server after which a request counts as lost.
-        retry_seconds: how long a generation goes on trying while no new token comes.
-        extra_body: further fields of each request, for options of one server.
+        retry_seconds: how long a generation keeps retrying without a new token.
+        extra_body: additional fields of each request, for server-specific options.
 
     Raises:
-        ModelError: nothing answers there, the key is refused, the model is not served, or its
+        ModelError: the server does not answer or rejects the key, the model is not served, or its
             tokenizer cannot be found.
     """
 
@@ -88,17 +89,17 @@ class OpenAIBackend:
         retry_seconds: float = 60.0,
         extra_body: dict[str, Any] | None = None,
     ) -> None:
-        if mode is not None and mode not in _WAYS:
-            raise ModelError(f"mode={mode!r} is none of {', '.join(_WAYS)}")
+        if mode is not None and mode not in _REQUESTS:
+            raise ModelError(f"mode={mode!r}: must be one of {', '.join(_REQUESTS)}")
         is_address = model.startswith(("http://", "https://"))
         url = model if is_address else base_url or os.environ.get("OPENAI_BASE_URL")
         if not url:
-            raise ModelError(f"no server is named for {model!r}: set OPENAI_BASE_URL or base_url=")
+            raise ModelError(f"no server address for {model!r}: set OPENAI_BASE_URL or base_url=")
         self._server = Server(url, api_key, timeout)
         served = self._server.find(None if is_address else model)
         self._model = served.id
         self._tokenizer, mode = self._settle(served, tokenizer, mode)
-        self._way = _WAYS[mode]
+        self._start_request = _REQUESTS[mode]
         self._max_context = max_context or served.max_context or 32_768
         self._capabilities = Capabilities(
             model=served.id,
@@ -109,7 +110,7 @@ class OpenAIBackend:
         )
         self._extra = extra_body or {}
         self._retrying = AsyncRetrying(
-            retry=retry_if_exception(is_passing),
+            retry=retry_if_exception(is_transient),
             wait=_wait,
             stop=stop_before_delay(retry_seconds),
             reraise=True,
@@ -118,7 +119,7 @@ class OpenAIBackend:
     def _settle(
         self, served: Served, tokenizer: str | None, mode: Mode | None
     ) -> tuple[Tokenizer, Mode]:
-        """The tokenizer, and the way of asking if none was named."""
+        """The tokenizer, and the mode (detected if None)."""
         if mode == "chat":
             return CharTokenizer(opens_thought=False), mode
         try:
@@ -127,7 +128,7 @@ class OpenAIBackend:
             raise ModelError(f"{error}; pass tokenizer=, or mode='chat'") from error
         returns_ids = mode != "text" and self._server.returns_ids(served.id, loaded)
         if mode == "tokens" and not returns_ids:
-            raise ModelError(f"{self._server.url} returns no token ids: try mode='text'")
+            raise ModelError(f"{self._server.url} does not return token ids: try mode='text'")
         return loaded, "tokens" if returns_ids else "text"
 
     @property
@@ -152,13 +153,13 @@ class OpenAIBackend:
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """See `Backend.generate`. `Chunk.cached` is None where a stop text matched: servers
-        tell it at the end of a stream alone, and that stream was closed."""
+        report it only at the end of a stream, and that stream was closed."""
         work = Continuation(self, prefix_ids, sampling, stop, max_tokens)
         headers = {"X-Session-ID": key} if key else {}  # routers can keep a session on its replica
         request = Request(
             self._server.client, self._model, self._tokenizer, work, sampling, headers, self._extra
         )
-        while True:  # each round takes a token or fails, so that there is an end to them
+        while True:  # terminates: each iteration receives a token or fails
             try:
                 async with aclosing(await self._opened(request)) as pieces:
                     async for piece in pieces:
@@ -171,32 +172,32 @@ class OpenAIBackend:
                 pass
             except StartError:
                 raise
-            except Exception as error:  # a boundary: what a server sends may be anything
+            except Exception as error:  # a boundary: a server may send anything
                 raise BackendError(self._server.explain(error)) from error
 
     async def _opened(self, request: Request) -> Pieces:
-        """A stream that works: what passes is waited for."""
+        """Opens a stream; retries after transient errors."""
         pieces: Pieces = await self._retrying(self._open, request)
         return pieces
 
     async def _open(self, request: Request) -> Pieces:
-        """The pieces of a stream, once the first of them is there: that it comes is progress."""
-        pieces = self._way(request)
+        """The pieces of a stream, once the first one has arrived: only that counts as progress."""
+        pieces = self._start_request(request)
         try:
             first = await anext(pieces)
         except BaseException:
             await pieces.aclose()
             raise
-        return _led(first, pieces)
+        return _prepended(first, pieces)
 
     def _chunk(self, piece: Piece, work: Continuation) -> Chunk:
-        """What a piece sets free; where the server ended and we did not, its end is ours."""
+        """What a piece releases. If the server ended and no stop matched, the chunk ends too."""
         chunk = work.take(piece.token_ids, piece.logprobs)
         if piece.finish and not chunk.reason:
             if piece.finish == "stop" and self._capabilities.exact:
                 raise BackendError(
-                    f"{self._server.url} ended behind a token that is no end for this tokenizer: "
-                    "pass the model's own with tokenizer="
+                    f"{self._server.url} stopped at a token that does not end a text in this "
+                    "tokenizer: pass the model's own tokenizer with tokenizer="
                 )
             end = (
                 work.eos(min(self._tokenizer.eos_ids)) if piece.finish == "stop" else work.length()
@@ -205,37 +206,38 @@ class OpenAIBackend:
         return replace(chunk, cached=piece.cached)
 
     async def release(self, key: str) -> None:
-        """Nothing: the server drops what it has no room for."""
+        """Does nothing: the server evicts its cache by itself."""
 
     async def reset_cache(self) -> None:
-        """Has the server forget all prefixes.
+        """Makes the server drop all cached prefixes.
 
         Raises:
-            BackendError: it cannot; vLLM can if it was started with VLLM_SERVER_DEV_MODE=1.
+            BackendError: it does not support this; vLLM does if started with
+                VLLM_SERVER_DEV_MODE=1.
         """
         await self._server.reset_cache()
 
     async def aclose(self) -> None:
-        """Closes the connections; idempotent."""
+        """Closes the connections. Idempotent."""
         await self._server.client.close()
 
 
-async def _led(first: Piece, rest: Pieces) -> Pieces:
-    """Both, in order; a connection that is lost on the way is `_Lost`."""
+async def _prepended(first: Piece, rest: Pieces) -> Pieces:
+    """Yields `first`, then `rest`; raises `_Lost` if the connection is lost on the way."""
     async with aclosing(rest):
         yield first
         try:
             async for piece in rest:
                 yield piece
         except OpenAIError as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             raise _Lost from error
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds before the next attempt: longer each time, jittered, and what the server asks for."""
+    """Seconds before the next attempt: jittered exponential backoff, at least `Retry-After`."""
     error = state.outcome.exception() if state.outcome else None
-    asked = error.response.headers.get("retry-after") if isinstance(error, APIStatusError) else None
+    after = error.response.headers.get("retry-after") if isinstance(error, APIStatusError) else None
     backoff = wait_random_exponential(multiplier=0.5, max=8)(state)
-    return max(backoff, float(asked)) if asked and asked.isdecimal() else backoff
+    return max(backoff, float(after)) if after and after.isdecimal() else backoff

@@ -1,7 +1,7 @@
-"""The three ways to ask a server to go on: with token ids, with text, as a chat.
+"""The three ways to request a continuation: with token ids, as text, or as a chat.
 
-Stop texts are never sent. The shared matcher decides, and closing the stream stops the server: a
-server's own stops cut text but not ids, do not say what matched, or are switched off in thoughts.
+Stop texts are never sent. The shared matcher finds them, and closing the stream stops the server:
+a server's own stops cut text but not ids, do not say what matched, or are disabled in thinking.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from start_sdk.backends._continuation import Continuation, request_seed
 from start_sdk.protocols import Sampling, Tokenizer
 
 ENDS = ("stop", "length")
-"""How a generation ends. With any other word ("abort") a server gave it up."""
+"""The regular finish reasons. Any other ("abort") means that the server gave up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one event of a stream holds."""
+    """The content of one event of a stream."""
 
     token_ids: Sequence[int] = ()
     logprobs: Sequence[float] | None = None
     finish: str | None = None
-    """The server's word for why it ended."""
+    """The server's finish reason."""
     cached: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """All that a way of asking needs to know."""
+    """What a request mode needs to know."""
 
     client: AsyncOpenAI
     model: str
@@ -45,7 +45,7 @@ class Request:
 
     @property
     def common(self) -> dict[str, Any]:
-        """What all three ways send: a server that is told nothing takes defaults of its own."""
+        """Fields of all three modes; without them a server would use its own defaults."""
         position = len(self.work.token_ids)
         seeded = {"seed": request_seed(self.sampling.seed, position)}
         return {
@@ -60,14 +60,14 @@ class Request:
 
 
 Pieces = AsyncGenerator[Piece, None]
-Way = Callable[[Request], Pieces]
+RequestMode = Callable[[Request], Pieces]
 
 
 async def by_token_ids(request: Request) -> Pieces:
-    """Ids out, ids in: vLLM's extension of `/completions`. Nothing is ever encoded again."""
+    """Sends and receives ids: vLLM's extension of `/completions`. Nothing is ever re-encoded."""
     extra = {
         "return_token_ids": True,
-        "ignore_eos": True,  # the tokenizer's ends are these, whatever the server's defaults say
+        "ignore_eos": True,  # the tokenizer's `eos_ids` decide, not the server's defaults
         "stop_token_ids": sorted(request.tokenizer.eos_ids),
         "top_k": -1,
         "min_p": 0.0,
@@ -87,7 +87,7 @@ async def by_token_ids(request: Request) -> Pieces:
     def read(choice: Any) -> Piece:
         ids = getattr(choice, "token_ids", None) or ()
         if choice.text and not ids:
-            raise ValueError("text came without its token ids")
+            raise ValueError("received text without token ids")
         logprobs = choice.logprobs.token_logprobs if choice.logprobs else None
         return Piece(ids, logprobs, choice.finish_reason)
 
@@ -96,7 +96,7 @@ async def by_token_ids(request: Request) -> Pieces:
 
 
 async def by_text(request: Request) -> Pieces:
-    """Text out, text in: ids are an encoding of what came."""
+    """Sends and receives text; the ids are an encoding of the text received."""
     tokenizer = request.tokenizer
     create: Any = request.client.completions.create
     stream = await create(
@@ -115,7 +115,7 @@ async def by_text(request: Request) -> Pieces:
 
 
 async def by_chat(request: Request) -> Pieces:
-    """Messages out, text in; a thought is gone on with only where a server can do that."""
+    """Sends messages, receives text; only some servers can continue an open thought."""
     tokenizer = request.tokenizer
     assert isinstance(tokenizer, CharTokenizer)
     messages, written = tokenizer.messages(request.work.token_ids)
@@ -131,19 +131,19 @@ async def by_chat(request: Request) -> Pieces:
         **request.common,
     )
     inside = "<think>" in written and "</think>" not in written
-    parted = False
+    separated = False
 
     def read(choice: Any) -> Piece:
-        nonlocal inside, parted
+        nonlocal inside, separated
         delta, text = choice.delta, ""
-        # Servers that part the thought from the answer call it by one name or the other.
+        # Servers that separate thinking from the answer use one of these two names for it.
         thought = getattr(delta, "reasoning", None) or getattr(delta, "reasoning_content", None)
         if thought:
             text = thought if inside else f"<think>\n{thought}"
-            inside = parted = True
+            inside = separated = True
         if delta.content:
-            text += f"\n</think>\n\n{delta.content}" if parted else delta.content
-            inside = parted = False
+            text += f"\n</think>\n\n{delta.content}" if separated else delta.content
+            inside = separated = False
         return Piece(tokenizer.encode(text), finish=choice.finish_reason)
 
     async for piece in _pieces(stream, read):
@@ -151,12 +151,12 @@ async def by_chat(request: Request) -> Pieces:
 
 
 async def _pieces(stream: AsyncStream[Any], read: Callable[[Any], Piece]) -> Pieces:
-    """Reads a stream to its end; each piece holds tokens, or is the last one.
+    """Reads a stream to its end; each piece has tokens or is the last one.
 
-    The last one waits for the usage, which comes behind it.
+    The last piece is held back for the usage, which arrives after it.
 
     Raises:
-        APIConnectionError: the stream ended, and not because the generation did.
+        APIConnectionError: the stream ended before the generation did.
     """
     last: Piece | None = None
     async with stream:

@@ -1,9 +1,9 @@
-"""Any causal language model of transformers, on CPU or CUDA."""
+"""Runs any causal language model supported by transformers, on CPU or CUDA."""
 
 from start_sdk.errors import MissingExtra
 
 try:
-    import torch as _torch  # noqa: F401  (asked for here, so that a missing extra has one message)
+    import torch as _torch  # noqa: F401  (here, so that a missing extra has one message)
     import transformers as _transformers  # noqa: F401
 except ImportError as error:
     raise MissingExtra("the transformers backend", "transformers") from error

@@ -1,4 +1,4 @@
-"""TransformersBackend: sessions join and leave one running batch as they pause for tools."""
+"""TransformersBackend: sessions leave one running batch for their tool calls, then rejoin it."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
 class TransformersBackend:
-    """Runs a causal language model of transformers, many generations in one batch.
+    """Runs a causal language model with transformers, many generations in one batch.
 
-    The cache of a session is kept while it pauses, so that a splice costs its own tokens only;
-    what a session drops is cropped off, and a session that begins like another one copies that
-    one's cache. Forward passes run on a thread of their own, never on the event loop.
+    A paused session keeps its KV cache, so a splice costs only its own tokens. Dropped tokens are
+    cropped from the cache, and a session whose prefix matches another's copies that cache.
+    Forward passes run on a separate thread, never on the event loop.
 
     Args:
-        model: an embedded model, a local folder, a hub id, or a model that is `Loaded` already.
-        device: "cpu", "cuda", "cuda:1"; CUDA if there is one by default.
-        dtype: a number format of torch; by default bfloat16 on CUDA, on CPU float32 if the model
-            then fills less than half of the memory, else the checkpoint's own.
-        max_context: tokens; the model's own limit by default.
-        max_batch: generations that decode at a time; further ones wait, first come, first served.
-        memory_mib: MiB that caches may take; by default a quarter of the machine's memory, on
-            CUDA three quarters of what the model leaves free. The least recently used cache of a
-            session that pauses goes first, and is read again when it resumes.
-        deterministic: equal requests give equal bits, whatever runs beside them: each row decodes
-            alone, and no cache is shared or dropped.
+        model: an embedded model, a local folder, a hub id, or an already `Loaded` model.
+        device: "cpu", "cuda" or "cuda:1"; by default CUDA if available.
+        dtype: name of a torch dtype; by default bfloat16 on CUDA; on CPU float32 if the model
+            then fills less than half of the memory, else the checkpoint's own dtype.
+        max_context: in tokens; by default the model's own limit.
+        max_batch: generations that decode at the same time; others wait in order of arrival.
+        memory_mib: MiB available to caches; by default a quarter of the machine's memory, on CUDA
+            three quarters of what the model leaves free. The least recently used cache of a
+            paused session is evicted first, and is recomputed when that session resumes.
+        deterministic: equal requests give bit-identical results whatever else is running: each
+            row decodes alone, and no cache is shared or evicted.
 
     Raises:
         ModelError: the model cannot be found, read or used.
-        ConfigError: `max_batch` or `memory_mib` is below 1; `device` or `dtype` for a model that
-            is loaded already.
+        ConfigError: `max_batch` or `memory_mib` is below 1, or `device` or `dtype` is given for a
+            model that is already loaded.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class TransformersBackend:
     ) -> None:
         for name, value in (("max_batch", max_batch), ("memory_mib", memory_mib)):
             if value is not None and value < 1:
-                raise ConfigError(f"{name}={value}: give at least 1")
+                raise ConfigError(f"{name}={value}: must be at least 1")
         loaded, self._tokenizer = load(model, device, dtype)
         config = loaded.config.get_text_config()
         own = next((n for k in _LENGTHS if (n := getattr(config, k, None))), 4096)
@@ -121,15 +121,15 @@ class TransformersBackend:
             generation.cancelled = True
 
     async def release(self, key: str) -> None:
-        """Forgets a session's cache."""
+        """Drops a session's cache."""
         self._submit(self._engine.release, key)
 
     async def reset_cache(self) -> None:
-        """Forgets the caches of all sessions that pause."""
+        """Drops the caches of all paused sessions."""
         self._submit(self._engine.reset_cache)
 
     async def aclose(self) -> None:
-        """Ends the engine's thread; what still runs gets an error. Idempotent."""
+        """Stops the engine's thread; running generations get an error. Idempotent."""
         await asyncio.to_thread(self._engine.shutdown)
 
     async def __aenter__(self) -> TransformersBackend:
@@ -141,7 +141,10 @@ class TransformersBackend:
     def _check(self, prefix: int, max_tokens: int) -> None:
         name, room = self._capabilities.model, self._max_context
         if not prefix or max_tokens < 1:
-            raise BackendError(f"{name}: a prefix of {prefix} and {max_tokens} tokens to sample")
+            raise BackendError(
+                f"{name}: a prefix of {prefix} tokens and max_tokens={max_tokens}: "
+                "both must be at least 1"
+            )
         if prefix + max_tokens > room:
             raise BackendError(
                 f"{name}: {prefix} + {max_tokens} tokens do not fit a context of {room}"
@@ -155,7 +158,7 @@ class TransformersBackend:
 
 
 def _spare_memory(device: torch.device) -> int:
-    """Bytes for caches: beside them, a forward pass needs some for itself."""
+    """Bytes available to caches; the rest is left for forward passes."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0]) * 3 // 4
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4

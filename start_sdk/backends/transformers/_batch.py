@@ -1,4 +1,4 @@
-"""The running batch: rows that decode together, one token each per forward pass."""
+"""The running batch: rows that decode together, one token per row and forward pass."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from start_sdk.backends.transformers._generation import Generation
 
 
 class Batch:
-    """Rows side by side in one cache, the running ones in the first slots, without gaps.
+    """Rows that share one cache and fill its first slots without gaps.
 
-    Who joins brings its keys and values along; who leaves takes them with it, and the last row
-    moves into the gap. So a forward pass reads and writes in place, whoever comes and goes.
+    A row that joins copies its keys and values into the cache; when a row leaves, the last row
+    moves into its slot. Forward passes can therefore always read and write in place.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Batch:
         self._starts = torch.tensor([])
 
     def join(self, row: Generation) -> None:
-        """Takes a row with its cache, which is copied."""
+        """Adds a row; its cache is copied into the batch."""
         own = row.cache
         assert isinstance(own, KVCache)
         length, slot = own.end, len(self.rows)
@@ -38,7 +38,7 @@ class Batch:
         row.cache = None
 
     def leave(self, row: Generation, *, keep: bool) -> None:
-        """Lets a row go; with `keep` it takes a cache of its own along."""
+        """Removes a row; with `keep` it gets a copy of its part of the cache."""
         assert self.cache
         slot, last, end = self.rows.index(row), len(self.rows) - 1, self.cache.end
         if keep:
@@ -54,13 +54,13 @@ class Batch:
             self.cache = None
 
     def copied(self, row: Generation, length: int) -> KVCache:
-        """A cache of its own for the first `length` tokens of a row."""
+        """A separate cache with the first `length` tokens of a row."""
         assert self.cache
         slot = self.rows.index(row)
         return self.cache.row(slot, self._begins[slot], length)
 
     def inputs(self) -> dict[str, Any]:
-        """What a forward pass of one token per row needs: ids, positions, mask; shape (rows, 1)."""
+        """Inputs of a forward pass of one token per row: ids, positions, mask; shape (rows, 1)."""
         assert self.cache
         self._make_room(self.cache, len(self.rows), 0)
         starts, end = self._starts, self.cache.end
@@ -72,18 +72,18 @@ class Batch:
         return inputs
 
     def _make_room(self, cache: KVCache, rows: int, length: int) -> None:
-        """Lays the cache out anew if it cannot take so many rows, one of them of `length` tokens,
-        and a further token for each."""
+        """Reallocates the cache unless it has room for `rows` rows, one of them `length` tokens
+        long, plus one more token for each."""
         if rows <= cache.slots and length <= cache.end < cache.columns:
             return
         before, longest = cache.end, max(length, cache.end - cache.start)
         slots = cache.slots if rows <= cache.slots else 2 * cache.slots
-        cache.lay(slots, roomy(longest), longest)
+        cache.resize(slots, roomy(longest), longest)
         self._begins = [begin + longest - before for begin in self._begins]
         if self.rows:
             self._changed(cache)
 
     def _changed(self, cache: KVCache) -> None:
-        """Brings what follows from the rows up to date."""
+        """Updates what is derived from the rows."""
         cache.start = min(self._begins)
         self._starts = torch.tensor(self._begins, device=cache.device).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Keys and values of the tokens that were read: one cache per paused session, one for the batch."""
+"""KV caches: one for each paused session and one for the running batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLa
 
 
 def roomy(tokens: int) -> int:
-    """Columns that are set aside for so many tokens: growing by a share keeps copies few."""
+    """Columns to allocate for `tokens` tokens: growing by a fraction keeps copies rare."""
     return tokens + tokens // 4 + 64
 
 
@@ -30,7 +30,7 @@ class _Frame:
 class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of one layer, shape (slots, heads, columns, head_dim), written in place.
 
-    The library's own layer copies all that it holds for each new token.
+    The library's own layer copies its whole content for each new token.
     """
 
     keys: Any
@@ -61,7 +61,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self._frame.end - self._frame.start
 
     def put(self, slot: int, source: _Layer, other: int, begin: int, length: int) -> None:
-        """Copies `length` columns of another layer's slot, so that they end where this ends."""
+        """Copies `length` columns of another layer's slot, aligned to the end of this one."""
         if not self.is_initialized:
             self.lazy_initialization(source.keys, source.values)
         here = slice(self._frame.end - length, self._frame.end)
@@ -71,16 +71,16 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def _blank(self, like: torch.Tensor) -> torch.Tensor:
         shape = (self._frame.slots, like.shape[1], self._frame.columns, like.shape[3])
-        # Zeros where rows are padded: what is masked has weight 0, and 0 times garbage may be no
-        # number. A row alone has no padding.
+        # Zeros, because rows are padded: masked columns have weight 0, and 0 times uninitialised
+        # memory may be NaN. A single row has no padding.
         return like.new_empty(shape) if self._frame.slots == 1 else like.new_zeros(shape)
 
 
 class KVCache(Cache):
-    """Rows of keys and values that all end at the same column; shorter ones begin later.
+    """Rows of keys and values that all end at the same column; shorter rows begin later.
 
-    That is padding on the left, as in the library's `generate`: whatever can be padded there can
-    be batched here, sliding windows included (here they are a mask, so that they can go back).
+    This is left padding, as in the library's `generate`: whatever can be padded there can be
+    batched here. Sliding windows are a mask here, so that they too can be cropped.
     """
 
     def __init__(self, layers: int, *, slots: int = 1, columns: int = 0, end: int = 0) -> None:
@@ -90,12 +90,12 @@ class KVCache(Cache):
 
     @property
     def nbytes(self) -> int:
-        """Memory of its tensors."""
+        """Size of its tensors in bytes."""
         return sum(x.keys.nbytes + x.values.nbytes for x in self._own if x.is_initialized)
 
     @property
     def device(self) -> torch.device:
-        """Where it is, once something is in it."""
+        """The device of its tensors; defined once something has been written."""
         return self._own[0].device
 
     @property
@@ -119,20 +119,20 @@ class KVCache(Cache):
         return self._frame.end
 
     def advance(self, tokens: int) -> None:
-        """Takes over what a forward pass has written."""
+        """Counts `tokens` columns written by a forward pass."""
         self._frame.end += tokens
 
     def crop(self, tokens_to_remove: int) -> None:
         self._frame.end -= abs(tokens_to_remove)
 
     def reserve(self, tokens: int) -> None:
-        """Makes room for `tokens` more in a cache of one row."""
+        """Makes room for `tokens` more tokens in a single-row cache."""
         length = self.end - self.start
         if self.end + tokens > self.columns:
-            self.lay(1, roomy(length + tokens), length)
+            self.resize(1, roomy(length + tokens), length)
 
-    def lay(self, slots: int, columns: int, end: int) -> None:
-        """Moves everything into tensors of another shape, so that it ends at column `end`."""
+    def resize(self, slots: int, columns: int, end: int) -> None:
+        """Moves the content into tensors of another shape, ending at column `end`."""
         old = copy.copy(self._frame)
         shift, frame = end - old.end, self._frame
         frame.slots, frame.columns, frame.start, frame.end = slots, columns, old.start + shift, end
@@ -145,42 +145,42 @@ class KVCache(Cache):
                 layer.values[kept, :, frame.start : end] = values[kept, :, here]
 
     def put(self, slot: int, source: KVCache, other: int, begin: int, length: int) -> None:
-        """Copies `length` columns of another cache's slot, so that they end where this ends."""
+        """Copies `length` columns of another cache's slot, aligned to the end of this one."""
         for mine, theirs in zip(self._own, source._own, strict=True):
             mine.put(slot, theirs, other, begin, length)
 
     def row(self, slot: int, begin: int, length: int) -> KVCache:
-        """A cache of its own for `length` columns of a row."""
+        """A separate cache with `length` columns of a row."""
         row = KVCache(len(self.layers), columns=roomy(length), end=length)
         row.put(0, self, slot, begin, length)
         row.start = 0
         return row
 
     def copied(self, length: int) -> KVCache:
-        """A copy of a cache of one row, cut to its first `length` tokens."""
+        """A copy of a single-row cache, cut to its first `length` tokens."""
         return self.row(0, self.start, length)
 
 
 class LibraryCache(DynamicCache):
     """The library's cache of one row, for layers that keep more than keys and values (state-space
-    and linear attention, compressed caches). It cannot join a batch, nor always go back."""
+    and linear attention, compressed caches). It cannot join a batch, nor always be cropped."""
 
     @property
     def nbytes(self) -> int:
-        """Memory of its tensors."""
+        """Size of its tensors in bytes."""
         return sum(tensor.nbytes for layer in self.layers for tensor in _tensors(vars(layer)))
 
     def reserve(self, tokens: int) -> None:
-        """It grows by itself."""
+        """Nothing to do: it grows by itself."""
 
     def advance(self, tokens: int) -> None:
-        """It counts by itself."""
+        """Nothing to do: it counts by itself."""
 
     def copied(self, length: int) -> LibraryCache:
-        """A copy of it, cut to its first `length` tokens.
+        """A copy, cut to its first `length` tokens.
 
         Raises:
-            RuntimeError, NotImplementedError, AttributeError: a layer cannot go back.
+            RuntimeError, NotImplementedError, AttributeError: a layer cannot be cropped.
         """
         twin = copy.deepcopy(self)
         surplus = twin.get_seq_length() - length
@@ -193,14 +193,14 @@ OneRow = KVCache | LibraryCache
 
 
 def batchable_layers(config: PreTrainedConfig) -> int | None:
-    """How many layers a `KVCache` of this model has; None if it cannot hold what they keep."""
+    """How many layers a `KVCache` of this model needs; None if it cannot hold their state."""
     kinds = [type(layer) for layer in DynamicCache(config=config).layers]
     plain = {DynamicLayer, DynamicSlidingWindowLayer}
     return len(kinds) if kinds and plain.issuperset(kinds) else None
 
 
 def _tensors(values: dict[Any, Any]) -> Iterator[torch.Tensor]:
-    """All tensors of a layer, some of them in dictionaries by state."""
+    """All tensors of a layer, including those in dictionaries of states."""
     for value in values.values():
         if isinstance(value, torch.Tensor):
             yield value

@@ -1,4 +1,4 @@
-"""The engine: one thread that owns the model and all caches, and decodes all rows at once."""
+"""The engine: one thread that owns the model and all caches and decodes all rows together."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from start_sdk.backends.transformers._memory import CacheMemory, Source
 from start_sdk.backends.transformers._sampler import draw
 
 PREFILL = 512
-"""Tokens of prefixes read between two steps of the running batch, so that it never waits long."""
+"""Prefix tokens read between two steps of the running batch, so that the batch never waits long."""
 
 DELIVER_EVERY = 0.05
-"""Seconds between two deliveries of what is being sampled. Faster than anyone reads; handing over
-each token by itself would cost the event loop as much as a small model costs the engine."""
+"""Seconds between two deliveries of sampled tokens. This is faster than anyone reads; delivering
+each token separately would cost the event loop as much as a small model costs the engine."""
 
 SMALL = 30_000_000
-"""Parameters below which a forward pass on CPU is too short to be shared between cores: on a busy
+"""Parameters below which a forward pass on CPU is too short to be split between cores: on a busy
 machine the threads would mostly wait for each other."""
 
 
 class Engine:
-    """Reads prefixes, decodes, keeps the caches of sessions that pause.
+    """Reads prefixes, decodes, and keeps the caches of paused sessions.
 
-    All state belongs to the engine's thread; what others want is handed over with `submit`. While
-    there is work, each turn submits the next one, so that requests are taken up between turns. A
-    turn reads up to `PREFILL` tokens of waiting prefixes, first come, first served, and then
-    decodes one token of every row.
+    All state belongs to the engine's thread; other threads call in with `submit`. While there is
+    work, each turn submits the next one, so requests are handled between turns. A turn reads up
+    to `PREFILL` tokens of waiting prefixes in order of arrival, then decodes one token of every
+    row.
 
     Args:
         model: in evaluation mode, on its device.
         tokenizer: the model's.
-        max_batch: rows that decode at a time; further ones wait.
-        memory: bytes that caches may take.
+        max_batch: rows that decode at the same time; others wait.
+        memory: bytes available to caches.
         deterministic: each row decodes alone, from a cache that only its own session has filled.
     """
 
@@ -59,9 +59,9 @@ class Engine:
         self._model, self._tokenizer = model, tokenizer
         self._max_batch = max_batch
         self._memory = CacheMemory(model.config, limit=memory, deterministic=deterministic)
-        takes = inspect.signature(model.forward).parameters
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
-        self._takes_positions = "position_ids" in takes
+        parameters = inspect.signature(model.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+        self._takes_positions = "position_ids" in parameters
         self._waiting: deque[Generation] = deque()
         self._running: list[Generation] = []
         self._batch = Batch()
@@ -69,15 +69,15 @@ class Engine:
         self._due, self._delivered = False, 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="start-engine")
         if model.device.type == "cpu" and model.num_parameters() < SMALL:
-            # torch keeps one number for all threads, which each takes over at its first use of it:
-            # so take it over, change it, and put it back for the others.
+            # torch has one global thread count, which each thread copies when it first uses it:
+            # so copy it on the engine's thread, change it there, and restore the global.
             cores = torch.get_num_threads()
             self._thread.submit(torch.get_num_threads).result()
             self._thread.submit(torch.set_num_threads, 1).result()
             torch.set_num_threads(cores)
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Has a method called on the engine's thread, between two turns.
+        """Calls a function on the engine's thread, between two turns.
 
         Raises:
             RuntimeError: the engine is closed.
@@ -85,7 +85,7 @@ class Engine:
         return self._thread.submit(work, *arguments)
 
     def shutdown(self) -> None:
-        """Ends the thread; what still runs gets an error. Idempotent."""
+        """Stops the thread; running generations get an error. Idempotent."""
         try:
             failed = self.submit(self._fail_all, RuntimeError("the backend was closed"))
         except RuntimeError:
@@ -118,17 +118,17 @@ class Engine:
             self._sweep()
             self._admit()
             self._decode()
-        except Exception as error:  # a bug here must not leave anyone waiting for ever
+        except Exception as error:  # a bug here must not leave callers waiting forever
             self._fail_all(error)
         self._turning = bool(self._waiting or self._running)
         if self._turning:
             try:
                 self.submit(self._turn)
-            except RuntimeError as error:  # the interpreter ends
+            except RuntimeError as error:  # Python is shutting down
                 self._fail_all(error)
 
     def _sweep(self) -> None:
-        """Lets go of what nobody waits for any more."""
+        """Removes cancelled generations."""
         for generation in [g for g in (*self._waiting, *self._running) if g.cancelled]:
             self._park(generation)
 
@@ -142,7 +142,7 @@ class Engine:
                 if generation.cache is None:
                     generation.begin(self._memory, self._sources())
                 budget -= self._read(generation)
-            except Exception as error:  # crosses threads: raised again in the caller's task
+            except Exception as error:  # crosses threads: re-raised in the caller's task
                 self._fail([generation], error)
         self._trim()
 
@@ -152,11 +152,11 @@ class Engine:
             yield Source(row.ids, row.read, copied)
 
     def _read(self, generation: Generation) -> int:
-        """Reads a part of a prefix; behind the last one the generation is running. Returns how
-        many tokens that was."""
+        """Reads the next part of a prefix; after the last part the generation is running. Returns
+        how many tokens were read."""
         cache, left = generation.cache, len(generation.ids) - generation.read
         assert cache
-        if left > 1 or not generation.read:  # one token is read in step with the others
+        if left > 1 or not generation.read:  # a single token is read together with the batch
             cache.reserve(left)
             part = generation.ids[generation.read :][:PREFILL]
             logits = self._forward(cache, [generation], len(part), input_ids=self._tensor([part]))
@@ -172,7 +172,7 @@ class Engine:
         return 1
 
     def _decode(self) -> None:
-        """One token for every row."""
+        """Samples one token for every row."""
         self._preempt()
         for rows in self._groups():
             try:
@@ -185,11 +185,11 @@ class Engine:
                     rows[0].cache.reserve(1)
                     logits = self._forward(rows[0].cache, rows, 1, input_ids=ids)
                 self._sample(rows, logits)
-            except Exception as error:  # crosses threads: raised again in the callers' tasks
+            except Exception as error:  # crosses threads: re-raised in the callers' tasks
                 self._fail(rows, error)
 
     def _groups(self) -> list[list[Generation]]:
-        """Which rows share a forward pass. One alone stays in its own cache: nothing is copied."""
+        """Which rows share a forward pass. A single row stays in its own cache, without a copy."""
         if not self._memory.together or len(self._running) < 2:
             for row in [r for r in self._running if r.cache is None]:
                 self._batch.leave(row, keep=True)
@@ -202,7 +202,7 @@ class Engine:
     def _forward(
         self, cache: OneRow, rows: Sequence[Generation], tokens: int, **inputs: Any
     ) -> torch.Tensor:
-        """Logits behind the last token of each row, shape (rows, vocabulary)."""
+        """Logits after the last token of each row, shape (rows, vocabulary)."""
         if not self._takes_positions:
             inputs.pop("position_ids", None)
         out = self._model(**inputs, past_key_values=cache, use_cache=True, **self._last_only)
@@ -225,7 +225,7 @@ class Engine:
         deliver(deliveries)
 
     def _park(self, row: Generation) -> None:
-        """Takes a row out; its session's cache is kept for when it resumes."""
+        """Removes a row; its session's cache is kept for when the session resumes."""
         if row in self._running:
             self._running.remove(row)
             if row.cache is None:
@@ -238,7 +238,7 @@ class Engine:
         row.cache = None
 
     def _fail(self, rows: Sequence[Generation], error: Exception) -> None:
-        """Takes rows out with an error. Their caches may be half written: they are forgotten."""
+        """Ends rows with an error. Their caches may be half written, so they are dropped."""
         for row in rows:
             row.key = None
             self._park(row)
@@ -255,7 +255,7 @@ class Engine:
         deliver([(row, error) for row in rows])
 
     def _preempt(self) -> None:
-        """Sends the youngest rows back to wait until the others fit; they are read again then."""
+        """Requeues the youngest rows until the others fit; they are read again later."""
         while self._running:
             youngest = self._running[-1]
             try:

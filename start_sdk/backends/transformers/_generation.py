@@ -1,4 +1,4 @@
-"""One call of `generate` on its way through the engine, and how its chunks get back."""
+"""One call of `generate` inside the engine, and the delivery of its chunks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from start_sdk.protocols import Chunk, Sampling
 
 @dataclass(eq=False, slots=True)
 class Generation:
-    """What the engine knows of a generation. The event loop touches `cancelled` only."""
+    """The engine's state of a generation. The event loop only touches `cancelled`."""
 
     ids: list[int]
-    """The prefix, then what was sampled. The last one was never read by the model."""
+    """The prefix and the sampled ids. The model has not read the last one yet."""
     sampling: Sampling
     matcher: StopMatcher
     left: int
@@ -27,23 +27,23 @@ class Generation:
     loop: asyncio.AbstractEventLoop
     chunks: asyncio.Queue[Chunk | Exception] = field(default_factory=asyncio.Queue)
     cache: OneRow | None = None
-    """A cache of its own; None before it has one, and while it is in the batch."""
+    """Its own cache; None until it has one, and while it is in the batch."""
     read: int = 0
     """How many of `ids` are in the cache."""
     cached: int | None = None
-    """How many of them were there when it began."""
+    """How many of them were in a cache when the generation began."""
     pending: list[Chunk] = field(default_factory=list)
     """Not delivered yet."""
     cancelled: bool = False
 
     def begin(self, memory: CacheMemory, others: Iterable[Source]) -> None:
-        """Gets a cache, with as much of the prefix in it as can be had."""
+        """Gets a cache that already holds as much of the prefix as possible."""
         self.cache, self.read = memory.open(self.key, self.ids, others)
         if self.cached is None:
             self.cached = self.read
 
     def take(self, token: int, logprob: float, tokenizer: HFTokenizer) -> list[Chunk]:
-        """The chunks that a sampled token sets free; the last one has a reason at the end."""
+        """The chunks that a sampled token releases; the generation's last one has a reason."""
         cached = self.cached or 0
         if token in tokenizer.eos_ids:
             end = replace(
@@ -66,7 +66,7 @@ class Generation:
         return chunks
 
     def collect(self) -> Chunk:
-        """What is pending, as one chunk."""
+        """The pending chunks as one."""
         chunks, self.pending = self.pending, []
         logprobs = [p for chunk in chunks for p in chunk.logprobs or ()]
         return replace(
@@ -81,12 +81,12 @@ Delivery = tuple[Generation, Chunk | Exception]
 
 
 def deliver(items: Sequence[Delivery]) -> None:
-    """Hands chunks and errors over to the event loops that wait for them, each woken once."""
+    """Delivers chunks and errors to the event loops that await them, waking each loop once."""
     for loop in {generation.loop for generation, _ in items}:
         theirs = [item for item in items if item[0].loop is loop]
         try:
             loop.call_soon_threadsafe(_put, theirs)
-        except RuntimeError:  # the loop was closed with its generations still open
+        except RuntimeError:  # the loop was closed while its generations were still open
             for generation, _ in theirs:
                 generation.cancelled = True
 

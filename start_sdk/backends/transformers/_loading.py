@@ -1,4 +1,4 @@
-"""Finds and loads a model: embedded, in a local folder, or on the hub."""
+"""Finds and loads a model: embedded, in a local folder, or from the hub."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from start_sdk.errors import ConfigError, ModelError
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that is loaded already, and its tokenizer: say, one that is being trained.
+    """An already loaded model and its tokenizer, for example a model in training.
 
-    It is used as it is, and stays its owner's, who has it in evaluation mode while the backend
-    generates, and calls the backend's `reset_cache` when its weights have changed.
+    The backend uses it as is and does not own it: keep it in evaluation mode while the backend
+    generates, and call the backend's `reset_cache` after its weights have changed.
     """
 
     model: Any
@@ -31,21 +31,21 @@ class Loaded:
 
 
 def load(model: str | Loaded, device: str | None, dtype: str | None) -> tuple[Any, HFTokenizer]:
-    """The model, in evaluation mode on its device, and its tokenizer.
+    """Loads a model, in evaluation mode on its device, and its tokenizer.
 
     Raises:
-        ConfigError: another device or number format for a model that is loaded already.
-        ModelError: it cannot be found, read, or put on the device.
+        ConfigError: a device or dtype is given for a model that is already loaded.
+        ModelError: the model cannot be found, read, or moved to the device.
     """
     if isinstance(model, Loaded):
         if device or dtype:
-            raise ConfigError("a model that is loaded already keeps its device and its dtype")
+            raise ConfigError("device and dtype cannot be set for a model that is already loaded")
         return model.model, HFTokenizer(model.tokenizer, _eos_ids(model.model))
     if not model.strip():
-        raise ModelError(f"no model is named; embedded ones: {', '.join(models.names())}")
+        raise ModelError(f"the model name is empty; embedded models: {', '.join(models.names())}")
     path = models.folder(model) or Path(model)
     if path.is_dir() and not (path / "config.json").is_file():
-        raise ModelError(f"{str(path)!r} holds no model: there is no config.json in it")
+        raise ModelError(f"{str(path)!r} is not a model folder: it has no config.json")
     source = str(path) if path.is_dir() else model
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -53,7 +53,7 @@ def load(model: str | Loaded, device: str | None, dtype: str | None) -> tuple[An
             tokenizer = AutoTokenizer.from_pretrained(source)
             loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(dtype, device))
         loaded = loaded.to(device).eval()
-    except Exception as error:  # a boundary: broken files raise anything, from several libraries
+    except Exception as error:  # a boundary: broken files raise anything, in several libraries
         raise ModelError(_explain(model, path.is_dir(), error)) from error
     if dtype is None and device == "cpu" and _fits_in_float32(loaded):
         loaded = loaded.float()
@@ -62,7 +62,7 @@ def load(model: str | Loaded, device: str | None, dtype: str | None) -> tuple[An
 
 @contextmanager
 def _without_bars() -> Iterator[None]:
-    """No progress bars: an embedded model is there at once."""
+    """Hides progress bars: embedded models load at once."""
     bars: Any = logging
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
@@ -77,7 +77,7 @@ def _dtype(dtype: str | None, device: str) -> Any:
     if dtype is not None:
         found = getattr(torch, dtype, None)
         if not isinstance(found, torch.dtype):
-            raise ValueError(f"{dtype!r} is not a number format of torch, such as 'bfloat16'")
+            raise ValueError(f"{dtype!r} is not a torch dtype, such as 'bfloat16'")
         return found
     if device.startswith("cuda"):
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
@@ -85,7 +85,7 @@ def _dtype(dtype: str | None, device: str) -> Any:
 
 
 def _fits_in_float32(model: Any) -> bool:
-    """CPUs are fast and exact in float32; a model that would fill the memory stays as it is."""
+    """CPUs are fast and exact in float32; a model that would fill the memory keeps its dtype."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(model.num_parameters()) * 4 < memory // 2
 
@@ -101,6 +101,6 @@ def _explain(model: str, is_folder: bool, error: Exception) -> str:
         return f"the model in {model!r} cannot be loaded: {reason}"
     embedded = ", ".join(models.names())
     return (
-        f"no model {model!r}: it is not embedded ({embedded}), not a local folder, and the hub "
-        f"did not give it: {reason}"
+        f"no model {model!r}: it is not embedded ({embedded}), not a local folder, and could not "
+        f"be loaded from the hub: {reason}"
     )

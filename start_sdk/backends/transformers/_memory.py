@@ -1,4 +1,4 @@
-"""The memory for caches: those of sessions that pause, what can be copied, and what fits."""
+"""Cache memory: caches of paused sessions, copies between sessions, and the memory limit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from start_sdk.backends.transformers._cache import (
 )
 
 WORTH_COPYING = 32
-"""Tokens that another session's cache has to share, or they are read again: a chat template's
-first words are in every prompt."""
+"""Shared tokens from which another session's cache is copied. Shorter overlaps are recomputed:
+every prompt shares the first words of the chat template."""
 
 MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class _Idle:
-    """The cache of a session that pauses, and the ids that are in it."""
+    """The cache of a paused session, and the ids in it."""
 
     ids: list[int]
     cache: OneRow
@@ -33,22 +33,22 @@ class _Idle:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A sequence whose cache can be copied: its first `read` ids are in it."""
+    """A sequence whose cache can be copied; the cache holds its first `read` ids."""
 
     ids: Sequence[int]
     read: int
     copied: Callable[[int], OneRow]
-    """A copy of the cache, cut to so many tokens."""
+    """Copies the cache, cut to the given number of tokens."""
 
 
 class CacheMemory:
-    """Makes caches, keeps those of sessions that pause, and counts what all may take.
+    """Creates caches, keeps those of paused sessions, and enforces the memory limit.
 
     Args:
         config: the model's.
-        limit: bytes.
-        deterministic: each session fills its own cache, and it is never dropped: keys and values
-            that were read in one pass and in many differ in their last bits.
+        limit: in bytes.
+        deterministic: each session fills its own cache, which is never evicted: keys and values
+            computed in one pass and in several differ in their last bits.
     """
 
     def __init__(self, config: Any, *, limit: int, deterministic: bool) -> None:
@@ -60,8 +60,8 @@ class CacheMemory:
         self._token_bytes = 0
 
     def open(self, key: str | None, ids: list[int], others: Iterable[Source]) -> tuple[OneRow, int]:
-        """The cache that holds most of a prefix, and how many of its ids: the session's own, a
-        copy of another's, or an empty one. At least one id is left: its logits are wanted."""
+        """The cache that holds most of a prefix, and how many ids it holds: the session's own, a
+        copy of another's, or an empty one. At least one id is left to read, for its logits."""
         limit = len(ids) - 1
         own = self._idle.pop(key, None) if key else None
         length = shared(own.ids, ids, limit) if own else 0
@@ -74,13 +74,13 @@ class CacheMemory:
                     own.cache.crop(length - len(own.ids))
                 return own.cache, length
         except (RuntimeError, NotImplementedError, AttributeError):
-            pass  # state-space layers cannot always go back
+            pass  # state-space layers cannot always be cropped
         if self._layers is None:
             return LibraryCache(config=self._config), 0
         return KVCache(self._layers), 0
 
     def keep(self, key: str, ids: list[int], cache: OneRow) -> None:
-        """Keeps the cache of a session that pauses; `ids` are in it."""
+        """Keeps the cache of a paused session; it holds `ids`."""
         self._idle.pop(key, None)
         self._idle[key] = _Idle(ids, cache, cache.nbytes)
 
@@ -91,15 +91,15 @@ class CacheMemory:
         self._idle.clear()
 
     def learn(self, cache: OneRow) -> None:
-        """Notes how much a token takes, from a cache that has been written."""
+        """Records the bytes per token, from a cache that has been written."""
         if isinstance(cache, KVCache):
             self._token_bytes = cache.nbytes // cache.columns
 
     def fits(self, lengths: Sequence[int]) -> bool:
-        """Whether rows of these lengths may run at a time.
+        """Whether rows of these lengths fit into memory together.
 
         Raises:
-            MemoryError: the only one does not fit, or nothing may be dropped for them.
+            MemoryError: a single row does not fit, or (deterministic) nothing may be evicted.
         """
         columns = len(lengths) * max(lengths) if self.together else sum(lengths)
         need = self._token_bytes * roomy(columns)
@@ -107,13 +107,13 @@ class CacheMemory:
             need += self._idle_bytes()
         if need > self._limit and (len(lengths) == 1 or self._deterministic):
             raise MemoryError(
-                f"{columns} tokens need {need // MIB + 1} MiB of cache, and memory_mib is "
-                f"{self._limit // MIB}: give it more, or run shorter or fewer sessions"
+                f"{columns} tokens need {need // MIB + 1} MiB of cache, but memory_mib is "
+                f"{self._limit // MIB}: raise it, or run shorter or fewer sessions"
             )
         return need <= self._limit
 
     def trim(self, running: Iterable[OneRow]) -> None:
-        """Forgets sessions that pause, the least recently used first, until all fits."""
+        """Evicts caches of paused sessions, least recently used first, until the rest fits."""
         if self._deterministic:
             return
         left = self._limit - sum(cache.nbytes for cache in running)
@@ -134,9 +134,9 @@ class CacheMemory:
 
 
 def shared(a: Sequence[int], b: Sequence[int], limit: int) -> int:
-    """How many of their first `limit` ids two lists have in common, from the beginning on.
+    """Length of the common prefix of two lists of ids, at most `limit`.
 
-    Compares whole slices and halves them, which is fast in Python.
+    A binary search over slice comparisons, which is fast in Python.
     """
     same, end = 0, min(len(a), len(b), limit)
     while same < end:

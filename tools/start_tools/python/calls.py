@@ -1,4 +1,4 @@
-"""Calls of a cell to tools of the host, as they come in over the stdin channel."""
+"""Handles calls of a cell to tools of the host, which arrive on the stdin channel."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from start_tools.sandbox.host import EOF
 
 
 def definitions(tools: Sequence[Tool]) -> str:
-    """The code of a cell that puts the functions in place (sandbox/host.py)."""
-    told = [
+    """The code of a cell that defines the tools as functions (sandbox/host.py)."""
+    specifications = [
         {
             "name": tool.name,
             "signature": tool.signature,
@@ -22,17 +22,17 @@ def definitions(tools: Sequence[Tool]) -> str:
         }
         for tool in tools
     ]
-    return f"get_ipython().kernel.host_tools.define({json.dumps(told)!r})"
+    return f"get_ipython().kernel.host_tools.define({json.dumps(specifications)!r})"
 
 
 class Calls:
     """Answers the calls of one cell, one at a time.
 
-    A cell waits for its answer before it asks again, so one question may wait: a newer one takes
-    its place. Whatever a cell sends, no more than one call runs and no more than one waits.
+    A cell waits for each answer before it sends another request, so at most one request needs to
+    wait, and a newer one replaces it. Whatever a cell sends, at most one call runs and one waits.
 
     Args:
-        tools: what can be called, if anything; checks all that is in a question.
+        tools: the tools that can be called, if any; checks everything in a request.
         reply: sends the text of an answer.
     """
 
@@ -44,13 +44,13 @@ class Calls:
         self._since = 0.0
         self._closed = False
         self.running: asyncio.Task[None] | None = None
-        """Not done while a call is."""
+        """The task that serves calls; done when no call is running."""
 
     @property
     def seconds(self) -> float:
-        """What the host has taken so far, a call that runs included."""
-        runs = self.running and not self.running.done()
-        return self._served + (time.monotonic() - self._since if runs else 0.0)
+        """Seconds that the host has taken so far, including a running call."""
+        running = self.running and not self.running.done()
+        return self._served + (time.monotonic() - self._since if running else 0.0)
 
     def ask(self, question: object) -> None:
         if self._closed or not self._tools or not isinstance(question, str):
@@ -61,7 +61,7 @@ class Calls:
             self.running = asyncio.create_task(self._serve())
 
     def close(self) -> None:
-        """The cell has ended, or is being stopped: nothing more is answered."""
+        """Stops answering: the cell has ended, or is being stopped."""
         self._closed = True
         if self.running:
             self.running.cancel()
@@ -79,7 +79,7 @@ class Calls:
         name, separator, arguments = call.partition(" ")
         assert self._tools
         if not separator or not number.isdecimal() or len(number) > 18:
-            return EOF  # whoever asked, `input` or `getpass` among them, gets an EOFError
+            return EOF  # the caller, such as `input` or `getpass`, gets an EOFError
         done = await self._tools.call(name, arguments)
         answer = {"number": int(number), "result": done.result}
         return json.dumps({**answer, "error": done.error, "message": done.message})

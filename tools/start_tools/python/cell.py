@@ -1,4 +1,4 @@
-"""What comes back from the kernel for one cell."""
+"""Collects what the kernel sends back for one cell."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from start_tools.python.calls import Calls
 from start_tools.python.output import Output, clean
 
 GRACE = 2.0
-"""Seconds of silence after one half of a cell's end, in which the other comes: milliseconds."""
+"""Seconds of silence to wait for the other half of a cell's end; it takes milliseconds."""
 MAX_OUTPUT = 20_000_000
-"""Characters after which a cell has written too much."""
+"""Maximum number of characters that a cell may write."""
 MAX_SHOWN = 8
-"""Pictures of a cell that are kept, and formulas."""
+"""Maximum number of pictures, and of formulas, kept per cell."""
 
 
 def read_png(text: object) -> tuple[str, int, int] | None:
-    """A PNG in base64, and nothing else, with its width and height; None if it is none.
+    """Returns a PNG as clean base64, with its width and height; None if it is not a PNG.
 
-    A cell can send what it likes, and pages are made of it.
+    A cell can send anything, and the result is put into HTML pages.
     """
     if not isinstance(text, str):
         return None
@@ -36,7 +36,7 @@ def read_png(text: object) -> tuple[str, int, int] | None:
 
 
 class Cell:
-    """A request that is under way, and what has come back for it."""
+    """A running request and what the kernel has sent for it."""
 
     def __init__(self, output: Output, calls: Calls) -> None:
         self._loop = asyncio.get_running_loop()
@@ -45,26 +45,29 @@ class Cell:
         self.id = ""
         self.done: asyncio.Future[None] = self._loop.create_future()
         self.flooded: asyncio.Future[None] = self._loop.create_future()
-        """Done when more than MAX_OUTPUT characters have come."""
+        """Done when more than MAX_OUTPUT characters have arrived."""
         self.pictures: list[str] = []
-        """PNG, in base64."""
+        """PNGs in base64."""
         self.latex: list[str] = []
         self.failed = False
         self.error: object = None
-        """The last line of the traceback of what the cell raised."""
+        """The last line of the traceback, if the cell raised."""
         self.interrupted = False
-        """What it raised is what an interrupt raises."""
+        """Whether the cell raised an exception that an interrupt raises."""
         self._idle = self._replied = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def complete(self) -> bool:
-        """How it ended is known: by the reply, or by an error that ipykernel cannot put into one
-        (its text cannot be had), and the idle message says that nothing follows."""
+        """Whether the outcome is known and the idle message says that nothing follows.
+
+        The outcome is the reply, or an error that ipykernel cannot put into a reply because its
+        text cannot be obtained.
+        """
         return self._idle and (self._replied or self.error is not None)
 
     def take(self, kind: str, content: dict[str, Any]) -> None:
-        """Takes a message that belongs to this cell."""
+        """Handles a message that belongs to this cell."""
         match kind:
             case "stream":
                 self.output.add(content["text"])
@@ -85,13 +88,13 @@ class Cell:
             case "status" if content["execution_state"] == "idle":
                 self._idle = True
                 self._ended()
-        if self._timer:  # something still comes: the end may be behind it
+        if self._timer:  # messages still arrive: the end may follow them
             self._ended()
         if self.output.seen > MAX_OUTPUT and not self.flooded.done():
             self.flooded.set_result(None)
 
     def _show(self, data: dict[str, Any]) -> None:
-        """Text first; what else there is of it is kept apart, for people."""
+        """Adds the text to the output, and keeps pictures and LaTeX separately, for people."""
         self.output.add_block(data.get("text/plain", ""))
         latex = data.get("text/latex")
         if isinstance(latex, str) and len(self.latex) < MAX_SHOWN:
@@ -109,11 +112,11 @@ class Cell:
             self.output.add_block(f"[picture {len(self.pictures)}: {width} x {height} pixels]")
 
     def cut_off(self) -> None:
-        """Nothing more can come in. If the kernel's death is why, that is known in a moment."""
+        """The connection is lost. If the kernel has died, that is known within moments."""
         self._ended()
 
     def _ended(self) -> None:
-        """The reply and the idle message end a cell. One alone does so, too, after a while."""
+        """The reply and the idle message end a cell; one alone ends it after GRACE seconds."""
         if self._timer:
             self._timer.cancel()
         if self._idle and self._replied:

@@ -1,7 +1,7 @@
-"""Caps on the memory and the number of processes of a whole kernel, where this user may set them.
+"""Caps the memory and the number of processes of a whole kernel, if this user may set such limits.
 
-Version 2 and version 1 of Linux's control groups, or none: an ordinary user has them only where a
-service manager has delegated a group. Limits per process (sandbox/box.py) hold in any case.
+Supports version 2 and version 1 of Linux's control groups. An ordinary user has them only where a
+service manager has delegated a group. Limits per process (sandbox/box.py) apply in any case.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _FILES_V1 = {
     "pids": {"pids.max": "{processes}"},
 }
 _EVENTS = ("memory.events", "memory.oom_control")
-"""Where it says how many processes were killed, in version 2 and 1."""
+"""Files that count the killed processes, in version 2 and 1."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The groups of one kernel: one folder in version 2, one for each controller in version 1."""
+    """The groups of one kernel: one folder in version 2, one per controller in version 1."""
 
     folders: tuple[Path, ...] = ()
 
     def open(self) -> list[int]:
-        """Descriptors to which a process writes 0 to join."""
+        """Opens descriptors to which a process writes 0 to join the groups."""
         return [os.open(folder / "cgroup.procs", os.O_WRONLY) for folder in self.folders]
 
     def oom_kills(self) -> int:
-        """How many of its processes were killed because they used too much memory."""
+        """Number of its processes that were killed because they used too much memory."""
         for folder in self.folders:
             for name in _EVENTS:
                 with contextlib.suppress(OSError):
@@ -46,7 +46,7 @@ class Group:
         return 0
 
     def remove(self) -> None:
-        """Blocks for a moment: Linux lets go of a group a little after its last process."""
+        """Removes the groups. Blocks briefly: Linux frees a group soon after its last process."""
         for folder in self.folders:
             for _ in range(50):
                 with contextlib.suppress(OSError):
@@ -57,11 +57,11 @@ class Group:
 
 
 def make(memory: int, processes: int) -> Group:
-    """A fresh group with limits, or an empty one.
+    """Creates a group with limits; returns an empty `Group` if that is not possible.
 
     Args:
-        memory: bytes.
-        processes: how many, threads counted.
+        memory: maximum memory in bytes.
+        processes: maximum number of processes and threads.
     """
     folders: list[Path] = []
     name = f"start-{os.getpid()}-{secrets.token_hex(4)}"
@@ -82,10 +82,10 @@ def make(memory: int, processes: int) -> Group:
 
 @functools.cache
 def parents() -> list[tuple[Path, dict[str, str]]]:
-    """Folders in which this process may make groups, with the files that hold the limits."""
+    """Folders in which this process may create groups, with the files that hold the limits."""
     try:
         mounts, groups = _mounts(), Path("/proc/self/cgroup").read_text(encoding="utf-8")
-    except OSError:  # a Linux without them
+    except OSError:  # a Linux without control groups
         return []
     found = []
     for line in groups.splitlines():
@@ -110,13 +110,13 @@ def parents() -> list[tuple[Path, dict[str, str]]]:
 
 
 def _folder(mount: tuple[Path, str], path: str) -> Path:
-    """Where a group lies; a container may see only the part of the tree that is its own."""
+    """The folder of a group; a container may see only its own part of the tree."""
     point, root = mount
     return point / path.removeprefix(root).lstrip("/")
 
 
 def _mounts() -> dict[str, tuple[Path, str]]:
-    """Where each controller of version 1, and version 2 as `unified`, is mounted, and its part."""
+    """The mount point and root of each version 1 controller, and of version 2 as `unified`."""
     found = {}
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")

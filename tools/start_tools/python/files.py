@@ -1,4 +1,4 @@
-"""Files of a kernel, by descriptors that come from it: they may be anything."""
+"""Reads and writes a kernel's files through descriptors from it, which may be anything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read(fd: int, most: int) -> bytes:
 
 def _regular(fd: int, mode: str) -> IO[bytes]:
     file = open(fd, mode)  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe, say, of which there is no end
+    if not stat.S_ISREG(os.fstat(fd).st_mode):  # for example a pipe, which has no end
         file.close()
-        raise ValueError("it is not a file")
+        raise ValueError("it is not a regular file")
     return file

@@ -1,4 +1,4 @@
-"""Which sandbox this machine can have. Each level is tried out once in a process."""
+"""Finds out which sandbox this machine supports. Each level is tested once per process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from start_tools.python.starting import command
 
 Level = Literal["namespaces", "bubblewrap", "plain"]
 LEVELS: tuple[Level, ...] = ("namespaces", "bubblewrap", "plain")
-"""The strongest first."""
+"""From the strongest to the weakest."""
 _SANDBOXED = (
     "cells see no file, process or network of this machine; not protected from: holes in the Linux"
     " kernel, and use of CPU up to the limits"
@@ -25,22 +25,22 @@ PROTECTS = {
     " start, and the number of its files is not limited",
     "plain": "cells run as you, with your files and your network",
 }
-_NO_CGROUPS = "; there are no cgroups here for you: the memory of a kernel is measured, not capped"
+_NO_CGROUPS = "; you have no cgroups here: the memory of a kernel is measured, not capped"
 
 
 class Isolation(NamedTuple):
-    """What stands between a cell and the machine."""
+    """What separates a cell from the machine."""
 
     level: Level
     reason: str
-    """One line: why this level, and what it does not protect from."""
+    """One line: why this level was chosen, and what it does not protect from."""
 
 
 def choose(wanted: Level | Literal["auto"]) -> Isolation:
-    """The level that holds here. Blocks for a moment, the first time.
+    """Chooses the isolation level. Blocks briefly the first time.
 
     Raises:
-        InterpreterError: a level was asked for that this machine cannot have.
+        InterpreterError: the requested level is not available on this machine.
     """
     if wanted == "plain":
         return Isolation("plain", f"you asked for it: {PROTECTS['plain']}")
@@ -53,14 +53,14 @@ def choose(wanted: Level | Literal["auto"]) -> Isolation:
             return Isolation(level, because + PROTECTS[level] + measured * _NO_CGROUPS)
         missing.append(f"{level} ({problem})")
     raise InterpreterError(
-        f"isolation={wanted!r} cannot be had here: {problem};"
-        ' isolation="auto" takes the best level that there is'
+        f"isolation={wanted!r} is not available here: {problem};"
+        ' isolation="auto" takes the strongest available level'
     )
 
 
 @functools.cache
 def trouble(level: Level) -> str:
-    """Why a level cannot be had, in a few words; "" if it can."""
+    """Why a level is not available, in a few words; "" if it is."""
     if level == "plain":
         return ""
     folder = tempfile.mkdtemp(prefix="start-")

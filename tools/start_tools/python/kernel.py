@@ -1,4 +1,4 @@
-"""Runs cells in a kernel, one after another, and never lets one hang or a loss go untold."""
+"""Runs cells in a kernel, one after another; stops those that hang and reports every loss."""
 
 from __future__ import annotations
 
@@ -15,30 +15,32 @@ from start_sdk.trace import Status
 from start_tools.python import files
 from start_tools.python.cell import MAX_OUTPUT, Cell
 from start_tools.python.output import Output
-from start_tools.python.process import KILL_LIMIT, METER_INTERVAL, Process, first
+from start_tools.python.process import KILL_LIMIT, USAGE_INTERVAL, Process, first
 
 T = TypeVar("T")
 
 OOM = "The kernel was killed when memory ran out"
 
 INTERRUPT_GRACE = 2.0
-"""Seconds between an interrupt and the kill of a cell that goes on."""
-LAST_WORDS = 0.05
-"""Seconds in which output that a dead kernel had sent comes in."""
+"""Seconds between an interrupt and the kill of a cell that continues."""
+DRAIN_TIME = 0.05
+"""Seconds to wait for output that a dead kernel has already sent."""
 
 
 class PythonKernel:
-    """A kernel as `PythonTool.open` hands it out.
+    """A kernel that `PythonTool.open` hands out.
 
-    A cell that runs too long, or writes without end, gets SIGINT; if it has not ended 2 s later,
-    its kernel is killed. After a kill or a death the next cell gets a fresh kernel, and the
-    result says so: what the lost one knew is never missing in silence.
+    A cell that runs too long, or writes too much, gets SIGINT; if it has not ended 2 s later, its
+    kernel is killed. After a kill or a death the next cell gets a new kernel, and the result says
+    so: state is never lost silently.
 
     Args:
-        launch: makes a process, ready to run cells.
-        cpu_time: seconds for a cell.
-        tools: of the host; what is launched has them already.
-        tool_time: seconds that these may take of a cell, besides `timeout`.
+        launch: starts a process that is ready to run cells.
+        timeout: wall-clock seconds for a cell.
+        max_chars: characters of output to keep.
+        cpu_time: CPU seconds for a cell.
+        tools: host tools; a launched process already has them.
+        tool_time: seconds that these may take per cell, in addition to `timeout`.
     """
 
     def __init__(
@@ -59,12 +61,12 @@ class PythonKernel:
         self._lock = asyncio.Lock()
         self._process: Process | None = None
         self._settling: asyncio.Task[None] | None = None
-        self._untold = ""
-        """How the last kernel was lost, if no result has said it yet."""
+        self._unreported_loss = ""
+        """How the last kernel was lost, if no result has reported it yet."""
         self._closed = False
 
     async def start(self) -> None:
-        """Makes the kernel ready.
+        """Starts the kernel.
 
         Raises:
             InterpreterError: no kernel can be started.
@@ -74,20 +76,20 @@ class PythonKernel:
     async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
         """Runs a cell; see `start_sdk.protocols.Kernel`. Calls wait for each other.
 
-        If a call is cancelled, its cell is interrupted; the next call can be made at once.
+        If a call is cancelled, its cell is interrupted; the next call can be made immediately.
 
         Raises:
-            ConfigError: a timeout that is not above 0.
+            ConfigError: the timeout is not above 0.
             InterpreterError: the kernel is closed, or none can be started.
         """
         limit = self._timeout if timeout is None else timeout
         if not limit > 0:
-            raise ConfigError(f"timeout is in seconds and above 0, not {limit!r}")
+            raise ConfigError(f"timeout must be seconds above 0, not {limit!r}")
         async with self._lock:
             process = await self._ready()
-            lost_before = self._untold
+            lost_before = self._unreported_loss
             result = await self._run(process, code, limit)
-            self._untold = ""
+            self._unreported_loss = ""
         if not lost_before:
             return result
         note = f"{lost_before}; variables of earlier cells are gone."
@@ -98,24 +100,24 @@ class PythonKernel:
         """Writes a file into the kernel's working directory, where cells can read it.
 
         Args:
-            path: relative; its folder must exist.
+            path: relative path; its folder must exist.
             data: the whole content.
 
         Raises:
-            InterpreterError: it cannot be written, or the kernel has no room for it.
+            InterpreterError: the file cannot be written, or does not fit on the kernel's disk.
         """
         await self._with_file(path, True, partial(files.write, data=data))
 
     async def get_file(self, path: str, *, max_bytes: int = 16 << 20) -> bytes:
-        """Reads a file of the kernel's working directory. What is in it is the cell's word.
+        """Reads a file of the kernel's working directory. Its content is as untrusted as a cell.
 
         Raises:
-            InterpreterError: it cannot be read, or is larger than `max_bytes`.
+            InterpreterError: the file cannot be read, or is larger than `max_bytes`.
         """
         return await self._with_file(path, False, partial(files.read, most=max_bytes))
 
     async def aclose(self) -> None:
-        """Ends the kernel and all that it started. A cell that still runs raises."""
+        """Ends the kernel and everything it started. A `run` still in progress raises."""
         self._closed = True
         if self._settling:
             self._settling.cancel()
@@ -123,8 +125,8 @@ class PythonKernel:
             await self._process.close()
 
     async def _with_file(self, path: str, new: bool, work: Callable[[int], T]) -> T:
-        if not _is_name(path):
-            raise InterpreterError(f"file {path[:80]!r} of the kernel: that is no name of a file")
+        if not _is_file_name(path):
+            raise InterpreterError(f"file {path[:80]!r} of the kernel: not a valid file name")
         async with self._lock:
             process = await self._ready()
             try:
@@ -135,7 +137,7 @@ class PythonKernel:
                 raise InterpreterError(f"file {path!r} of the kernel: {reason}") from error
 
     async def _ready(self) -> Process:
-        """The kernel for the next cell, a fresh one if need be."""
+        """The process for the next cell, a new one if necessary."""
         if self._settling:
             await asyncio.wait([self._settling])
         if self._closed:
@@ -151,7 +153,7 @@ class PythonKernel:
         return self._process
 
     async def _lose(self, process: Process, how: str) -> None:
-        self._untold = how
+        self._unreported_loss = how
         self._process = None
         await process.close()
 
@@ -190,22 +192,23 @@ class PythonKernel:
         )
 
     async def _watch(self, process: Process, cell: Cell, limit: float) -> str:
-        """Waits for the end of a cell and, if it goes too far, brings it about.
+        """Waits for a cell to end, and stops it if it exceeds a limit.
 
-        Returns what it did too much of and how that ended, or "".
+        Returns:
+            Which limit the cell exceeded and how it was stopped, or "".
         """
-        used_up = asyncio.create_task(self._meter(process))
+        cpu_exceeded = asyncio.create_task(self._watch_cpu(process))
         try:
-            await self._until(cell, limit, cell.done, cell.flooded, process.exited, used_up)
+            await self._until(cell, limit, cell.done, cell.flooded, process.exited, cpu_exceeded)
         finally:
-            used_up.cancel()
+            cpu_exceeded.cancel()
             cell.calls.close()
         if cell.flooded.done():
             over = f"OutputError: the cell wrote more than {MAX_OUTPUT:,} characters"
         elif cell.done.done() or process.exited.done():
             over = ""
-        elif used_up.done():
-            over = used_up.result()
+        elif cpu_exceeded.done():
+            over = cpu_exceeded.result()
         elif cell.calls.seconds >= self._tool_time:
             over = f"TimeoutError: the cell waited for tools longer than {self._tool_time:g} s"
         else:
@@ -216,35 +219,35 @@ class PythonKernel:
             elif cell.interrupted or not cell.flooded.done():  # a flood may end by itself
                 over += " and was interrupted"
         if process.exited.done():
-            await asyncio.sleep(LAST_WORDS)
+            await asyncio.sleep(DRAIN_TIME)
         return over
 
     async def _until(self, cell: Cell, limit: float, *ends: asyncio.Future[Any]) -> None:
-        """Waits for one of them. While the host works for a cell, the cell's clock stands still."""
+        """Waits until one of `ends` is done or time is up. Host time pauses the cell's clock."""
         began = time.monotonic()
         while not any(end.done() for end in ends):
             waited = cell.calls.seconds
             left = min(limit - (time.monotonic() - began - waited), self._tool_time - waited)
             if left <= 0:
                 return
-            await first(*ends, timeout=max(left, 0.01))  # during a call it may not get less
+            await first(*ends, timeout=max(left, 0.01))  # a tool call may keep `left` constant
 
-    async def _meter(self, process: Process) -> str:
-        """Returns when a cell has used too much, and of what."""
+    async def _watch_cpu(self, process: Process) -> str:
+        """Returns a message once a cell has used too much CPU time."""
         began: float | None = None
         while True:
-            await asyncio.sleep(METER_INTERVAL)
+            await asyncio.sleep(USAGE_INTERVAL)
             used = await process.used()
             if not used:
                 continue
-            # A cell shorter than this is over: so the first look may come this late.
-            began = used.cpu - METER_INTERVAL if began is None else began
+            # The first measurement may come this late, since a shorter cell is over by then.
+            began = used.cpu - USAGE_INTERVAL if began is None else began
             if used.cpu - began > self._cpu_time:
                 return f"TimeoutError: the cell used more than {self._cpu_time:g} s of CPU time"
 
     async def _stop(self, process: Process, cell: Cell) -> bool:
-        """Interrupts a cell; False if it took no notice and its kernel was killed."""
-        for share in (1 / 4, 3 / 4):  # the first does nothing to a cell that has not begun yet
+        """Interrupts a cell; returns False if it ignored that and its kernel was killed."""
+        for share in (1 / 4, 3 / 4):  # the first has no effect on a cell that has not started
             process.interrupt()
             await first(cell.done, process.exited, timeout=INTERRUPT_GRACE * share)
             if cell.done.done() or process.exited.done():
@@ -254,12 +257,12 @@ class PythonKernel:
         return False
 
     async def _settle(self, process: Process, cell: Cell) -> None:
-        """Stops a cell whose caller has gone."""
+        """Stops a cell whose caller was cancelled."""
         if not cell.done.done() and not await self._stop(process, cell):
             await self._lose(process, "The kernel was killed, as a cancelled cell did not stop")
 
     def _loss(self, process: Process, over: str) -> tuple[Status, str]:
-        """How a kernel was lost."""
+        """The status and the description of a lost kernel."""
         if process.ran_out_of_memory:
             return "oom", OOM
         if process.killed:
@@ -270,8 +273,8 @@ class PythonKernel:
         return "died", f"The kernel died (exit code {code})"
 
 
-def _is_name(path: str) -> bool:
-    """Whether Linux can have a file of that name."""
+def _is_file_name(path: str) -> bool:
+    """Whether Linux allows a file of that name."""
     try:
         return 0 < len(path.encode()) < 4096 and "\0" not in path
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""From settings to a kernel. Imports Jupyter."""
+"""Creates kernels from settings. Imports Jupyter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from start_sdk.errors import InterpreterError
 from start_sdk.protocols import ToolHost
 from start_tools.python.boxed import BoxedProcess
-from start_tools.python.bubbles import Bubbles
+from start_tools.python.bubbles import Bubblewrap
 from start_tools.python.calls import definitions
 from start_tools.python.isolation import Level
 from start_tools.python.kernel import PythonKernel
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def kernel(tool: PythonTool, level: Level, tools: ToolHost | None) -> PythonKernel:
-    """A kernel that has not started yet."""
+    """Creates a kernel, without starting it."""
     launch = launcher(tool, level)
     if tools:
         launch = partial(with_tools, launch, tools)
@@ -33,7 +33,7 @@ def kernel(tool: PythonTool, level: Level, tools: ToolHost | None) -> PythonKern
 
 
 def launcher(tool: PythonTool, level: Level) -> Callable[[], Awaitable[Process]]:
-    """What makes a process, ready to run cells."""
+    """Returns a function that starts a process which is ready to run cells."""
     if level == "plain":
         return partial(PlainProcess.start, tool.preload, tool.max_chars)
     settings = Settings(
@@ -43,23 +43,24 @@ def launcher(tool: PythonTool, level: Level) -> Callable[[], Awaitable[Process]]
         disk=tool.disk_mb << 20,
         processes=tool.processes,
     )
-    kind = Zygote if level == "namespaces" else Bubbles
+    kind = Zygote if level == "namespaces" else Bubblewrap
     kernels = pool(kind, settings, tool.warm, tool.max_kernels)
     return partial(BoxedProcess.start, kernels, tool.wait)
 
 
 async def with_tools(launch: Callable[[], Awaitable[Process]], tools: ToolHost) -> Process:
-    """A process whose cells find the tools. A fresh one each time, also after a loss.
+    """Starts a process whose cells can call the tools. Also used to replace a lost kernel.
 
     Raises:
-        InterpreterError: they could not be put in place.
+        InterpreterError: the tools could not be defined in the kernel.
     """
     process = await launch()
     try:
         cell = process.execute(definitions(tools.tools), Output(1000), tools)
         await first(cell.done, process.exited, timeout=START_LIMIT)
         if not cell.complete or cell.failed:
-            raise InterpreterError(f"the tools could not be put in place: {cell.error or 'no end'}")
+            reason = cell.error or "the kernel did not answer"
+            raise InterpreterError(f"the tools could not be defined in the kernel: {reason}")
     except BaseException:
         await process.close()
         raise

@@ -1,4 +1,4 @@
-"""What kernels come from, as the host holds it: a zygote, or bubblewrap. All calls here block."""
+"""The host's side of what starts kernels: a zygote, or bubblewrap. All calls here block."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from start_tools.python.starting import private_folder
 from start_tools.python.wire import PORTS
 
 SANDBOX = Path("/sandbox")
-"""Where the folders of a cell lie, as it sees them (sandbox/root.py)."""
+"""Path of a cell's folders, inside the sandbox (sandbox/root.py)."""
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
 SHARED = 256 << 20
-"""Bytes that count as a kernel's own, where they are measured, but came from the zygote."""
+"""Bytes that a measurement attributes to a kernel although they come from the zygote."""
 MAX_FORKS = 1000
-"""Forks share their addresses: from time to time others are drawn."""
+"""Forks per zygote. They share its memory layout, so a new one is started from time to time."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What kernels have in common that come from one zygote."""
+    """Settings that all kernels of one parent share."""
 
     preload: tuple[str, ...]
     max_chars: int
     memory: int
-    """Bytes of a kernel."""
+    """Bytes of memory of a kernel."""
     disk: int
-    """Bytes of its files."""
+    """Bytes of a kernel's files."""
     processes: int
 
 
 @dataclass(eq=False)
 class Forked:
-    """A kernel that nobody uses yet: descriptors, and nothing that needs an event loop."""
+    """A kernel that is not in use yet: descriptors, and nothing that needs an event loop."""
 
     parent: Parent
     address: str
     key: str
     host: socket.socket
-    """To the process that watches over it; closed, it ends."""
+    """Socket to the watcher; closing it ends the kernel."""
     pidfd: int
-    """Of that process."""
+    """Pidfd of the watcher."""
     group: cgroups.Group
     memory: int
-    """Bytes that its processes may hold, what they share with the zygote included."""
+    """Bytes that its processes may hold, including what they share with the zygote."""
 
     def alive(self) -> bool:
         return not select.select([self.pidfd], [], [], 0)[0]
@@ -65,7 +65,7 @@ class Forked:
             signal.pidfd_send_signal(self.pidfd, number)
 
     def close(self) -> None:
-        """Ends it and takes away what is left of it. Its process is gone soon after."""
+        """Ends the kernel and removes its sockets. Its process ends soon after."""
         self.signal(signal.SIGKILL)
         self.host.close()
         os.close(self.pidfd)
@@ -75,22 +75,22 @@ class Forked:
 
 
 class Parent:
-    """Makes kernels. It and its folder end with `close`."""
+    """Starts kernels. `close` ends it and removes its folder."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.forks = 0
         self.alive = 0
-        """Kernels of it that have not been closed."""
+        """Number of its kernels that have not been closed."""
         self._lock = threading.Lock()
         self._folder = private_folder()
         self._started: list[subprocess.Popen[bytes]] = []
 
     def fork(self) -> Forked:
-        """A kernel that is being made: it says `ready` on its socket, or `failed` and why.
+        """Starts a kernel, which sends `ready` on its socket, or `failed` and the reason.
 
         Raises:
-            OSError: the parent is gone, or the machine has no room.
+            OSError: the parent has ended, or the machine is out of resources.
         """
         self.forks += 1
         address = str(self._folder / str(self.forks))
@@ -111,19 +111,19 @@ class Parent:
             pidfd = self._make(host, fds)
             failed.pop_all()
         key = secrets.token_hex()
-        host.send(key.encode())  # to this kernel alone
+        host.send(key.encode())  # to this kernel only
         with self._lock:
             self.alive += 1
         return Forked(self, address, key, host, pidfd, group, self.settings.memory + SHARED)
 
     def release(self) -> None:
-        """One of its kernels has ended."""
+        """Notes that one of its kernels has ended."""
         with self._lock:
             self.alive -= 1
             self._started = [process for process in self._started if process.poll() is None]
 
     def close(self) -> None:
-        """Ends it and all its kernels, at once."""
+        """Ends the parent and all its kernels immediately."""
         for process in self._started:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(2)
@@ -132,7 +132,7 @@ class Parent:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def options(self) -> dict[str, Any]:
-        """What the process is told in which a kernel is made."""
+        """Options that are sent to the process in which a kernel is created."""
         return {
             "preload": self.settings.preload,
             "limit": self.settings.max_chars,
@@ -143,20 +143,20 @@ class Parent:
             },
             "connection": {
                 "transport": "ipc",
-                "ip": "/k",  # a name that nobody uses: the sockets listen already
+                "ip": "/k",  # a name that is not used: the sockets already listen
                 **{f"{name}_port": number for name, number in PORTS.items()},
             },
         }
 
     @abstractmethod
     def _make(self, host: socket.socket, fds: list[int]) -> int:
-        """Starts a kernel and hands it descriptors.
+        """Starts a kernel and passes it descriptors.
 
         Args:
-            host: this end of its socket.
+            host: the host's end of its socket.
             fds: the other end, its listening sockets, then files to which it writes 0 to join
                 its groups.
 
         Returns:
-            A pidfd of the process that watches over it.
+            A pidfd of its watcher.
         """

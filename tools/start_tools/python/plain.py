@@ -1,7 +1,7 @@
 """A kernel without a sandbox: a process of this user, with a private folder.
 
-The process is started and watched here, not by jupyter_client's KernelManager, which polls every
-100 ms and does not notice a death. Linux only.
+This module starts and watches the process itself. jupyter_client's KernelManager polls every
+100 ms and does not notice when a kernel dies. Linux only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from start_sdk.errors import InterpreterError
 from start_tools.python.output import Output
 from start_tools.python.process import START_LIMIT, Process, first
-from start_tools.python.starting import command, environment, last_words, private_folder
+from start_tools.python.starting import command, environment, last_log_line, private_folder
 from start_tools.python.wire import PORTS, Wire
 from start_tools.sandbox.linux import open_beneath
 
@@ -27,10 +27,10 @@ from start_tools.sandbox.linux import open_beneath
 class PlainProcess(Process):
     @classmethod
     async def start(cls, preload: tuple[str, ...], max_chars: int) -> PlainProcess:
-        """A kernel that has run a cell.
+        """Starts a kernel, which has then run a cell.
 
         Raises:
-            InterpreterError: the reason why there is none, in one line.
+            InterpreterError: no kernel could be started; the message gives the reason in one line.
         """
         process = cls()
         try:
@@ -40,8 +40,8 @@ class PlainProcess(Process):
                 ready = process.execute("None", Output(0))
                 await first(ready.done, process.exited)
             if process.exited.done():
-                said = last_words(process._folder / "log", process.exited.result())
-                raise InterpreterError(f"the kernel did not start: {said}")
+                reason = last_log_line(process._folder / "log", process.exited.result())
+                raise InterpreterError(f"the kernel did not start: {reason}")
         except BaseException as error:
             await process.close()
             if isinstance(error, TimeoutError):
@@ -55,7 +55,7 @@ class PlainProcess(Process):
         return open_beneath(str(self._folder / "work"), path, new)
 
     def _launch(self, preload: tuple[str, ...], max_chars: int) -> None:
-        """Starts the process and connects to it. Each step says how it is undone."""
+        """Starts the process and connects to it. Each step registers how to undo it."""
         if not hasattr(os, "pidfd_open"):
             raise InterpreterError("PythonTool needs Linux")
         folder = self._folder = private_folder()
@@ -83,26 +83,26 @@ class PlainProcess(Process):
         self.wire = Wire(address, key, max_chars)
         self._exit.push_async_callback(self.wire.close)
         options = {"connection": connection, "preload": preload, "limit": max_chars}
-        # The pipe stays open: when the host is gone, it closes, and that ends the kernel.
+        # The pipe stays open: it closes when the host ends, and that ends the kernel.
         with contextlib.suppress(BrokenPipeError):
             self._popen.stdin.write(json.dumps(options).encode() + b"\n")
 
     def _signal(self, number: signal.Signals) -> None:
-        # The process is not reaped before `exited` is done: its number is not used again. (Unless
-        # the host ignores SIGCHLD: then Linux reaps it, and there may be nobody to signal.)
+        # The process is not reaped before `exited` is done, so its id is not reused. (Unless the
+        # host ignores SIGCHLD: then Linux reaps it, and the process may not exist.)
         if not self.exited.done():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, number)
 
     def _exit_code(self) -> int:
-        self._signal(signal.SIGKILL)  # to what it has started and left behind
+        self._signal(signal.SIGKILL)  # to the processes that it left behind
         code = self._popen.wait()
         self.ran_out_of_memory = code == -signal.SIGKILL and oom_kills() > self._oom_kills
         return code
 
 
 def oom_kills() -> int:
-    """How many processes Linux has killed since boot because memory ran out; 0 if unknown."""
+    """Number of processes that Linux has killed since boot for lack of memory; 0 if unknown."""
     try:
         counters = Path("/proc/vmstat").read_text(encoding="utf-8")
     except OSError:

@@ -1,7 +1,7 @@
-"""Kernels that are ready before they are asked for. One pool per process and kind of kernel.
+"""Keeps kernels ready before they are requested. One pool per process and kind of kernel.
 
-A thread of its own forks them, so that event loops, which come and go, only wait. What it holds are
-descriptors (`Forked`); who takes one makes the client, in its own loop.
+A dedicated thread forks the kernels, so event loops, which come and go, only wait. The pool holds
+descriptors (`Forked`); whoever takes one creates the client in its own event loop.
 """
 
 from __future__ import annotations
@@ -25,48 +25,49 @@ from start_tools.python.parent import MAX_FORKS, Forked, Parent, Settings
 from start_tools.python.process import START_LIMIT
 
 CLOSE_AFTER = 300.0
-"""Seconds without an open kernel after which a pool lets go of what it keeps."""
-CALM = 0.1
-"""Seconds after a kernel was taken in which none is made to be kept ready."""
+"""Seconds without an open kernel after which a pool releases its resources."""
+REFILL_DELAY = 0.1
+"""Seconds after a kernel was taken during which no spare kernel is started."""
 BOOTING = 2 * (os.cpu_count() or 1)
-"""Kernels that are being made at the same time; more would only wait for each other."""
+"""Maximum number of kernels starting at the same time; more would only slow each other down."""
 
 
 class Waiter:
-    """Somebody in the queue."""
+    """A caller in the queue."""
 
     def __init__(self, seconds: float) -> None:
         self.future: Future[Forked] = Future()
         self.seconds = seconds
         self.asked = time.monotonic()
 
-    def until(self, full: bool) -> float:
-        """When it has waited long enough; a kernel that is being made takes its time."""
+    def deadline(self, full: bool) -> float:
+        """When to give up: if the pool is not full, a starting kernel gets at least START_LIMIT."""
         return self.asked + (self.seconds if full else max(self.seconds, START_LIMIT))
 
 
 class Pool:
-    """
+    """A queue of callers, a few kernels that are ready, and the thread that starts them.
+
     Args:
-        make: starts what kernels come from; blocks.
-        warm: how many are kept ready.
-        most: how many there may be at once, those in use included.
+        make: starts the parent process of the kernels; blocks.
+        warm: number of kernels to keep ready.
+        most: maximum number of kernels at once, including those in use.
     """
 
     def __init__(self, make: Callable[[], Parent], warm: int, most: int) -> None:
         self._make = make
         self._warm = warm
-        self._most = most
+        self._max_open = most
         self._lock = threading.Lock()
         self._waiting: deque[Waiter] = deque()
         self._idle: deque[Forked] = deque()
         self._booting: set[Forked] = set()
         self._open = 0
         self._closed = self._failed = False
-        self._calm_until = 0.0
+        self._refill_after = 0.0
         self._parent: Parent | None = None
         self._retired: list[Parent] = []
-        """Parents that fork no more but have kernels left."""
+        """Parents that no longer fork but still have kernels."""
         self._selector = selectors.DefaultSelector()
         self._wake_up, self._woken = socket.socketpair()
         self._woken.setblocking(False)
@@ -74,16 +75,16 @@ class Pool:
         self._thread: threading.Thread | None = None
 
     async def take(self, seconds: float) -> Forked:
-        """The next kernel that is ready; who asked first gets it first.
+        """Waits for the next kernel that is ready; callers are served in order.
 
         Raises:
-            InterpreterError: none can be made, or none was free for so many seconds.
+            InterpreterError: no kernel can be created, or none became free within `seconds`.
         """
         waiter = Waiter(seconds)
         with self._lock:
             self._waiting.append(waiter)
             self._hand_out()
-            self._calm_until = time.monotonic() + CALM
+            self._refill_after = time.monotonic() + REFILL_DELAY
             if not self._thread:
                 self._thread = threading.Thread(target=self._run, name="kernels", daemon=True)
                 self._thread.start()
@@ -92,11 +93,11 @@ class Pool:
             return await asyncio.wrap_future(waiter.future)
         except asyncio.CancelledError:
             if not waiter.future.cancel() and not waiter.future.exception():
-                self.give_back(waiter.future.result())  # it came as the caller went
+                self.give_back(waiter.future.result())  # it arrived as the caller was cancelled
             raise
 
     def give_back(self, forked: Forked) -> None:
-        """Ends a kernel that was taken. It is never handed out again: another one is made."""
+        """Ends a kernel that was taken. Kernels are never reused: a new one is started instead."""
         forked.close()
         with self._lock:
             self._open -= 1
@@ -124,33 +125,33 @@ class Pool:
                 if self._closed or time.monotonic() - used > CLOSE_AFTER:
                     self._thread = None
                     break
-                full = self._open >= self._most
-                limits = [waiter.until(full) for waiter in self._waiting]
+                full = self._open >= self._max_open
+                limits = [waiter.deadline(full) for waiter in self._waiting]
                 next_limit = min(limits, default=used + CLOSE_AFTER)
-                if time.monotonic() < self._calm_until:
-                    next_limit = min(next_limit, self._calm_until)
+                if time.monotonic() < self._refill_after:
+                    next_limit = min(next_limit, self._refill_after)
             for key, _ in self._selector.select(max(next_limit - time.monotonic(), 0.01)):
                 if key.data:
-                    self._heard(key.data)
+                    self._receive(key.data)
                 else:
                     with contextlib.suppress(BlockingIOError):
                         self._woken.recv(1 << 12)
-            self._give_up()
+            self._expire()
             for parent in [p for p in self._retired if not p.alive]:
                 self._retired.remove(parent)
                 parent.close()
         self._stop()
 
     def _refill(self) -> None:
-        """Forks as many as are wanted and there is room for."""
+        """Forks as many kernels as are needed and allowed."""
         while True:
             with self._lock:
                 coming = len(self._idle) + len(self._booting)
-                # After a failure only for who asks, or it would be tried again without end. And who
-                # has just got a kernel is not slowed down by the making of the next.
-                calm = self._failed or time.monotonic() < self._calm_until
-                wanted = len(self._waiting) + (0 if calm else self._warm) - coming
-                room = min(self._most - self._open - coming, BOOTING - len(self._booting))
+                # No spares after a failure, or it would be retried endlessly; and none right after
+                # a kernel was taken, so as not to slow down its user.
+                no_spares = self._failed or time.monotonic() < self._refill_after
+                wanted = len(self._waiting) + (0 if no_spares else self._warm) - coming
+                room = min(self._max_open - self._open - coming, BOOTING - len(self._booting))
             if wanted <= 0 or room <= 0:
                 return
             try:
@@ -159,9 +160,9 @@ class Pool:
                 self._fail(error)
                 return
             except OSError as error:
-                # Out of processes, descriptors or memory: wait for others, if there are any.
+                # Out of processes, descriptors or memory: wait for other kernels to end, if any.
                 if not self._open and not self._booting:
-                    self._fail(InterpreterError(f"no kernel can be made: {error}"))
+                    self._fail(InterpreterError(f"cannot create a kernel: {error}"))
                 return
             self._booting.add(forked)
             self._selector.register(forked.host, selectors.EVENT_READ, forked)
@@ -178,11 +179,11 @@ class Pool:
         self._parent = self._make()
         return self._parent.fork()
 
-    def _heard(self, forked: Forked) -> None:
-        """A kernel nobody uses yet is ready, or gone."""
+    def _receive(self, forked: Forked) -> None:
+        """Handles a message from a starting kernel: it is ready, or it has ended."""
         text, fds, _, _ = socket.recv_fds(forked.host, 1 << 13, 1)
         message = json.loads(text or b"{}")
-        if fds:  # of the process to end it by, which was not there before
+        if fds:  # a pidfd of the watcher, which did not exist before
             os.close(forked.pidfd)
             forked.pidfd = fds[0]
             return
@@ -196,32 +197,32 @@ class Pool:
         else:
             forked.close()
             forked.group.remove()
-            said = message.get("failed", "it died").strip().splitlines()[-1]
-            self._fail(InterpreterError(f"the kernel did not start: {said}"))
+            reason = message.get("failed", "it died").strip().splitlines()[-1]
+            self._fail(InterpreterError(f"the kernel did not start: {reason}"))
 
     def _hand_out(self) -> None:
-        """Gives kernels that are ready to those who wait. Needs the lock."""
+        """Gives ready kernels to waiting callers. Needs the lock."""
         while self._idle and self._waiting:
             forked = self._idle.popleft()
             if not forked.alive():
                 forked.close()
                 continue
-            with contextlib.suppress(InvalidStateError):  # cancelled: its caller has gone
+            with contextlib.suppress(InvalidStateError):  # its caller was cancelled
                 self._waiting.popleft().future.set_result(forked)
                 self._open += 1
                 continue
             self._idle.appendleft(forked)
 
-    def _give_up(self) -> None:
-        """Tells those who have waited long enough."""
+    def _expire(self) -> None:
+        """Raises in callers that have waited too long."""
         with self._lock:
-            full = self._open >= self._most
-            late = [w for w in self._waiting if w.until(full) <= time.monotonic()]
+            full = self._open >= self._max_open
+            late = [w for w in self._waiting if w.deadline(full) <= time.monotonic()]
             self._waiting = deque(w for w in self._waiting if w not in late)
         for waiter in late:
             error = InterpreterError(
                 f"no kernel was free for {waiter.seconds:g} s:"
-                f" {self._open} are open, max_kernels is {self._most}"
+                f" {self._open} are open, max_kernels is {self._max_open}"
             )
             with contextlib.suppress(InvalidStateError):
                 waiter.future.set_exception(error)
@@ -251,14 +252,14 @@ class Pool:
 
 @functools.cache
 def pool(kind: Callable[[Settings], Parent], settings: Settings, warm: int, most: int) -> Pool:
-    """The pool of this process for such kernels. It ends with the process."""
+    """The pool of this process for kernels of this kind and settings. It ends with the process."""
     made = Pool(functools.partial(kind, settings), warm, most)
     atexit.register(_close, os.getpid(), made)
     return made
 
 
 def _close(owner: int, made: Pool) -> None:
-    if os.getpid() == owner:  # not in a fork of it
+    if os.getpid() == owner:  # not in a fork of this process
         made.close()
 
 

@@ -1,4 +1,4 @@
-"""One ipykernel, as the host holds it; what starts it is in plain.py and boxed.py."""
+"""The host's side of one ipykernel process; plain.py and boxed.py start it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from start_tools.python.output import Output
 from start_tools.python.wire import Wire
 
 START_LIMIT = 60.0
-"""Seconds until a kernel must be ready; it takes about one."""
-METER_INTERVAL = 0.5
-"""Seconds between two looks at what a kernel has used."""
+"""Seconds within which a kernel must be ready; it takes about one."""
+USAGE_INTERVAL = 0.5
+"""Seconds between two measurements of what a kernel uses."""
 KILL_LIMIT = 10.0
-"""Seconds until a killed process is gone; it takes milliseconds, unless Linux itself is stuck."""
+"""Seconds to wait for a killed process to end; it takes milliseconds, unless Linux is stuck."""
 
 
 async def first(*futures: asyncio.Future[Any], timeout: float | None = None) -> None:
-    """Waits until one of them is done, or for `timeout` seconds."""
+    """Waits until one of the futures is done, for at most `timeout` seconds."""
     await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
 
@@ -34,13 +34,13 @@ class Used:
     """What a kernel and its processes have used."""
 
     cpu: float
-    """Seconds since it started."""
+    """CPU seconds since the kernel started."""
     memory: int
-    """Bytes that they hold."""
+    """Bytes that they hold now."""
 
 
 class Process:
-    """A running kernel. It belongs to the event loop in which it was made."""
+    """A running kernel. It belongs to the event loop in which it was created."""
 
     wire: Wire
 
@@ -49,16 +49,16 @@ class Process:
         self._exit = contextlib.AsyncExitStack()
         self._pidfd = -1
         self.exited: asyncio.Future[int] = self._loop.create_future()
-        """Holds the exit code, negative for a signal, as soon as the process is gone."""
+        """Holds the exit code, negative for a signal, as soon as the process has ended."""
         self.killed = False
         self.ran_out_of_memory = False
 
     def execute(self, code: str, output: Output, tools: ToolHost | None = None) -> Cell:
-        """Sends a cell, which is not awaited here. One at a time."""
+        """Sends a cell without waiting for its result. One cell at a time."""
         return self.wire.execute(code, output, tools)
 
     async def ended(self) -> int | None:
-        """The exit code if the process is gone, even if the event loop has not heard of it yet."""
+        """The exit code if the process has ended, even if the event loop has not noticed yet."""
         poll = select.poll()
         if not self.exited.done():
             poll.register(self._pidfd)
@@ -70,8 +70,8 @@ class Process:
     def interrupt(self) -> None:
         """Sends SIGINT to the kernel and the processes it runs, as Ctrl-C does in a terminal."""
         self._signal(signal.SIGINT)
-        # A cell that awaits has its future cancelled by the signal, but its event loop sleeps on;
-        # any message wakes it (ipykernel#881).
+        # The signal cancels the future of a cell that awaits, but its event loop stays asleep until
+        # any message arrives (ipykernel#881).
         self.wire.wake()
 
     def kill(self) -> None:
@@ -80,20 +80,20 @@ class Process:
         self._signal(signal.SIGKILL)
 
     async def close(self) -> None:
-        """Ends the process with its children and takes its folder away. May be called twice."""
-        # Started now and finished even if who waits for it is cancelled.
+        """Ends the process and its children and removes its folder. May be called twice."""
+        # Started now, and completed even if the caller is cancelled.
         await asyncio.shield(asyncio.ensure_future(self._exit.aclose()))
 
     async def used(self) -> Used | None:
-        """What it has used so far; None where nobody counts."""
+        """What the kernel has used so far; None if it is not measured."""
         return None
 
     @abstractmethod
     async def open_file(self, path: str, *, new: bool) -> int:
-        """A descriptor of a file in the kernel's working directory.
+        """Opens a file in the kernel's working directory and returns its descriptor.
 
         Raises:
-            OSError: it cannot be opened.
+            OSError: the file cannot be opened.
         """
 
     @abstractmethod
@@ -101,10 +101,10 @@ class Process:
 
     @abstractmethod
     def _exit_code(self) -> int:
-        """Of a process that is gone."""
+        """The exit code of the process, which has ended."""
 
     def _watch(self, pidfd: int) -> None:
-        """Waits for the end of the process that `pidfd` stands for, and has it end on close."""
+        """Watches for the end of the process that `pidfd` refers to, and ends it on close."""
         self._pidfd = pidfd
         self._loop.add_reader(pidfd, self._on_exit)
         self._exit.push_async_callback(self._end)

@@ -1,4 +1,4 @@
-"""What every process of ours is started with: a command, an environment, a private folder."""
+"""The command, environment and private folder that every process of ours is started with."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ BOOT = (
     "import sys; sys.path.insert(0, sys.argv.pop()); import start_tools.sandbox; del sys.path[0];"
     "from start_tools.sandbox.{module} import main; main()"
 )
-"""Takes start_tools from where it lies here, and nothing else from there."""
+"""Imports start_tools from where this process found it, and nothing else from that folder."""
 PASSED_ON = ("LD_LIBRARY_PATH", "TZ")
-"""Environment variables of the host that a kernel gets as they are."""
+"""Environment variables of the host that are passed on to a kernel unchanged."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Runs `main` of a module of start_tools.sandbox in a fresh interpreter."""
+    """The command that runs `main` of a module of start_tools.sandbox in a new interpreter."""
     root = str(Path(start_tools.__file__).parents[1])
     return [sys.executable, "-P", "-c", BOOT.format(module=module), *arguments, root]
 
 
 def environment(folder: Path, path: str) -> dict[str, str]:
-    """All that a cell finds in `os.environ`: nothing of the host's but where programs lie.
+    """The complete `os.environ` of a cell: of the host's, only what locates programs and libraries.
 
     Args:
-        folder: where the kernel's private folders lie.
-        path: where programs are looked for, after those beside the interpreter.
+        folder: the parent of the kernel's private folders.
+        path: where to look for programs, after the interpreter's folder.
     """
     home = folder / "home"
     return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
@@ -48,25 +48,25 @@ def environment(folder: Path, path: str) -> dict[str, str]:
         "GIT_PAGER": "cat",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
-        # Sets of strings print in the same order each time: a cell run again says the same.
+        # Sets of strings print in the same order each time, so a repeated cell prints the same.
         "PYTHONHASHSEED": "0",
     }
 
 
 def private_folder() -> Path:
-    """A fresh folder, readable by this user alone, whose name leaves room for that of a socket.
+    """Creates a folder that only this user can read, with a path short enough for sockets in it.
 
     Raises:
-        InterpreterError: its name is too long.
+        InterpreterError: the path of temporary files is too long.
     """
     folder = Path(tempfile.mkdtemp(prefix="start-"))
     if len(str(folder)) > 90:
         folder.rmdir()
-        raise InterpreterError(f"too long a path for a socket, set TMPDIR to another: {folder}")
+        raise InterpreterError(f"path too long for a socket, set TMPDIR to a shorter one: {folder}")
     return folder
 
 
-def last_words(log: Path, exit_code: int) -> str:
-    """Why a process ended: the last line that it wrote."""
+def last_log_line(log: Path, exit_code: int) -> str:
+    """Why a process ended: the last line that it wrote, or its exit code."""
     said = [line.strip() for line in log.read_text("utf-8", "replace").split("\n") if line.strip()]
     return said[-1] if said else f"exit code {exit_code}"

@@ -1,8 +1,8 @@
-"""Jupyter's protocol from the host's side: cells go out, what they do comes in.
+"""The host's side of Jupyter's protocol: sends cells and receives their output.
 
-Of jupyter_client only the session is used, which writes, signs and reads messages. Its managers
-poll, and its clients keep channels that one kernel for one host does not need. The sockets are ours
-(zmtp.py): the kernel is not to be trusted.
+It uses only the session of jupyter_client, which writes, signs and reads messages. jupyter_client's
+managers poll, and its clients keep channels that one kernel for one host does not need. The sockets
+are ours (zmtp.py) because the kernel is not trusted.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from start_tools.python.zmtp import Socket
 from start_tools.sandbox.sizes import largest_message, largest_question
 
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4}
-"""Ends of the sockets' names, in place of TCP ports."""
+"""Suffixes of the sockets' names, in place of TCP ports."""
 
 
 class Wire:
-    """A client of one kernel. It belongs to the event loop in which it was made.
+    """A client of one kernel. It belongs to the event loop in which it was created.
 
     Args:
-        address: a path, to which `-1` and so on is added (`PORTS`).
+        address: path prefix of the sockets, to which `-1` and so on is appended (`PORTS`).
         key: signs the messages.
-        max_chars: characters of a text that the kernel keeps from either end.
+        max_chars: characters that the kernel keeps from each end of a text.
     """
 
     def __init__(self, address: str, key: str, max_chars: int) -> None:
-        # Its name goes along with each message: not that of the host's user.
+        # The user name is part of each message, so it is not that of the host's user.
         self._session = Session(key=key.encode(), username="host", digest_history_size=64)
         self._cell: Cell | None = None
         self._stdin: Socket | None = None
         self.welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when what the kernel sends arrives here."""
+        """Done when messages from the kernel arrive."""
         self._broken = False
         self._address = address
         self._name = self._session.bsession
-        """By this the kernel knows that shell and stdin are of the same host."""
+        """Identifies the shell and stdin sockets to the kernel as belonging to the same host."""
         most = largest_message(max_chars)
         self._iopub = Socket("SUB", f"{address}-{PORTS['iopub']}", most)
         self._shell = Socket("DEALER", f"{address}-{PORTS['shell']}", most, self._name)
         self._tasks = [asyncio.create_task(self._pump(s)) for s in (self._iopub, self._shell)]
 
     def execute(self, code: str, output: Output, tools: ToolHost | None = None) -> Cell:
-        """Sends a cell, which is not awaited here. One at a time."""
+        """Sends a cell without waiting for its result. One cell at a time."""
         if tools and not self._stdin:
             self._connect_stdin(max(tool.max_chars for tool in tools.tools))
         cell = self._cell = Cell(output, Calls(tools, self._reply))
@@ -68,12 +68,12 @@ class Wire:
         return cell
 
     def wake(self) -> None:
-        """Sends a message that asks for nothing much."""
+        """Sends a message without effect, to wake the kernel's event loop."""
         self._send("kernel_info_request", {})
 
     def _send(self, kind: str, content: dict[str, Any]) -> str:
-        """Returns the message's id."""
-        channel: Any = self._shell  # all that a session asks of one is `send_multipart`
+        """Sends a message and returns its id."""
+        channel: Any = self._shell  # a session only needs its `send_multipart`
         sent: Any = self._session.send(channel, kind, content)
         return str(sent["header"]["msg_id"])
 
@@ -87,7 +87,7 @@ class Wire:
             self._stdin.close()
 
     def _connect_stdin(self, max_chars: int) -> None:
-        """Only kernels whose cells can call tools have the channel."""
+        """Opens the channel that only kernels with tools have."""
         path, most = f"{self._address}-{PORTS['stdin']}", largest_question(max_chars)
         self._stdin = Socket("DEALER", path, most, self._name)
         self._tasks.append(asyncio.create_task(self._pump(self._stdin)))
@@ -96,18 +96,18 @@ class Wire:
         assert self._stdin
         message = self._session.msg("input_reply", {"value": value})
         self._stdin.send_multipart(self._session.serialize(message))
-        await self._stdin.drain()  # a kernel may ask, and read no answers
+        await self._stdin.drain()  # a kernel may send requests without reading the answers
 
     async def _pump(self, source: Socket) -> None:
-        """Reads a socket as long as the kernel lives, so that nothing piles up between cells."""
+        """Reads a socket as long as the kernel lives, so that nothing accumulates between cells."""
         with contextlib.suppress(OSError, EOFError, ValueError):
             while True:
                 frames = await source.recv_multipart()
-                # Code in a cell can send what it likes, and so raise anything here: what cannot be
-                # read is dropped. So is what belongs to an earlier cell, say output of a thread.
+                # Code in a cell can send anything, and so raise any exception here: unreadable
+                # messages are dropped. So are those of earlier cells, such as output of a thread.
                 with contextlib.suppress(Exception):
                     self._take(frames)
-                # A message that is there already is read without a pause: let others work too.
+                # Reading an available message does not yield to other tasks.
                 await asyncio.sleep(0)
         self._broken = True
         if self._cell:

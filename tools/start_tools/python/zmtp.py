@@ -1,9 +1,9 @@
 """One end of a ZeroMQ connection (ZMTP 3.0, rfc.zeromq.org/spec/23), over a unix socket.
 
-Not libzmq, because the other end belongs to hostile code: libzmq bounds the size of a part, but not
-of a message of many parts, and takes it in before anybody has asked for it. A cell made its host a
-gigabyte larger. Here, what is not asked for stays in the socket's buffer, and a message that is too
-large ends the connection before it is read.
+This replaces libzmq because the other end belongs to hostile code. libzmq bounds the size of a part
+but not of a message of many parts, and receives messages before anybody requests them: a cell could
+grow its host by a gigabyte. Here, unrequested data stays in the socket's buffer, and a message that
+is too large ends the connection before it is read.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Sequence
 
 RETRY = 0.01
-"""Seconds between attempts to connect: a plain kernel listens after half a second."""
+"""Seconds between connection attempts; a plain kernel starts to listen after half a second."""
 FRAME = 64
-"""Bytes that a frame counts beyond its content, so that empty ones count, too."""
+"""Bytes counted per frame in addition to its content, so that empty frames count too."""
 _MORE, _LONG, _COMMAND = 1, 2, 4
 _GREETING = bytes([0xFF, *[0] * 8, 0x7F, 3, 0]) + b"NULL".ljust(20, b"\0") + bytes(32)
 
@@ -33,13 +33,13 @@ def _ready(kind: str, identity: bytes) -> bytes:
 
 
 class Socket:
-    """Connects as soon as somebody listens. It belongs to the event loop in which it was made.
+    """Connects as soon as the peer listens. It belongs to the event loop in which it was created.
 
     Args:
         kind: `DEALER`, or `SUB`, which subscribes to everything.
-        path: of the unix socket.
-        largest: bytes of a message that is read.
-        identity: a name for this end, by which others can address it.
+        path: path of the unix socket.
+        largest: maximum size in bytes of a message.
+        identity: a name by which the peer can address this end.
     """
 
     def __init__(self, kind: str, path: str, largest: int, identity: bytes = b"") -> None:
@@ -49,7 +49,7 @@ class Socket:
         self._connected = asyncio.create_task(self._connect(kind, path, identity))
 
     def send_multipart(self, frames: Sequence[bytes], **_: object) -> None:
-        """Sends a message, or keeps it until there is a connection."""
+        """Sends a message, or queues it until the connection exists."""
         *first, last = frames
         data = b"".join([*[_frame(bytes(part), _MORE) for part in first], _frame(bytes(last))])
         if self._writer:
@@ -58,16 +58,16 @@ class Socket:
             self._unsent.append(data)
 
     async def drain(self) -> None:
-        """Waits until little of what was sent is still here."""
+        """Waits until most of what was sent has left the buffer."""
         if self._writer:
             await self._writer.drain()
 
     async def recv_multipart(self) -> list[bytes]:
-        """The next message.
+        """Receives the next message.
 
         Raises:
             EOFError, OSError: the connection has ended.
-            ValueError: what came is too large, or is no message; nothing more can be read.
+            ValueError: the data is too large, or is not a message; nothing more can be read.
         """
         reader = await asyncio.shield(self._connected)
         frames: list[bytes] = []
@@ -75,7 +75,7 @@ class Socket:
         while True:
             flags, body = await _read(reader, room)
             if flags & ~(_MORE | _LONG):
-                raise ValueError("a command where a message was expected")
+                raise ValueError("received a command instead of a message")
             frames.append(body)
             room -= len(body) + FRAME
             if not flags & _MORE:
@@ -95,12 +95,12 @@ class Socket:
                 await asyncio.sleep(RETRY)
         try:
             writer.write(_GREETING)
-            # Not earlier: libzmq takes what comes along with the greeting for a mistake.
+            # Not earlier: libzmq treats data that arrives with the greeting as an error.
             await reader.readexactly(len(_GREETING))
             writer.write(_ready(kind, identity))
             flags, _ = await _read(reader, 1 << 10)
             if not flags & _COMMAND:
-                raise ValueError("no greeting")
+                raise ValueError("received a message instead of a command")
         except BaseException:
             writer.transport.abort()
             raise
@@ -110,7 +110,7 @@ class Socket:
 
 
 async def _read(reader: asyncio.StreamReader, room: int) -> tuple[int, bytes]:
-    """The flags and the content of a frame."""
+    """Reads a frame and returns its flags and content."""
     flags = (await reader.readexactly(1))[0]
     size = int.from_bytes(await reader.readexactly(8 if flags & _LONG else 1), "big")
     if size > room:

@@ -1,4 +1,4 @@
-"""The process that kernels are forked from, as the host holds it. All calls here block."""
+"""The host's side of the zygote, the process that kernels are forked from. All calls block."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import subprocess
 from start_sdk.errors import InterpreterError
 from start_tools.python.parent import PROGRAMS, SANDBOX, Parent, Settings
 from start_tools.python.process import START_LIMIT
-from start_tools.python.starting import command, environment, last_words
+from start_tools.python.starting import command, environment, last_log_line
 
 
 class Zygote(Parent):
-    """
+    """Starts a zygote and forks kernels from it.
+
     Raises:
-        InterpreterError: it cannot be started; the reason, in one line.
+        InterpreterError: it cannot be started; the message gives the reason in one line.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -32,7 +33,7 @@ class Zygote(Parent):
             raise
 
     def close(self) -> None:
-        """Ends it and all its kernels, at once."""
+        """Ends the zygote and all its kernels immediately."""
         self._control.close()
         super().close()
 
@@ -40,7 +41,7 @@ class Zygote(Parent):
         socket.send_fds(self._control, [b"fork"], fds)
         _, pidfds, _, _ = socket.recv_fds(self._control, 64, 1)
         if not pidfds:
-            raise ConnectionResetError("the kernels' parent is gone")
+            raise ConnectionResetError("the kernels' parent has ended")
         return pidfds[0]
 
     def _start(self, theirs: socket.socket) -> None:
@@ -58,12 +59,12 @@ class Zygote(Parent):
                 )
             self._started.append(process)
             options = {**self.options(), "folder": str(self._folder / "root")}
-            # Its death ends the zygote, even where a fork of this process holds the socket open.
+            # The host's death ends the zygote, even if a fork of the host holds the socket open.
             socket.send_fds(self._control, [json.dumps(options).encode()], [host])
         finally:
             os.close(host)
         self._control.settimeout(START_LIMIT)
         answer = json.loads(self._control.recv(1 << 13) or b"{}")
         if "up" not in answer:
-            said = answer.get("failed") or last_words(self._folder / "log", process.wait())
-            raise InterpreterError(f"the kernels' parent did not start: {said}")
+            reason = answer.get("failed") or last_log_line(self._folder / "log", process.wait())
+            raise InterpreterError(f"the kernels' parent did not start: {reason}")

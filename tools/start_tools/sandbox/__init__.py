@@ -1,1 +1,1 @@
-"""What runs inside the kernel's process. Imports neither start_sdk nor the rest of start_tools."""
+"""What runs inside the sandbox. Imports neither start_sdk nor the rest of start_tools."""

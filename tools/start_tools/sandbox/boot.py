@@ -1,17 +1,17 @@
 """Turns a fresh Python process into one ipykernel.
 
-The process is started by start_tools/python/process.py, which writes one line of JSON to its
-standard input. It becomes the ipykernel that everybody uses, speaking Jupyter's protocol, except
+Without a sandbox, the process is started by start_tools/python/plain.py, which writes one line of
+JSON to its standard input. It becomes a standard ipykernel that speaks Jupyter's protocol, except
 for what a model and its host need:
 
-- no port and no connection file: all sockets lie in one private folder;
-- the whole process group is gone when the host is, however the host ended;
+- no port and no connection file: all sockets are in one private folder;
+- the whole process group ends with the host, however the host ended;
 - errors are short and name no paths (shell.py);
-- no message is large, and output goes to the cell that it belongs to (streams.py).
+- messages are bounded in size, and output goes to the cell that wrote it (streams.py).
 """
 
 # mypy: disable-error-code="no-untyped-call"
-# (ipykernel is annotated in parts.)
+# (ipykernel is only partly annotated.)
 from __future__ import annotations
 
 import contextlib
@@ -35,15 +35,15 @@ from jupyter_client.session import Session
 from traitlets.config import Config
 from zmq.eventloop.zmqstream import ZMQStream
 
-from start_tools.sandbox.shell import Kernel, tell_without_paths
+from start_tools.sandbox.shell import Kernel, hide_paths
 from start_tools.sandbox.streams import Streams, keep_parents, packer
 
 
 def end_with_host(stdin: int) -> None:
     """Has Linux kill this process group when the other end of the pipe `stdin` is closed.
 
-    A signal that the system sends needs no thread and no interpreter lock: it also ends code in C
-    that never comes back. The pipe is then moved away from where cells would look for input.
+    A signal from the system needs no thread and no interpreter lock, so it also ends C code that
+    never returns. The pipe is then moved away from the descriptor where cells would read input.
     """
     pipe = os.dup(stdin)
     fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
@@ -55,7 +55,7 @@ def end_with_host(stdin: int) -> None:
 
 
 class PrivateIOPub(IOPubThread):
-    """Output of forked children comes in over a socket of the folder, not over a TCP port."""
+    """Receives the output of forked children over a socket in the folder, not over a TCP port."""
 
     address = ""
 
@@ -77,7 +77,7 @@ class PrivateIOPub(IOPubThread):
 
 
 class App(kernelapp.IPKernelApp):
-    """Puts an ipykernel together without files, ports, or a user's configuration."""
+    """An ipykernel without files, ports, or a user's configuration."""
 
     def load_config_file(self, *args: object, **kwargs: object) -> None: ...
     def init_connection_file(self) -> None: ...
@@ -85,38 +85,38 @@ class App(kernelapp.IPKernelApp):
     def init_heartbeat(self) -> None: ...
 
     sockets: ClassVar[dict[int, int]] = {}
-    """Descriptors of sockets that listen already, by the number that stands for a port here."""
+    """Descriptors of sockets that already listen, by the number that replaces the port."""
 
     def _try_bind_socket(self, s: zmq.Socket[Any], port: int) -> int:
         if port in self.sockets:
             s.setsockopt(zmq.USE_FD, self.sockets[port])
         if s.type == zmq.XPUB:
-            # Wait for a slow host rather than drop its messages in silence.
+            # Wait for a slow host rather than silently drop its messages.
             s.setsockopt(zmq.XPUB_NODROP, 1)
         return int(super()._try_bind_socket(s, port))
 
     def init_io(self) -> None:
-        """Both streams go into one buffer, so that their order is kept."""
+        """Sends both streams to one buffer, which keeps their order."""
         super().init_io()
         sys.stderr = sys.stdout
 
 
 def make_app(connection: Any, limit: int, parent: int = 0) -> App:
-    """An ipykernel, put together.
+    """Creates the ipykernel application.
 
     Args:
         connection: where it listens, as in a connection file.
-        limit: characters that a message keeps from either end of a text.
-        parent: the process to end with; 0 for none.
+        limit: characters that a message keeps from each end of a text.
+        parent: id of the process to end with; 0 for none.
     """
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
-    config.InteractiveShell.cache_size = 0  # or `Out` keeps every result for ever
+    config.InteractiveShell.cache_size = 0  # or `Out` keeps every result forever
     config.Completer.use_jedi = False
     app = App.instance(
         config=config,
-        log_level=logging.CRITICAL,  # it would appear in a cell
+        log_level=logging.CRITICAL,  # logs would appear in a cell's output
         capture_fd_output=False,
         kernel_class=Kernel,
         default_extensions=[],
@@ -124,51 +124,51 @@ def make_app(connection: Any, limit: int, parent: int = 0) -> App:
     )
     app.session = Session(parent=app, pack=packer(limit), digest_history_size=64)
     app.load_connection_info(connection)
-    # In a sandbox there is no folder for it, but a network namespace, which has names of its own.
+    # A sandbox has no folder for it, but its network namespace has its own abstract names.
     PrivateIOPub.address = "ipc://@start-forks" if App.sockets else f"ipc://{app.ip}-forks"
     kernelapp.IOPubThread = PrivateIOPub  # type: ignore[attr-defined]
     return app
 
 
 def main() -> None:
-    """Never returns: the kernel ends with a signal."""
+    """Runs a kernel without a sandbox. Never returns: the kernel ends with a signal."""
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
         options = json.loads(pipe.readline())
     end_with_host(sys.stdin.fileno())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
-        # When memory runs out, the kernel goes before the host.
+        # When memory runs out, Linux kills the kernel before the host.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
     for name in options["preload"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    # The parent: a second net under `end_with_host`, should a fork of the host hold the pipe open.
+    # The parent id backs up `end_with_host`, in case a fork of the host holds the pipe open.
     app = make_app(options["connection"], options["limit"], os.getppid())
     prepare(app)
     app.start()
 
 
 def prepare(app: App) -> None:
-    """Everything before the first message."""
+    """Sets up everything before the first message."""
     sys.modules["debugpy"] = None  # type: ignore[assignment]
-    app.initialize([])  # 50 ms quicker without a debugger
+    app.initialize([])  # 50 ms faster without a debugger
     del sys.modules["debugpy"]
-    sys.path.insert(0, "")  # a cell can import what another one wrote
+    sys.path.insert(0, "")  # a cell can import a module that another cell wrote
     shell: Any = app.shell
     shell.kernel.streams = Streams(sys.stdout)
     keep_parents(shell)
-    tell_without_paths()
-    sys.setswitchinterval(1e-4)  # output passes through three threads; shortens a round trip
+    hide_paths()
+    sys.setswitchinterval(1e-4)  # output passes through three threads: shortens a round trip
 
 
 def run_forked(connection: Any, limit: int, sockets: dict[int, int], host: socket.socket) -> None:
-    """The same in a fork of the zygote, inside its sandbox (box.py). Never returns.
+    """Runs a kernel inside its sandbox (box.py). Never returns.
 
     Args:
         connection: as in `make_app`.
         limit: as in `make_app`.
         sockets: see `App.sockets`.
-        host: is told when the kernel is ready, and closed.
+        host: receives a message when the kernel is ready, and is then closed.
     """
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # or all kernels would draw the same numbers
@@ -176,7 +176,7 @@ def run_forked(connection: Any, limit: int, sockets: dict[int, int], host: socke
     app = make_app(connection, limit)
     prepare(app)
     shell: Any = app.shell
-    shell.run_cell("None", silent=True)  # what only a first cell does is done
+    shell.run_cell("None", silent=True)  # does what only a first cell does
     host.send(b'{"ready": true}')
     host.close()
     app.start()

@@ -1,9 +1,9 @@
-"""One kernel's sandbox, entered after the fork: namespaces, private folders, limits, no privileges.
+"""The sandbox of one kernel, entered after the fork: namespaces, folders, limits, no privileges.
 
-The process that enters is process 1 of the namespace. It starts the kernel, keeps the host's
-socket and serves it: it passes an interrupt on, says what the kernel has used, opens files of the
-work folder for the host, and says how the kernel ended. When it goes, everything in the namespace
-goes with it, so closing the socket ends a kernel for good.
+The process that enters is process 1 of the namespace, and becomes the watcher: it starts the
+kernel and serves the host's socket. It forwards interrupts, reports what the kernel has used, opens
+files of the work folder for the host, and reports how the kernel ended. Everything in the namespace
+ends with it, so closing the socket ends a kernel reliably.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ from start_tools.sandbox import linux, root
 
 FOLDERS = ("work", "home", "tmp", "shm")
 USER = 1500
-"""The one user inside, where this is not root."""
+"""The only user inside, unless this process is root."""
 FIRST_USER = 2_000_000_000
-"""As root, every kernel and its watcher are users of their own, with numbers that nobody has."""
+"""As root, every kernel and every watcher gets its own user id, starting at this unused number."""
 FAILED = 70
-"""Exit code of a kernel that could not be made."""
+"""Exit code of a kernel that could not be created."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a kernel may use. The user ids are those inside."""
+    """What a kernel may use."""
 
     memory: int
-    """Bytes of private memory of one process; a cgroup, where there is one, holds them all."""
+    """Bytes of private memory of one process; a cgroup, if there is one, caps the kernel."""
     disk: int
-    """Bytes of its files, /tmp and /dev/shm included."""
+    """Bytes of its files, including /tmp and /dev/shm."""
     processes: int
-    """Processes and threads."""
+    """Number of processes and threads."""
 
 
 def privileged() -> bool:
-    """Whether this is root with all its rights; else a user namespace gives them inside it."""
+    """Whether this is root with all its rights; otherwise a user namespace grants them inside."""
     cap_sys_admin = 21
     return os.getuid() == 0 and linux.has_capability(cap_sys_admin)
 
 
 def enter_root(folder: str, privileged: bool) -> int:
-    """Moves this process into a PID namespace, as its process 1, and into a root of its own.
+    """Moves this process into a new PID namespace, as its process 1, and into its own root.
 
     Returns:
-        A descriptor of the namespace.
+        A descriptor of the PID namespace.
     """
     uid, gid = os.getuid(), os.getgid()
     kinds = linux.NEW_MOUNTS | linux.NEW_PID
@@ -73,7 +73,7 @@ def enter_root(folder: str, privileged: bool) -> int:
 
 
 def enter() -> None:
-    """Fresh namespaces around this process, which is process 1 of its PID namespace already."""
+    """Enters new namespaces; this process is already process 1 of its PID namespace."""
     linux.unshare(
         linux.NEW_MOUNTS | linux.NEW_NET | linux.NEW_IPC | linux.NEW_UTS | linux.NEW_CGROUP
     )
@@ -83,7 +83,7 @@ def enter() -> None:
 
 
 def make_folders(user: int, disk: int) -> None:
-    """Mounts the one writable file system and shows its parts where programs expect them."""
+    """Mounts the only writable file system and binds its parts where programs expect them."""
     flags = linux.NOSUID | linux.NODEV
     data = f"size={disk},nr_inodes=20000,mode=755,uid={user},gid={user}"
     linux.mount("tmpfs", root.WRITABLE, "tmpfs", flags, data)
@@ -92,7 +92,7 @@ def make_folders(user: int, disk: int) -> None:
         os.chown(f"{root.WRITABLE}/{name}", user, user)
     tmp = f"{root.WRITABLE}/tmp"  # noqa: S108
     for path in root.interpreter():
-        if path.startswith("/tmp/"):  # noqa: S108  # an environment that lies there
+        if path.startswith("/tmp/"):  # noqa: S108  # a Python environment in /tmp
             os.makedirs(f"{root.WRITABLE}{path}")
             linux.bind(path, f"{root.WRITABLE}{path}")
     linux.bind(tmp, "/tmp")  # noqa: S108  # where programs expect it
@@ -102,9 +102,9 @@ def make_folders(user: int, disk: int) -> None:
 
 
 def limit(limits: Limits) -> None:
-    """Limits of this process and of all that it starts."""
+    """Sets the limits of this process and of every process that it starts."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    # What the zygote had imported is shared with it and not counted.
+    # What the zygote has imported is shared with it and not counted.
     before = int(status.partition("VmData:")[2].split()[0]) << 10
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
@@ -124,15 +124,15 @@ def run(
     host: socket.socket, privileged: bool, user: int, limits: Limits, seccomp: bytes,
     kernel: Callable[[], None],
 ) -> None:  # fmt: skip
-    """Makes the sandbox, runs `kernel` in it, and watches over it. Never returns.
+    """Creates the sandbox, runs `kernel` in it, and watches it. Never returns.
 
     Args:
-        host: the socket that ties this kernel to its owner.
-        privileged: this is root, so that kernel and watcher become two users of their own.
+        host: the socket that connects this kernel to its owner.
+        privileged: whether this is root, so that kernel and watcher each get their own user.
         user: the kernel's user id.
-        limits: of the kernel.
-        seccomp: its filter.
-        kernel: does not return either.
+        limits: what the kernel may use.
+        seccomp: the compiled filter.
+        kernel: runs the kernel; does not return either.
     """
     enter()
     make_folders(user, limits.disk)
@@ -143,9 +143,9 @@ def guard(
     host: socket.socket, privileged: bool, user: int, limits: Limits, seccomp: bytes,
     kernel: Callable[[], None], owner: int | None = None,
 ) -> None:  # fmt: skip
-    """The same where the namespaces are made and the folders mounted. Never returns.
+    """Does the same as `run` once the namespaces and folders exist. Never returns.
 
-    `owner` is a descriptor of a process to end with.
+    `owner` is a pidfd of a process to end with.
     """
     pid = os.fork()
     if pid == 0:
@@ -153,7 +153,7 @@ def guard(
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # until a cell runs (shell.py)
             os.setsid()
             if not privileged:
-                # A user namespace of its own: there, processes are counted for this kernel alone.
+                # In its own user namespace, processes are counted for this kernel alone.
                 linux.unshare(linux.NEW_USER)
                 linux.map_user(user, user, user)
             Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
@@ -161,7 +161,7 @@ def guard(
             linux.become(user if privileged else None)
             linux.restrict_files([root.WRITABLE, "/tmp", "/dev/shm", "/dev/pts"])  # noqa: S108
             linux.install_filter(seccomp)
-            linux.set_dumpable(True)  # a change of user clears it, and /proc/self would be closed
+            linux.set_dumpable(True)  # a change of user clears it, which closes /proc/self
             os.chdir(f"{root.WRITABLE}/work")
             kernel()
         except BaseException:
@@ -169,7 +169,7 @@ def guard(
                 host.send(json.dumps({"failed": traceback.format_exc()[-3000:]}).encode())
         os._exit(FAILED)
     keep_open([host.fileno(), *([owner] if owner else [])])
-    # Another user, whom a cell cannot look into; its real user is the cell's, to interrupt it.
+    # A different user, which a cell cannot inspect; its real user is the cell's, to interrupt it.
     linux.become(user + 1 if privileged else None, real=user)
     linux.install_filter(seccomp)
     linux.set_dumpable(False)
@@ -177,14 +177,14 @@ def guard(
 
 
 def keep_open(fds: list[int]) -> None:
-    """Closes all descriptors but the standard streams and these."""
+    """Closes all descriptors except the standard streams and these."""
     edges = sorted(fds)
     for low, high in zip([2, *edges], [*edges, 1 << 16], strict=True):
         os.closerange(low + 1, high)
 
 
 def _watch(host: socket.socket, kernel: int, owner: int | None) -> None:
-    """Serves the host until the kernel or the host is gone."""
+    """Serves the host until the kernel or the host ends."""
     read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(write_end)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -194,7 +194,7 @@ def _watch(host: socket.socket, kernel: int, owner: int | None) -> None:
             os.killpg(kernel, signal.SIGINT)
 
     signal.signal(signal.SIGINT, interrupt)
-    _reap(host, kernel)  # it may have ended before anybody listened
+    _reap(host, kernel)  # it may have ended before the handler was set
     watched = [read_end, host.fileno(), *([owner] if owner else [])]
     while True:
         ready, _, _ = select.select(watched, [], [])
@@ -234,7 +234,7 @@ def _reap(host: socket.socket, kernel: int) -> None:
         except ChildProcessError:
             return
         if pid and os.WIFSTOPPED(status):
-            if pid == kernel:  # it would never answer again
+            if pid == kernel:  # stopped, it would never answer again
                 os.kill(kernel, signal.SIGKILL)
             continue
         if pid == kernel:
@@ -246,21 +246,21 @@ def _reap(host: socket.socket, kernel: int) -> None:
 
 
 def inodes() -> int:
-    """Files that there are. Each takes a kilobyte of the system's memory, besides what is in it.
+    """Counts the files. Each takes a kilobyte of the system's memory in addition to its content.
 
-    bubblewrap has no option that limits them.
+    bubblewrap has no option that limits their number.
     """
-    places = {}
+    file_systems = {}
     for path in (root.WRITABLE, "/tmp", "/dev/shm"):  # noqa: S108
         with contextlib.suppress(OSError):
-            places[os.stat(path).st_dev] = os.statvfs(path)
-    return sum(place.f_files - place.f_ffree for place in places.values())
+            file_systems[os.stat(path).st_dev] = os.statvfs(path)
+    return sum(file_system.f_files - file_system.f_ffree for file_system in file_systems.values())
 
 
 def usage() -> dict[str, float]:
     """Seconds of CPU that all processes here have used, and bytes of memory that they hold.
 
-    As root, memory is 0: this process may not look into the kernel, and there are cgroups.
+    As root, memory is 0: this process may not inspect the kernel, and cgroups cap it.
     """
     orphans = resource.getrusage(resource.RUSAGE_CHILDREN)
     ticks, kilobytes = 0, 0
@@ -269,7 +269,7 @@ def usage() -> dict[str, float]:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 stat = Path(f"/proc/{name}/stat").read_text(errors="replace", encoding="ascii")
                 ticks += sum(map(int, stat.rpartition(") ")[2].split()[11:15]))
-                # Of a page that several processes share, each one's part.
+                # Pss divides a shared page among the processes that share it.
                 memory = Path(f"/proc/{name}/smaps_rollup").read_text(encoding="ascii")
                 kilobytes += int(memory.partition("\nPss:")[2].split(maxsplit=1)[0])
     return {

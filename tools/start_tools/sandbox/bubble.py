@@ -1,7 +1,7 @@
-"""A kernel inside bubblewrap: a fresh process that imports everything itself.
+"""A kernel inside bubblewrap: a new process that imports everything itself.
 
-bubblewrap has made the namespaces and mounted the folders (start_tools/python/bubbles.py); limits,
-system calls and the watching process are the same as in a fork of the zygote.
+bubblewrap has created the namespaces and mounted the folders (start_tools/python/bubbles.py);
+limits, system calls and the watcher process are the same as in a fork of the zygote.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from start_tools.sandbox import boot, box, root, seccomp
 
 
 def main() -> None:
-    """Never returns. Standard input is the host's socket."""
+    """Runs a kernel. Standard input is the host's socket. Never returns."""
     host = socket.socket(fileno=os.dup(0))
     message, fds, _, _ = socket.recv_fds(host, 1 << 16, 16)
     options = json.loads(message)
@@ -28,7 +28,7 @@ def main() -> None:
     for name in options["preload"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    # Whoever may end this process: it lets its owner do so by a descriptor.
+    # This descriptor lets the owner end this process.
     myself = os.pidfd_open(os.getpid())
     socket.send_fds(host, [b'{"watcher": true}'], [myself])
     os.close(myself)

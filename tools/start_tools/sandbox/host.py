@@ -1,11 +1,11 @@
-"""Functions in a cell that are tools of the host: a call is a question on the stdin channel.
+"""Functions through which a cell calls tools of the host, over the kernel's stdin channel.
 
-The question is Jupyter's `input_request`; its text is a number, the tool's name and the arguments
-as JSON. The answer is an `input_reply`; its text is JSON. The host trusts none of this.
+A call is a Jupyter `input_request` whose text is a number, the tool's name and the arguments as
+JSON. The answer is an `input_reply` whose text is JSON. The host trusts none of this.
 """
 
 # mypy: disable-error-code="no-untyped-call"
-# (ipykernel is annotated in parts.)
+# (ipykernel is only partly annotated.)
 from __future__ import annotations
 
 import builtins
@@ -25,19 +25,19 @@ import zmq
 from jupyter_client.session import Session
 
 POLL = 10
-"""Milliseconds after which a call looks whether its cell has ended."""
+"""Milliseconds between checks of a waiting call whether its cell has ended."""
 EOF = "\x04"
-"""What the host says to a question that it cannot read."""
+"""The host's answer to a request that it cannot parse."""
 
 
 class ToolError(Exception):
-    """A tool failed on the host, or may not be called."""
+    """A tool failed on the host, or must not be called."""
 
-    __module__ = "builtins"  # its name stands alone in a traceback
+    __module__ = "builtins"  # a traceback shows the bare name
 
 
 class Shown:
-    """An annotation or default that is printed as the host wrote it."""
+    """An annotation or default whose repr is the text that the host wrote."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -47,21 +47,21 @@ class Shown:
 
 
 class HostTools:
-    """Carries calls of the running cell to the host. Threads take turns."""
+    """Sends calls of the running cell to the host, one at a time across threads."""
 
     def __init__(self, kernel: Any) -> None:
         self._kernel = kernel
         self._cell: Any = None
-        """Address and message of the cell that runs."""
+        """Address and request message of the running cell."""
         self._lock = threading.Lock()
         self._caller = 0
-        """The thread that holds the lock."""
+        """Id of the thread that holds the lock, 0 for none."""
         self._pid = os.getpid()
         self._numbers = itertools.count()
 
     @contextlib.contextmanager
     def cell(self, ident: Any, parent: Any) -> Iterator[None]:
-        """While it lasts, tools can be called."""
+        """Context of a running cell: tools can be called within it only."""
         self._cell = (ident, parent)
         try:
             yield
@@ -69,19 +69,19 @@ class HostTools:
             self._cell = None
 
     def define(self, text: str) -> None:
-        """Puts functions where cells find them. `text` is JSON that the host has written."""
-        # Not the kernel's own session, which cuts long texts (streams.py).
+        """Defines the tools as functions in the cells' namespace. `text` is JSON from the host."""
+        # Not the kernel's own session, which truncates long texts (streams.py).
         self._session = Session(key=self._kernel.session.key)
-        self._kernel.stdin_socket.router_mandatory = 1  # say so, if nobody is connected yet
+        self._kernel.stdin_socket.router_mandatory = 1  # raise if nobody is connected yet
         names = self._kernel.shell.user_ns
         names["ToolError"] = ToolError
         for tool in json.loads(text):
             names[tool["name"]] = self._function(**tool)
 
     def _function(self, name: str, signature: str, description: str, max_chars: int) -> Any:
-        """A function with that signature: Python itself says what does not fit it."""
+        """Makes a function with this signature, so that Python itself reports wrong arguments."""
         made: dict[str, Any] = {"__call_host": partial(self._call, name, max_chars)}
-        # Annotations are not evaluated, thanks to the first line.
+        # The first line keeps annotations from being evaluated.
         source = (
             "from __future__ import annotations\n"
             f"def {name}{signature}:\n    return __call_host(locals())"
@@ -94,7 +94,7 @@ class HostTools:
         return function
 
     def _call(self, name: str, max_chars: int, arguments: dict[str, Any]) -> Any:
-        # Where the default is not JSON it is written `...`: the host knows it.
+        # `...` marks a default that is not JSON; the host knows its value.
         given = {key: value for key, value in arguments.items() if value is not ...}
         text = dumped(name, given)
         if len(text) > max_chars:
@@ -132,13 +132,13 @@ class HostTools:
             except zmq.ZMQError as error:
                 if error.errno != zmq.EHOSTUNREACH:
                     raise
-                time.sleep(0.001)  # the host's end is being connected
+                time.sleep(0.001)  # the host is still connecting
                 continue
             if not socket.poll(POLL):
                 continue
             reply: Any = self._session.recv(socket)[1]
             value = reply["content"]["value"]
-            # Not one that nobody waited for: of a call that was interrupted, or of a forged one.
+            # Skip answers that nobody waits for: to an interrupted call, or to a forged one.
             if value != EOF and (answer := json.loads(value))["number"] == number:
                 return answer
         raise ToolError(over)
@@ -146,10 +146,10 @@ class HostTools:
 
 @contextlib.contextmanager
 def noted_interrupts() -> Iterator[list[int]]:
-    """SIGINT is noted in a list that the caller looks at, and raises at the end.
+    """Records SIGINT in a list that the caller checks, and raises KeyboardInterrupt at the end.
 
-    It could otherwise hit between two frames of a message, and garble this one and the next; and in
-    a cell that awaits, ipykernel's handler does not end what blocks.
+    An immediate exception could hit between two frames of a message and garble this message and the
+    next; and in a cell that awaits, ipykernel's handler does not end a blocking call.
     """
     noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -165,13 +165,13 @@ def noted_interrupts() -> Iterator[list[int]]:
 
 
 def dumped(name: str, arguments: dict[str, Any]) -> str:
-    """Arguments as JSON. Numbers of numpy and sympy, and arrays, are taken for what they hold."""
+    """Encodes arguments as JSON; numpy and sympy numbers and arrays become plain values."""
     texts = []
     for key, value in arguments.items():
         try:
             check_keys(value)
             text = json.dumps(value, default=simple, allow_nan=False, ensure_ascii=False)
-            text.encode()  # half a character cannot be sent
+            text.encode()  # a lone surrogate cannot be sent
             texts.append(f"{json.dumps(key)}: {text}")
         except RecursionError:
             raise ValueError(f"{name}(): argument {key} is nested too deeply") from None
@@ -181,7 +181,7 @@ def dumped(name: str, arguments: dict[str, Any]) -> str:
 
 
 def type_of(error: Exception) -> type[Exception]:
-    """Without its odder subclasses, which take other arguments."""
+    """TypeError or ValueError: subclasses may take other constructor arguments."""
     return TypeError if isinstance(error, TypeError) else ValueError
 
 
@@ -197,7 +197,7 @@ def check_keys(value: object) -> None:
 
 
 def simple(value: Any) -> object:
-    """What JSON knows, for what it does not know. Raises TypeError."""
+    """Converts a value that JSON does not know; raises TypeError if it cannot."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if hasattr(value, "__index__"):
@@ -207,5 +207,5 @@ def simple(value: Any) -> object:
 
 
 def fail(kind: str, message: str) -> NoReturn:
-    """Raises what the host said."""
+    """Raises the exception that the host reported."""
     raise (ToolError if kind == "ToolError" else getattr(builtins, kind))(message)

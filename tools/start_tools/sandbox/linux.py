@@ -1,6 +1,6 @@
-"""System calls that build a sandbox and that Python's library has no function for.
+"""System calls that build a sandbox and that Python's standard library does not wrap.
 
-They are made in the process itself, after a fork: no helper is executed, so that a kernel keeps
+They are made in the process itself, after a fork. No helper program is executed, so a kernel keeps
 what its parent has imported.
 """
 
@@ -43,17 +43,17 @@ def _prctl(option: int, *arguments: int) -> int:
 
 
 def unshare(kinds: int) -> None:
-    """Puts this process (for NEW_PID: its next child) into fresh namespaces."""
+    """Moves this process (for NEW_PID: its next child) into new namespaces."""
     _checked(_libc.unshare(kinds), f"unshare {kinds:#x}")
 
 
 def join_pid_namespace(fd: int) -> None:
-    """Lets the next child be born in a PID namespace."""
+    """Makes the next child start in a PID namespace."""
     _checked(_libc.setns(fd, NEW_PID), "setns")
 
 
 def map_user(inside: int, uid: int, gid: int) -> None:
-    """In a fresh user namespace: the one user there is, `inside`, stands for `uid` outside."""
+    """Maps the only user of a new user namespace, `inside`, to `uid` outside."""
     for name, line in (
         ("setgroups", "deny"),
         ("uid_map", f"{inside} {uid} 1"),
@@ -70,12 +70,12 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 
 
 def bind(source: str, target: str) -> None:
-    """Makes a folder or file appear a second time, with what is mounted below it."""
+    """Makes a folder or file appear at a second path, with everything mounted below it."""
     mount(source, target, "", BIND | RECURSIVE)
 
 
 def restrict_mount(target: str, flags: int, *, recursive: bool = False) -> None:
-    """Takes rights away from a mount: READ_ONLY, NOSUID, NODEV, NOEXEC. Needs Linux 5.12."""
+    """Restricts a mount: READ_ONLY, NOSUID, NODEV, NOEXEC. Needs Linux 5.12."""
     attributes = struct.pack("QQQQ", flags, 0, PRIVATE, 0)
     at_fdcwd, at_recursive = -100, 0x8000
     result = _libc.syscall(
@@ -95,16 +95,16 @@ def unmount(target: str) -> None:
 
 
 def enter_root(folder: str) -> None:
-    """Makes `folder`, a mount, the root; the old root is out of reach afterwards."""
+    """Makes `folder`, a mount, the root; the old root is unreachable afterwards."""
     os.chdir(folder)
-    # Stacked on each other, then the upper one, which is the old root, is taken away.
+    # Stacks the two roots, then removes the upper one, which is the old root.
     _checked(_libc.pivot_root(b".", b"."), "pivot_root")
     unmount(".")
     os.chdir("/")
 
 
 def raise_loopback() -> None:
-    """Brings up `lo`, the one interface of a fresh network namespace."""
+    """Brings up `lo`, the only interface of a new network namespace."""
     siocsifflags, iff_up, iff_running = 0x8914, 0x1, 0x40
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack("16sh22x", b"lo", iff_up | iff_running)
@@ -116,21 +116,21 @@ def set_hostname(name: str) -> None:
 
 
 def has_capability(number: int) -> bool:
-    """Whether this process holds a capability, by its number in linux/capability.h."""
+    """Whether this process holds a capability, given by its number in linux/capability.h."""
     with open("/proc/self/status", encoding="ascii") as status:
         line = next(line for line in status if line.startswith("CapEff:"))
     return bool(int(line.split()[1], 16) >> number & 1)
 
 
 def become(uid: int | None, real: int | None = None) -> None:
-    """Gives up every privilege for good.
+    """Drops every privilege permanently.
 
     Args:
-        uid: the user to become, None where there is no other.
-        real: the real user, where it is to be another: it may signal that user's processes.
+        uid: the user to become, or None to stay the same user.
+        real: a different real user, if any: the process may then signal that user's processes.
     """
     number = 0
-    # Before the change of user, which takes away the right to do it.
+    # Before the change of user, which removes the right to do this.
     while _prctl(_PR_CAPBSET_DROP, number) == 0:
         number += 1
     noroot_and_locks = 0x2F  # no capabilities for uid 0, nor kept over setuid; all locked
@@ -147,12 +147,12 @@ def become(uid: int | None, real: int | None = None) -> None:
 
 
 def set_dumpable(value: bool) -> None:
-    """Whether other processes of this user may look into this one (ptrace, /proc/PID/mem)."""
+    """Sets whether other processes of this user may inspect this one (ptrace, /proc/PID/mem)."""
     _checked(_prctl(_PR_SET_DUMPABLE, int(value)), "dumpable")
 
 
 def install_filter(program: bytes) -> None:
-    """Installs a seccomp filter, for good. Needs no_new_privs."""
+    """Installs a seccomp filter permanently. Needs no_new_privs."""
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
@@ -164,15 +164,19 @@ def install_filter(program: bytes) -> None:
 
 
 def restrict_files(writable: list[str]) -> bool:
-    """Landlock: nothing outside `writable` can be changed, nobody outside signalled. For good.
+    """Restricts this process with Landlock, permanently.
 
-    A second lock on what the read-only root already forbids. Returns whether Linux has it.
+    Nothing outside `writable` can be changed, and no process outside can be signalled. This is a
+    second barrier behind the read-only root.
+
+    Returns:
+        Whether this Linux has Landlock.
     """
     version = _libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
     if version < 1:
         return False
     execute, write_file, read_file, read_dir = 1, 2, 4, 8
-    # From ABI 2 on REFER (13), from 3 on TRUNCATE (14), from 5 on device ioctls (15, left alone).
+    # ABI 2 adds REFER (13), ABI 3 TRUNCATE (14), ABI 5 device ioctls (15, left unrestricted).
     rights = (1 << min(13 + (version >= 2) + (version >= 3), 15)) - 1
     scoped = 3 if version >= 6 else 0  # abstract sockets and signals
     ruleset = struct.pack("QQQ", rights, 0, scoped)[: 24 if version >= 6 else 8]
@@ -195,18 +199,18 @@ def restrict_files(writable: list[str]) -> bool:
 def open_beneath(folder: str, path: str, new: bool) -> int:
     """Opens a file below a folder that belongs to another user, without following links.
 
-    Links are the cell's: one could lead to this process's own memory under /proc.
+    A cell may have made the links: one could lead to this process's own memory under /proc.
 
     Args:
-        folder: the path of the folder.
-        path: relative to it.
-        new: for writing, made or emptied; else for reading.
+        folder: path of the folder.
+        path: path of the file, relative to the folder.
+        new: create or truncate the file for writing; otherwise open it for reading.
     """
     flags = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # non-blocking: it may be a pipe
     flags |= os.O_WRONLY | os.O_CREAT | os.O_TRUNC if new else os.O_RDONLY
     no_magic, no_links, beneath = 2, 4, 8
     how = struct.pack("QQQ", flags, 0o644 if new else 0, no_magic | no_links | beneath)
-    # The real user is the folder's owner (see `become`): act as that one on files.
+    # The real user owns the folder (see `become`): access files as that user.
     _libc.setfsuid(os.getuid())
     _libc.setfsgid(os.getgid())
     parent = os.open(folder, os.O_PATH | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Tries a sandbox out: makes one around nothing, and says on one line why it cannot be had."""
+"""Tests whether a sandbox can be created, and prints the reason on one line if it cannot."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from start_tools.sandbox import box, linux, root, seccomp
 
 
 def main() -> None:
-    """Writes nothing if all is well.
+    """Creates an empty sandbox; prints nothing if that works.
 
-    Takes a folder as argument; an empty one says that the sandbox is there already, and that only
-    what a kernel does in it is to be tried.
+    The last command-line argument is a folder for the root. An empty string means that this process
+    is already in a sandbox, and that only the steps of a kernel inside it are to be tested.
     """
     folder = sys.argv.pop()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -1,7 +1,8 @@
 """The file system of a cell: the interpreter and the libraries of this machine, all read-only.
 
-Built once by the zygote; each kernel then mounts its own /proc and one small writable place
-(box.py). Nothing of /home, /root, /var, /run, /sys or /opt is there, unless Python lies in it.
+The zygote builds it once; each kernel then mounts its own /proc and one small writable file system
+(box.py). Nothing of /home, /root, /var, /run, /sys or /opt is visible, unless Python is installed
+there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from start_tools.sandbox import linux
 
 WRITABLE = "/sandbox"
-"""Where a kernel mounts the one file system that it may write to."""
+"""Where a kernel mounts the only file system that it may write to."""
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
 _ETC = (
     "ld.so.cache",
@@ -35,7 +36,7 @@ _LINKS = {
 
 
 def interpreter() -> list[str]:
-    """Folders that Python and its packages lie in, none of them inside another one."""
+    """Folders that hold Python and its packages, none of them inside another."""
     named = (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)
     folders = {os.path.abspath(path) for path in named}
     folders |= {os.path.realpath(path) for path in folders}
@@ -51,8 +52,8 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def build(folder: str, user: int) -> None:
-    """Makes a fresh root in `folder` and enters it. Needs a mount namespace of one's own."""
-    linux.restrict_mount("/", 0, recursive=True)  # private: nothing that follows is seen outside
+    """Builds a new root in `folder` and enters it. Needs a private mount namespace."""
+    linux.restrict_mount("/", 0, recursive=True)  # private: no later change is visible outside
     linux.mount("tmpfs", folder, "tmpfs", linux.NOSUID | linux.NODEV, "size=1m,mode=755")
     for path in _SYSTEM:
         if os.path.islink(path):
@@ -69,14 +70,14 @@ def build(folder: str, user: int) -> None:
     _dev(folder)
     for name in ("proc", "newproc", "tmp", WRITABLE[1:]):
         Path(folder, name).mkdir(exist_ok=True)
-    # Linux lets a user namespace mount a fresh /proc only where a whole one can be seen.
+    # Linux lets a user namespace mount a new /proc only where a complete one is visible.
     linux.bind("/proc", f"{folder}/proc")
     linux.enter_root(folder)
     linux.restrict_mount("/", linux.READ_ONLY | linux.NOSUID | linux.NODEV)
 
 
 def new_proc() -> None:
-    """Replaces /proc by one that shows this PID namespace alone."""
+    """Replaces /proc with one that shows only this PID namespace."""
     flags = linux.NOSUID | linux.NODEV | linux.NOEXEC
     linux.mount("proc", "/newproc", "proc", flags)
     linux.unmount("/proc")
@@ -84,7 +85,7 @@ def new_proc() -> None:
 
 
 def _show(folder: str, path: str) -> None:
-    """Makes a file or folder of the machine appear at its own place, read-only."""
+    """Makes a file or folder of the machine appear at the same path, read-only."""
     target = Path(folder + path)
     if os.path.isdir(path):
         target.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,7 @@ def _etc(folder: str, user: int) -> None:
             target = etc / name
             if os.path.isdir(f"/etc/{name}"):
                 _show(folder, f"/etc/{name}")
-            else:  # copied: a bind would follow a link to a place that may not be there
+            else:  # copied: a bind mount would follow a link to a path that may not be in the root
                 target.write_bytes(Path(f"/etc/{name}").read_bytes())
     home = f"{WRITABLE}/home"
     (etc / "passwd").write_text(f"sandbox:x:{user}:{user}::{home}:/bin/sh\n", encoding="ascii")

@@ -1,7 +1,7 @@
-"""The seccomp filter of a cell: a list of what is allowed, written as classic BPF.
+"""The seccomp filter of a cell: an allowlist of system calls, compiled to classic BPF.
 
-No library is needed at run time, and nothing is left to a list of what is forbidden: a system call
-that this file does not know fails.
+It needs no library at run time. There is no list of forbidden calls to keep complete: a system call
+that is not on the list fails.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _NAMESPACES = (
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _IOCTLS = (
     *range(0x5401, 0x5412),  # terminals: attributes, process group, queue. Not TIOCSTI, 0x5412
-    0x5413, 0x5414,          # size of the window
+    0x5413, 0x5414,          # window size
     0x541B, 0x5421, 0x5422,  # bytes waiting, non-blocking, no controlling terminal
     0x5429,                  # session
     0x5450, 0x5451, 0x5452,  # close-on-exec, signals when there is input
     0x80045430, 0x40045431,  # number and lock of a pseudo-terminal
-    0x8912, 0x8913, 0x8915, 0x8919, 0x891B, 0x8927, 0x8933,  # reading what interfaces there are
+    0x8912, 0x8913, 0x8915, 0x8919, 0x891B, 0x8927, 0x8933,  # reading the list of interfaces
 )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ _SPECIAL = {
     # glibc falls back to clone, whose flags a filter can see.
     "clone3": _refuse(errno.ENOSYS),
     "clone": (_argument(0) + _step(_ANY_BIT, _NAMESPACES, 1, 0) + _PASS + _refuse(errno.EPERM)),
-    # Netlink for libzmq, which aborts without it, and of that only the kind that lists interfaces.
+    # Netlink for libzmq, which aborts without it, but only the protocol that lists interfaces.
     "socket": (
         _argument(0) + _one_of((_AF_UNIX, _AF_INET, _AF_INET6))
         + _step(_EQUAL, _AF_NETLINK, 0, 3) + _argument(2) + _step(_EQUAL, 0, 0, 1) + _PASS
@@ -95,10 +95,10 @@ def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
 
 
 def build_filter() -> bytes:
-    """The filter for this machine.
+    """Builds the filter for this machine.
 
     Raises:
-        OSError: an architecture that syscalls.txt has no numbers for.
+        OSError: syscalls.txt has no numbers for this architecture.
     """
     machine = platform.machine()
     if machine not in _ARCHITECTURES:

@@ -1,7 +1,7 @@
-"""IPython as a model meets it: plain text, short errors, nothing that waits for a person."""
+"""IPython adapted to models: plain text, short errors, nothing that waits for a person."""
 
 # mypy: disable-error-code="no-untyped-call"
-# (ipykernel is annotated in parts.)
+# (ipykernel is only partly annotated.)
 from __future__ import annotations
 
 import itertools
@@ -26,16 +26,16 @@ from start_tools.sandbox.host import HostTools
 from start_tools.sandbox.streams import Streams
 
 CELL = "<cell "
-"""Start of the file name that a cell's code is compiled under."""
+"""Prefix of the file name under which a cell's code is compiled."""
 FRAMES = 4
-"""Frames kept from either end of a deep traceback."""
+"""Frames kept from each end of a deep traceback."""
 
 
 class CellCompiler(XCachingCompiler):
-    """Gives each cell a file name that is no path."""
+    """Gives each cell a file name that is not a path."""
 
     current = ""
-    """The name of the cell that runs."""
+    """The name of the running cell."""
     numbers = itertools.count(1)
 
     def get_code_name(self, raw_code: str, code: str, number: int) -> str:
@@ -44,7 +44,7 @@ class CellCompiler(XCachingCompiler):
 
 
 def short_traceback(error: BaseException, tb: TracebackType | None) -> list[str]:
-    """The frames that lie in cells, then the error itself."""
+    """The frames that belong to cells, then the error itself."""
     frames = []
     for frame, line in traceback.walk_tb(tb):
         code = frame.f_code
@@ -66,10 +66,10 @@ def short_traceback(error: BaseException, tb: TracebackType | None) -> list[str]
 
 
 class Display(ZMQShellDisplayHook):
-    """Shows no value of a cell that ends in a semicolon, though no history is kept."""
+    """Hides the value of a cell that ends in a semicolon, although no history is kept."""
 
     def log_output(self, format_dict: object) -> None:
-        """IPython would keep the text of every value."""
+        """Does nothing: IPython would keep the text of every value."""
 
     def quiet(self) -> bool:
         cell = "".join(linecache.getlines(CellCompiler.current))
@@ -77,16 +77,16 @@ class Display(ZMQShellDisplayHook):
 
 
 class Shell(ZMQInteractiveShell):
-    """IPython without colours, long tracebacks and an `exit` that ends the kernel."""
+    """IPython without colours and long tracebacks, whose `exit` does not end the kernel."""
 
     displayhook_class = Type(Display)
 
     def init_environment(self) -> None:
-        """The host has set the environment; IPython would force colours."""
+        """Does nothing: the host has set the environment, and IPython would force colours."""
 
     @contextmanager
     def _tee(self, channel: str) -> Iterator[None]:
-        """IPython would keep all that is ever printed, and that costs more than printing it."""
+        """Does nothing: IPython would keep all output, which costs more than printing it."""
         yield
 
     def init_user_ns(self) -> None:
@@ -97,7 +97,7 @@ class Shell(ZMQInteractiveShell):
         error: Any
         kind, error, tb = self._get_exc_info(exc_tuple)
         lines = short_traceback(error, tb)
-        # Not `error`: its own __str__ may raise.
+        # Not `error`, whose __str__ may raise.
         self._showtraceback(kind, lines[-1], lines)
 
     def showsyntaxerror(self, *args: object, **kwargs: object) -> None:
@@ -115,8 +115,11 @@ class Kernel(IPythonKernel):
         self.host_tools = HostTools(self)
 
     def pre_handler_hook(self) -> None:
-        """SIGINT counts while a cell runs, not, as in ipykernel, while any message is handled:
-        there it can hit where nothing catches it, and the kernel ends."""
+        """Does nothing: SIGINT is handled only while a cell runs.
+
+        ipykernel handles it during any message, where it can hit outside any handler and end the
+        kernel.
+        """
 
     def post_handler_hook(self) -> None: ...
 
@@ -137,8 +140,8 @@ class Kernel(IPythonKernel):
         raise EOFError("getpass() was called, but there is nobody to answer")
 
 
-def tell_without_paths() -> None:
-    """Warnings, and errors that end a thread, name no file of the machine."""
+def hide_paths() -> None:
+    """Keeps the machine's file names out of warnings and of errors that end a thread."""
 
     def excepthook(args: threading.ExceptHookArgs) -> None:
         error = args.exc_value or args.exc_type()
@@ -148,5 +151,5 @@ def tell_without_paths() -> None:
 
     threading.excepthook = excepthook
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
-    # IPython's advice on SystemExit makes no sense to somebody who cannot leave.
+    # IPython's advice on SystemExit makes no sense to a reader who cannot exit.
     warnings.filterwarnings("ignore", message="To exit: use")

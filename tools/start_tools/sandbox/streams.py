@@ -1,7 +1,7 @@
-"""The way of a cell's output: into messages of bounded size that belong to the right cell."""
+"""Turns a cell's output into messages of bounded size that belong to the right cell."""
 
 # mypy: disable-error-code="no-untyped-call"
-# (ipykernel is annotated in parts.)
+# (ipykernel is only partly annotated.)
 from __future__ import annotations
 
 import codecs
@@ -22,16 +22,16 @@ from jupyter_client.jsonutil import json_default
 from start_tools.sandbox.sizes import PICTURE, largest_message
 
 SHOWN = ("text/plain", "text/latex", "image/png")
-"""The forms of a value that are sent: nobody reads the others, and some are large."""
+"""MIME types of a value that are sent. Nobody reads the others, and some are large."""
 
 
 def packer(limit: int) -> Callable[[object], bytes]:
-    """Writes messages of bounded length: of each text at most `limit` characters from each end.
+    """Returns a serializer that bounds messages: it keeps `limit` characters of each end of a text.
 
-    Written in ASCII, so that a lone surrogate, which UTF-8 cannot hold, does not lose a message.
-    What is too large all the same goes without content: its host would not read it.
+    It writes ASCII, so that a lone surrogate, which UTF-8 cannot encode, does not lose a message.
+    A message that is still too large is sent without content: the host would not read it.
     """
-    most = largest_message(limit // 2)  # half of the room is for what goes along
+    most = largest_message(limit // 2)  # the other half is for the rest of the message
 
     def shorten(value: object) -> object:
         match value:
@@ -58,30 +58,30 @@ def packer(limit: int) -> Callable[[object], bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Pipe:
-    """Where the descriptors 1 and 2 of a cell lead, and those of the children it starts."""
+    """The target of descriptors 1 and 2 of a cell and of the child processes that it starts."""
 
     read_end: int
     parent: Any
-    """The cell's message."""
+    """The cell's request message."""
     decoder: codecs.IncrementalDecoder
 
 
 class Streams:
-    """What child processes and code in C write to descriptors 1 and 2 goes where `print` goes.
+    """Sends what child processes and C code write to descriptors 1 and 2 to where `print` writes.
 
-    ipykernel can do that, too, but there a value, an error or the end of the cell may overtake it.
-    Before each of these the stream is flushed, so that is where it is read to the end. Each cell
-    has a pipe of its own: what its children write later is still known to be its.
+    ipykernel can do this too, but then a value, an error or the end of the cell may overtake the
+    output. The stream is flushed before each of these, so a flush reads the pipe to its end. Each
+    cell has its own pipe, so later output of its child processes is still attributed to it.
 
-    A flush, other than ipykernel's, does not wait for the thread that sends but puts its message
-    into that thread's queue, before whatever follows: a round trip is a few changes of thread
-    shorter. It waits where much is queued, so that a cell cannot write faster than its host reads.
+    Unlike ipykernel's, a flush does not wait for the sending thread: it queues its message there,
+    before whatever follows, which saves a few thread switches per round trip. It waits only when
+    many messages are queued, so that a cell cannot write faster than its host reads.
     """
 
     QUEUED = 100
-    """Messages that may wait to be sent."""
+    """Messages that may be queued before a flush waits."""
     PIECES = 64
-    """Reads of a flush, of 64 KiB: what ended before has written no more than a pipe holds."""
+    """Reads per flush, of 64 KiB each: a process that has ended left at most a full pipe."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -89,35 +89,35 @@ class Streams:
         self._pipes: dict[int, Pipe] = {}
         self._epoll = select.epoll()
         self._current = self._open({})
-        stream._original_stdstream_copy = 1  # what `sys.stdout.fileno()` says
+        stream._original_stdstream_copy = 1  # the result of `sys.stdout.fileno()`
         self._flush_and_wait, self._flush_buffers = stream.flush, stream._flush
         self._ours = {"flush": self.flush, "_flush": self._send}
-        # Not by the thread that sends: woken by a cell's first word, it gets in the cell's way.
+        # Not in the sending thread: a cell's first output would wake it and so slow the cell.
         self._ours["_schedule_flush"] = lambda: None
-        self._ours["close"] = self.flush  # closed, it would be so for all cells to come
+        self._ours["close"] = self.flush  # a real close would last for all later cells
         vars(stream).update(self._ours)
         threading.Thread(target=self._read_on, daemon=True).start()
         os.register_at_fork(after_in_child=self._renew_lock)
 
     def begin(self, parent: Any) -> None:
-        """Makes everything ready for a cell, whatever the last one has done to the streams.
+        """Prepares the streams for a cell, whatever the previous one has done to them.
 
         Args:
-            parent: its message.
+            parent: the cell's request message.
         """
         sys.stdout = sys.stderr = self._stream
-        self._stream.set_parent(parent)  # ipykernel has done so with what was there before
+        self._stream.set_parent(parent)  # ipykernel has set it on the previous stream
         vars(self._stream).pop("write", None)
         vars(self._stream).update(self._ours)
         with self._lock:
             last = self._current
-            self._unwatch(last)  # mostly it ends now: let no thread wake up for that
+            self._unwatch(last)  # it usually ends now: wake no thread for that
             self._current = self._open(parent)
             if self._read(last, self.PIECES):
                 self._epoll.register(last.read_end, select.EPOLLIN)
 
     def _open(self, parent: Any) -> Pipe:
-        for number in (1, 2):  # a cell may have closed them: the pipe must not get these numbers
+        for number in (1, 2):  # a cell may have closed them; keep the pipe off these numbers
             os.dup2(self._epoll.fileno(), number)
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read_end, False)
@@ -130,11 +130,11 @@ class Streams:
         return pipe
 
     def _renew_lock(self) -> None:
-        """In a fork: the thread that held it is not there."""
+        """Replaces the lock in a fork, where the thread that held it does not exist."""
         self._lock = threading.RLock()
 
     def _read_on(self) -> None:
-        """What is written between flushes, and by children of earlier cells."""
+        """Reads what is written between flushes and by child processes of earlier cells."""
         while True:
             ready = self._epoll.poll(self._stream.flush_interval)
             if not ready and self._stream._buffers:
@@ -145,7 +145,7 @@ class Streams:
                         self._read(pipe, 1)
 
     def _read(self, pipe: Pipe, pieces: int) -> bool:
-        """Passes on what has been written so far; False if nobody is left who could write."""
+        """Passes on what has been written so far; returns False if no writer is left."""
         with self._lock:
             if self._pipes.get(pipe.read_end) is not pipe:
                 return False
@@ -154,7 +154,7 @@ class Streams:
                 for _ in range(pieces):
                     data = os.read(pipe.read_end, 1 << 16)
                     if not data:
-                        self._unwatch(pipe)  # first: a fork of this process keeps it open
+                        self._unwatch(pipe)  # first, because a fork of this process keeps it open
                         os.close(self._pipes.pop(pipe.read_end).read_end)
                         return False
                     if text := pipe.decoder.decode(data):
@@ -166,13 +166,13 @@ class Streams:
             return True
 
     def _unwatch(self, pipe: Pipe) -> None:
-        with contextlib.suppress(OSError):  # it is not watched
+        with contextlib.suppress(OSError):  # not watched
             self._epoll.unregister(pipe.read_end)
 
     def flush(self) -> None:
-        """Hands on all that has been written so far."""
+        """Passes on everything that has been written so far."""
         stream = self._stream
-        if not stream._is_master_process():  # in a fork nobody reads
+        if not stream._is_master_process():  # a fork has no reader thread
             self._flush_and_wait()
             return
         self._read(self._current, self.PIECES)
@@ -182,15 +182,15 @@ class Streams:
             self._send()
 
     def _send(self) -> None:
-        with self._lock:  # or what another thread took earlier might be queued later
+        with self._lock:  # or output that another thread took earlier might be queued later
             self._flush_buffers()
 
 
 def keep_parents(shell: ZMQInteractiveShell) -> None:
-    """Output of a thread goes to the cell that started it, even while a later cell runs.
+    """Attributes a thread's output to the cell that started it, even while a later cell runs.
 
-    Left alone, ipykernel gives it to the latest cell. A thread of a pool works for the cell that
-    handed in the work.
+    By default, ipykernel attributes it to the latest cell. The output of a pool thread belongs to
+    the cell that submitted the work.
     """
     start, submit = threading.Thread.start, ThreadPoolExecutor.submit
 

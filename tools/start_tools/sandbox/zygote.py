@@ -1,9 +1,9 @@
-"""A process that has imported everything and forks a kernel when it is asked to.
+"""The zygote: a process that has imported everything and forks a kernel on request.
 
 The host starts it with a socket as standard input (start_tools/python/zygote.py) and a scrubbed
-environment: whatever this process ever held can be read in every kernel. It has one thread and no
-event loop, or a fork would not be safe. It is process 1 of a PID namespace, so when it goes, all
-its kernels go with it; it goes when the host closes the socket or dies.
+environment, because every kernel can read whatever this process ever held. It has a single thread
+and no event loop; otherwise forking would not be safe. It is process 1 of a PID namespace, so all
+its kernels end with it. It exits when the host closes the socket or dies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DESCRIPTORS = ("shell", "iopub", "stdin", "control")
 
 
 def main() -> None:
-    """Never returns."""
+    """Runs the zygote. Never returns."""
     control = socket.socket(fileno=os.dup(0))
     message, fds, _, _ = socket.recv_fds(control, 1 << 16, 1)
     options, host = json.loads(message), fds[0]
@@ -34,15 +34,15 @@ def main() -> None:
     try:
         _import(options)
         privileged = box.privileged()
-        program = seccomp.build_filter()  # read while the files of this package can be
+        program = seccomp.build_filter()  # while this package's files are still readable
         own_namespace = box.enter_root(options["folder"], privileged)
         control.send(json.dumps({"up": True}).encode())
     except Exception as error:
         control.send(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())
         os._exit(box.FAILED)
     gc.collect()
-    gc.freeze()  # or the collector would write to, and so copy, pages that kernels share
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for kernels: their host watches
+    gc.freeze()  # or the collector would write to shared pages, and so copy them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no wait for kernels: the host watches them
     limits = box.Limits(**options["limits"])
     for count in range(1 << 20):
         ready, _, _ = select.select([control.fileno(), host], [], [])
@@ -72,11 +72,11 @@ def _import(options: dict[str, Any]) -> None:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     if len(os.listdir("/proc/self/task")) != 1:
-        raise RuntimeError(f"one of {options['preload']} starts threads when it is imported")
+        raise RuntimeError(f"one of {options['preload']} starts threads when imported")
 
 
 def _imported_late(folder: str) -> list[str]:
-    """Modules that a shell imports as it starts: tried out in a child, imported here."""
+    """Modules that a shell imports as it starts, found by starting one in a child process."""
     read_end, write_end = os.pipe()
     before = set(sys.modules)
     pid = os.fork()
@@ -103,20 +103,20 @@ def _child(
     fds: list[int], options: dict[str, Any], privileged: bool, user: int, limits: box.Limits,
     program: bytes,
 ) -> None:  # fmt: skip
-    """Becomes a kernel. Never returns."""
+    """Turns this child process into a kernel. Never returns."""
     host = socket.socket(fileno=fds[0])
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for cgroup in fds[1 + len(DESCRIPTORS) :]:
             os.write(cgroup, b"0")  # this process
-        # Nothing else of the zygote goes along, its control socket least of all.
+        # Close everything else of the zygote, above all its control socket.
         box.keep_open(fds[: 1 + len(DESCRIPTORS)])
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 1)
         os.dup2(null, 2)
         os.close(null)
         connection = options["connection"]
-        connection["key"] = host.recv(1 << 10).decode()  # sent after the fork, to this one alone
+        connection["key"] = host.recv(1 << 10).decode()  # sent after the fork, to this kernel only
         sockets = dict(enumerate(fds[1 : 1 + len(DESCRIPTORS)], 1))
 
         def kernel() -> None:

@@ -1,9 +1,9 @@
-"""`search`: a tool with which code in a cell finds passages of the user's documents.
+"""`search`: a tool that lets code in a cell find passages in the user's documents.
 
     with Search.over("notes") as search:
         session = ReasoningSession(backend, interpreter=PythonTool(), tools=[search])
 
-The index is SQLite's FTS5, in memory; the ranking is BM25 (its `bm25`, k1 = 1.2, b = 0.75).
+The index is an in-memory SQLite FTS5 table, ranked by BM25 (its `bm25`, k1 = 1.2, b = 0.75).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from start_sdk.protocols import Hint
 from start_sdk.tools import FunctionTool
 
 MAX_FILE = 10_000_000
-"""Bytes of a file that is read; larger ones are seldom text."""
+"""Maximum size in bytes of a file; larger files are rarely text."""
 PASSAGE = 1000
-"""Characters of a passage, about: it ends with a paragraph, if that is not too long itself."""
+"""Maximum characters of a passage; it ends with a paragraph, unless the paragraph is longer."""
 MAX_WORDS = 32
-"""Words of a query that count."""
+"""Number of words of a query that are used."""
 
 HINTS = (
     Hint(
@@ -49,40 +49,40 @@ HINTS = (
 
 
 class Search(FunctionTool[..., list[dict[str, Any]]]):
-    """A full-text search over documents. It is a tool, and can be called here, too.
+    """A full-text search over documents. It is a tool, and can also be called directly.
 
     It finds passages with any of the words of a query, best first; words are compared without case,
-    accents and English endings. What is found is what somebody wrote: it may be wrong, and it may
-    have been written for the model to read.
+    accents and English endings. The documents are untrusted: a passage may be wrong, and it may
+    have been written to influence the model.
 
     Args:
         documents: title -> text.
 
     Raises:
-        ConfigError: there is no text in them.
+        ConfigError: the documents contain no text.
     """
 
     def __init__(self, documents: Mapping[str, str]) -> None:
         self._digest = hashlib.blake2b(digest_size=8)
-        self._lock = threading.Lock()  # calls come from threads of their own
+        self._lock = threading.Lock()  # calls come from separate threads
         self._index = sqlite3.connect(":memory:", check_same_thread=False)
         try:
             self._fill(documents)
         except BaseException as error:
             self._index.close()
             if isinstance(error, sqlite3.OperationalError):
-                raise ConfigError(f"this Python's SQLite cannot search: {error}") from error
+                raise ConfigError(f"this Python's SQLite lacks FTS5: {error}") from error
             raise
         super().__init__(self._search, name="search", timeout=10.0, hints=HINTS)
 
     @classmethod
     def over(cls, path: str | Path) -> Self:
-        """The text files of a folder and of those below it, or one file. Titles are relative names.
+        """Indexes the text files below a folder, or one file. Titles are relative paths.
 
-        Hidden files, links, files that are not UTF-8 and files above 10 MB are passed over.
+        Hidden files, links, files that are not UTF-8 and files above 10 MB are skipped.
 
         Raises:
-            ConfigError: it does not exist, cannot be read, or holds no text.
+            ConfigError: the path does not exist, cannot be read, or holds no text.
         """
         root = Path(path)
         if not root.exists():
@@ -99,7 +99,7 @@ class Search(FunctionTool[..., list[dict[str, Any]]]):
         return f"Search({self._digest.hexdigest()})"
 
     def close(self) -> None:
-        """Lets go of the index."""
+        """Releases the index."""
         with self._lock:
             self._index.close()
 
@@ -143,7 +143,7 @@ class Search(FunctionTool[..., list[dict[str, Any]]]):
         words = re.findall(r"\w+", query)[:MAX_WORDS]
         if not words:
             return []
-        # Quoted, nothing is an operator of FTS5.
+        # Quoted, so that no word is an FTS5 operator.
         quoted = " OR ".join(f'"{word}"' for word in words)
         select = (
             "SELECT title, part, round(-bm25(passages), 6), text FROM passages"
@@ -167,7 +167,7 @@ def _read(root: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def _text(path: Path) -> str | None:
-    """What a file says; None if it is not text."""
+    """The content of a file; None if it is not text."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -176,7 +176,7 @@ def _text(path: Path) -> str | None:
 
 
 def _passages(text: str) -> Iterator[str]:
-    """Whole paragraphs as long as they fit together; longer ones are cut between words."""
+    """Groups whole paragraphs into passages; longer paragraphs are split between words."""
     passage = ""
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         for piece in re.findall(rf"(?s).{{1,{PASSAGE}}}(?:\s|$)|.{{{PASSAGE}}}", paragraph):
