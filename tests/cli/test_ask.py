@@ -119,6 +119,7 @@ def test_ctrl_c_exits_with_130_and_keeps_the_trace(random_model: Path, tmp_path:
     assert trace.finish == "cancelled" and trace.usage.model > 0
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_loaded_from_the_hubs_cache(random_model: Path, tmp_path: Path) -> None:
     # The layout in which the hub library stores its downloads: the same code path as online.
     cached = tmp_path / "models--acme--tiny"
@@ -133,6 +134,7 @@ def test_a_hub_id_is_loaded_from_the_hubs_cache(random_model: Path, tmp_path: Pa
     assert Trace.model_validate_json(done.stdout).model == "acme/tiny"
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_a_kernel_that_cannot_start_is_one_clear_line_and_the_trace_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 100)  # too long for the address of a socket

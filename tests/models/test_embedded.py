@@ -61,6 +61,7 @@ async def test_greedy_ids_equal_those_of_a_run_without_a_cache(
     assert (await hinted(backend)).token_ids == (await hinted(Forgetful(backend))).token_ids
 
 
+@pytest.mark.slow
 async def test_sampled_traces_with_hints_and_calls_verify(backend: TransformersBackend) -> None:
     hints = FirstOf((AfterConnective(probability=0.5), BeforeEnd()))
     session = ReasoningSession(backend, interpreter=PYTHON, hints=hints)

