@@ -9,27 +9,29 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VLLM := $(VENV)-vllm
 PY313 := $(VENV)-py313
+REAL := $(VENV)-real
+REAL_MODEL := runs/smollm2
 
 # Two workers with one thread each: two cores are enough, and torch does not compete with itself.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-py313 test-vllm check bench docs integrations clean
+.PHONY: demo test test-slow test-all test-py313 test-vllm real test-real check bench docs integrations clean
 
 demo: $(READY)
 	$(BIN)/python -m recipes.demo
 
 test: $(READY)
-	$(PYTEST) -m "not slow and not vllm"
+	$(PYTEST) -m "not slow and not vllm and not real"
 
 test-slow: $(READY)
-	$(PYTEST) -m "slow and not vllm"
+	$(PYTEST) -m "slow and not vllm and not real"
 
 test-all: test test-slow
 
 # The tests that need no torch, on Python 3.13, in a separate environment without torch and Ray.
 test-py313:
 	@if [ -n "$$(.ci/find_python.sh 3.13)" ]; then $(MAKE) $(PY313)/.ready && \
-	$(PY313)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not torch and not vllm"; \
+	$(PY313)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not torch and not vllm and not real"; \
 	else echo "test-py313: skipped, there is no Python 3.13"; fi
 
 # vLLM and its server for real, on processors, in an environment of their own. One process less and
@@ -38,6 +40,14 @@ test-vllm: $(VLLM)/.ready
 	VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_ENABLE_V1_MULTIPROCESSING=0 \
 	VLLM_NO_USAGE_STATS=1 VLLM_LOGGING_LEVEL=WARNING OMP_NUM_THREADS=1 \
 	$(VLLM)/bin/python -m pytest -m vllm tests/backends/test_vllm.py
+
+# A public chat model that nobody here trained: the registry's file becomes a folder, once, in an
+# environment of its own.
+real: $(REAL_MODEL)/source.json
+	$(REAL)/bin/python -m recipes.real.demo --model $(REAL_MODEL)
+
+test-real: $(REAL_MODEL)/source.json
+	START_REAL_MODEL=$(REAL_MODEL) $(REAL)/bin/python -m pytest -m real tests/real
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -57,6 +67,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.tools
 	$(BIN)/python -m benchmarks.survival
+	$(BIN)/python -m benchmarks.reader
 
 # In an environment of its own: what builds the site is no part of the development environment.
 docs:
@@ -73,6 +84,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,openai,eval,train,ray,dev]'
 	touch $@
 
+$(REAL)/.ready: pyproject.toml constraints.txt
+	test -x $(REAL)/bin/python || $(PYTHON) -m venv $(REAL)
+	$(REAL)/bin/pip install -q -c constraints.txt -e '.[transformers,test]'
+	touch $@
+
+$(REAL_MODEL)/source.json: $(REAL)/.ready
+	$(REAL)/bin/python -m recipes.real.prepare --out $(REAL_MODEL)
+	touch $@
+
 $(PY313)/.ready: pyproject.toml constraints.txt
 	test -x $(PY313)/bin/python || $$(.ci/find_python.sh 3.13) -m venv $(PY313)
 	$(PY313)/bin/pip install -q -c constraints.txt -e '.[openai,eval,test]'
@@ -87,4 +107,4 @@ $(VLLM)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-docs $(PY313) $(VLLM) dist site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-docs $(PY313) $(REAL) $(REAL_MODEL) $(VLLM) dist site .mypy_cache .pytest_cache .ruff_cache

@@ -35,7 +35,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from benchmarks.splice import ENDLESS
 from start_sdk import CellResult, Chunk, Interpreter, Limits, ReasoningSession, Sampling, models
 from start_sdk.backends.transformers import TransformersBackend
-from start_sdk.formats import FENCE_END
+from start_sdk.generation import Event, Stop, Watch
 from start_sdk.protocols import ToolHost
 
 SESSIONS = 32
@@ -77,18 +77,17 @@ class Calling:
         self,
         prefix_ids: Sequence[int],
         sampling: Sampling,
-        stop: Sequence[str] = (),
         *,
+        watch: Watch | None = None,
         max_tokens: int,
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         calls = bool(self.pieces)
         piece = self.pieces.pop(0) if calls else max_tokens
         ids = tuple(self.inner.tokenizer.encode(CALL))
-        stops = [s for s in stop if s != FENCE_END]
         sampled, prefix = 0, len(prefix_ids)
         async for chunk in self.inner.generate(
-            prefix_ids, sampling, stops, max_tokens=piece, key=key
+            prefix_ids, sampling, watch=watch, max_tokens=piece, key=key
         ):
             sampled += len(chunk.token_ids)
             if not chunk.reason:
@@ -97,10 +96,11 @@ class Calling:
             self.again += self.known - (chunk.cached or 0)
             # The model has not read the last sampled token: it comes with the next prefix.
             self.known = prefix + sampled - 1
-            if calls:
-                chunk = replace(
-                    chunk, reason="stop", stop=FENCE_END, matched_ids=ids, matched_text=CALL
-                )
+            if calls and watch:
+                yield replace(chunk, reason=None)
+                watch.feed(CALL, ids, control=False)
+                call = Event("block", watch.offset, watch.offset, "python", "1\n")
+                chunk = Chunk(ids, CALL, reason="stop", stops=(Stop(call),))
             yield chunk
 
 

@@ -39,6 +39,7 @@ from start_sdk import (
     models,
 )
 from start_sdk.backends.transformers import TransformersBackend
+from start_sdk.generation import Stop, Watch
 
 LIMIT = 1.10
 SPLICES = 6
@@ -49,20 +50,8 @@ SAMPLED = PIECE * (SPLICES + 1)
 CONTEXTS = (512, 2048, 8192)
 
 
-class Endless(ReasoningFormat):
-    """A thought that the model cannot end and that allows hints anywhere, so that every variant
-    samples the same number of tokens."""
-
-    @staticmethod
-    def open_block(text: str) -> None:
-        """No block is ever open."""
-
-    @staticmethod
-    def in_latex(text: str) -> bool:
-        return False
-
-
-ENDLESS = Endless(name="endless", think=None, answer_markers=("<never written>",))
+ENDLESS = ReasoningFormat(name="plain", think=None, answer_markers=("<never written>",))
+"""A thought that the model cannot end: every variant samples the same number of tokens."""
 RESULT = Path(__file__).parent / "results" / "splice.json"
 
 
@@ -81,8 +70,8 @@ class Paused:
         self,
         prefix_ids: Sequence[int],
         sampling: Sampling,
-        stop: Sequence[str] = (),
         *,
+        watch: Watch | None = None,
         max_tokens: int,
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
@@ -90,9 +79,11 @@ class Paused:
             await self.inner.reset_cache()
         piece = min(PIECE, max_tokens)
         async for chunk in self.inner.generate(
-            prefix_ids, sampling, stop, max_tokens=piece, key=key
+            prefix_ids, sampling, watch=watch, max_tokens=piece, key=key
         ):
-            yield replace(chunk, reason="eos") if chunk.reason and piece < max_tokens else chunk
+            if chunk.reason and piece < max_tokens:
+                chunk = replace(chunk, reason="eos", stops=(Stop(None),))
+            yield chunk
 
 
 async def timed(backend: Any, prompt: str, hints: BeforeEnd | None) -> tuple[float, Trace]:

@@ -45,14 +45,15 @@ from start_sdk import (
     models,
 )
 from start_sdk.backends.vllm import VLLMBackend
-from start_sdk.formats import FENCE_END
+from start_sdk.generation import Event, Stop, Watch
 
 LIMIT = 0.85
 CONCURRENCY = 64
 PIECES, PIECE = 4, 128
 SAMPLED = PIECES * PIECE
-BLOCK = f"\n```python\nprint({OUTPUT})\n"
-ENDLESS = ReasoningFormat(name="endless", think=None, answer_markers=("<never written>",))
+CODE = f"print({OUTPUT})\n"
+BLOCK = f"\n```python\n{CODE}```\n"
+ENDLESS = ReasoningFormat(name="plain", think=None, answer_markers=("<never written>",))
 """A thought that the model cannot end: every variant samples the same number of tokens."""
 SAMPLING = Sampling(temperature=1.0, top_p=1.0)
 RESULT = Path(__file__).parent / "results" / "throughput.json"
@@ -71,20 +72,22 @@ class Calling:
         self,
         prefix_ids: Sequence[int],
         sampling: Sampling,
-        stop: Sequence[str] = (),
         *,
+        watch: Watch | None = None,
         max_tokens: int,
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
-        # Without stops, so that pieces have a fixed length whatever they contain.
+        # The watch reads along and stops nothing, so that pieces have a fixed length.
         chunks = self.inner.generate(prefix_ids, sampling, max_tokens=PIECE, key=key)
+        assert watch
         async with aclosing(chunks):
             async for chunk in chunks:
+                watch.feed(chunk.text, chunk.token_ids, control=False)
                 yield Chunk(chunk.token_ids, chunk.text)
-        encode = self.inner.tokenizer.encode
-        yield Chunk(tuple(encode(BLOCK)), BLOCK)
-        fence = tuple(encode(FENCE_END))
-        yield Chunk(reason="stop", stop=FENCE_END, matched_ids=fence, matched_text=FENCE_END)
+        ids = tuple(self.inner.tokenizer.encode(BLOCK))
+        watch.feed(BLOCK, ids, control=False)
+        call = Event("block", watch.offset, watch.offset, "python", CODE)
+        yield Chunk(ids, BLOCK, reason="stop", stops=(Stop(call),))
 
 
 def prompts() -> list[str]:

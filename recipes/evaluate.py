@@ -28,7 +28,6 @@ from start_sdk import (
     ConfigError,
     HintPolicy,
     Limits,
-    ReasoningFormat,
     ReasoningSession,
     Sampling,
     open_backend,
@@ -36,6 +35,7 @@ from start_sdk import (
 )
 from start_sdk.batch import Job, Work, config_hash, in_rounds, sample_seed
 from start_sdk.cli import load_policy
+from start_sdk.formats import detect
 
 
 def chosen_policy(hints: str, hint: str | None, seed: int) -> HintPolicy:
@@ -71,7 +71,7 @@ def run(config: argparse.Namespace) -> None:
         backend=config.backend,
         sampling=sampling,
         limits=limits,
-        format=ReasoningFormat.detect(backend.tokenizer),
+        format=detect(backend.tokenizer),
         hints=policy,
         interpreter=python,
         prompt=config.prompt,

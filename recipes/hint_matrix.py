@@ -31,6 +31,7 @@ from start_sdk import (
     ConfigError,
     Hint,
     HintLibrary,
+    HintRefused,
     InsertionPoint,
     Limits,
     ReasoningSession,
@@ -104,7 +105,8 @@ def points_of(trace: Trace, session: ReasoningSession, seed: int) -> dict[str, I
 async def arms_of(
     session: ReasoningSession, base: Trace, question: str, hints: Sequence[Hint], seed: int
 ) -> dict[str, Trace]:
-    """Every trace beside the base: `hint @ place`, and `prompt: kind`."""
+    """Every trace beside the base: `hint @ place`, and `prompt: kind`. A hint that cannot be
+    inserted there, for lack of room or calls, gives no arm."""
     runs: dict[str, Coroutine[Any, Any, Trace]] = {
         f"{hint.id} @ {place}": session.resume_hinted(base, point, hint)
         for place, point in points_of(base, session, seed).items()
@@ -113,7 +115,15 @@ async def arms_of(
     }
     for wish in WISHES:
         runs[f"prompt: {wish}"] = session.run(with_prompt(wish, question))
-    return dict(zip(runs, await asyncio.gather(*runs.values()), strict=True))
+    tried = await asyncio.gather(*map(_unless_refused, runs.values()))
+    return {name: trace for name, trace in zip(runs, tried, strict=True) if trace}
+
+
+async def _unless_refused(run: Coroutine[Any, Any, Trace]) -> Trace | None:
+    try:
+        return await run
+    except HintRefused:
+        return None
 
 
 def tally(rows: Sequence[Row]) -> list[Arm]:

@@ -19,13 +19,13 @@ from start_sdk import (
     ConfigError,
     HintPolicy,
     Interpreter,
-    ReasoningFormat,
     ReasoningSession,
     Sampling,
     Tokenizer,
     Trace,
 )
 from start_sdk.batch import Job, RowStore, Work, config_hash, in_rounds, sample_seed
+from start_sdk.formats import detect
 
 
 class Bases:
@@ -86,7 +86,7 @@ def jobs_of(
         options=config.backend_options,
         sampling=sampling_of(part),
         limits=config.limits,
-        format=ReasoningFormat.detect(tokenizer),
+        format=detect(tokenizer),
         interpreter=python if part.python else None,
         prompt=config.prompt,
         after=bases.config if bases else None,

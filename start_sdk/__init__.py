@@ -6,6 +6,7 @@ from start_sdk.backends import open_backend
 from start_sdk.errors import (
     BackendError,
     ConfigError,
+    HintRefused,
     InterpreterError,
     MissingExtra,
     ModelError,
@@ -16,6 +17,7 @@ from start_sdk.errors import (
     TraceDrift,
 )
 from start_sdk.formats import ReasoningFormat
+from start_sdk.generation import Capabilities, Chunk, Sampling
 from start_sdk.hints import (
     AfterConnective,
     BeforeEnd,
@@ -28,16 +30,13 @@ from start_sdk.hints import (
 )
 from start_sdk.protocols import (
     Backend,
-    Capabilities,
     CellResult,
-    Chunk,
     Hint,
     HintContext,
     HintPolicy,
     Interpreter,
     Kernel,
     Message,
-    Sampling,
     Tokenizer,
     Tool,
     ToolHost,
@@ -65,6 +64,7 @@ __all__ = [
     "HintLibrary",
     "HintPolicy",
     "HintRecord",
+    "HintRefused",
     "InsertionPoint",
     "Interpreter",
     "InterpreterError",

@@ -9,6 +9,7 @@
     ├── BackendError                the engine failed during generation (also a RuntimeError)
     ├── InterpreterError            a kernel could not be started or reached (also a RuntimeError)
     ├── ToolError                   raised by a tool, for the code that called it (likewise)
+    ├── HintRefused                 a hint cannot be inserted where it is wanted (a ValueError)
     └── TraceDrift                  ids, text and mask of a trace disagree (also a ValueError)
 
 Code that raises inside a cell is not an error here: it is a result that the model reads. So is a
@@ -17,7 +18,10 @@ kernel that dies while a cell runs. A backend that dies is an error.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+
+Refusal = Literal["no thought", "open block", "open formula", "no calls left", "no tokens left"]
+"""Why a hint cannot be inserted."""
 
 
 class StartError(Exception):
@@ -74,3 +78,16 @@ class ToolError(StartError, RuntimeError):
 
 class TraceDrift(StartError, ValueError):
     """Ids, text and mask of a trace disagree."""
+
+
+class HintRefused(StartError, ValueError):
+    """A hint cannot be inserted where it is wanted, so no trace comes of it.
+
+    Args:
+        hint: its id.
+        reason: why.
+    """
+
+    def __init__(self, hint: str, reason: Refusal) -> None:
+        super().__init__(f"hint {hint!r} cannot be inserted there: {reason}")
+        self.reason = reason

@@ -6,11 +6,12 @@ import re
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol, TypedDict
+from typing import Literal, Protocol, TypedDict
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from start_sdk.errors import ConfigError
+from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
 from start_sdk.trace import Position, Settings, Status, ToolCall, Trace
 
 
@@ -26,6 +27,10 @@ class Tokenizer(Protocol):
 
     @property
     def eos_ids(self) -> Collection[int]: ...
+
+    @property
+    def control_ids(self) -> Collection[int]:
+        """Ids of all added tokens: their text counts as a tag only if it comes as that token."""
 
     @property
     def chat_template(self) -> str | None: ...
@@ -51,49 +56,6 @@ class Tokenizer(Protocol):
         """
 
 
-class Sampling(Settings):
-    """How tokens are sampled. A token's noise depends only on (seed, position)."""
-
-    temperature: Annotated[float, Field(ge=0)] = 0.6
-    """0 is greedy. The defaults for this and `top_p` are the paper's (START section 3.4)."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
-    seed: Annotated[int, Field(ge=0)] = 0
-    logprobs: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of a generation. Only the last chunk of a generation has a reason."""
-
-    token_ids: tuple[int, ...] = ()
-    text: str = ""
-    logprobs: tuple[float, ...] | None = None
-    reason: Literal["eos", "stop", "length"] | None = None
-    stop: str = ""
-    """The stop text that matched."""
-    matched_ids: tuple[int, ...] = ()
-    """Withheld: the tokens that contain the match, or the end-of-sequence token. They are in no
-    chunk's `token_ids`; the caller decides whether to append or drop them."""
-    matched_text: str = ""
-    """Text of `matched_ids`; may be longer than `stop`, since tokens are never split."""
-    matched_logprobs: tuple[float, ...] | None = None
-    cached: int | None = None
-    """On the last chunk: prefix tokens whose cache rows were reused; None if not reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a backend can do, and which model it runs."""
-
-    model: str
-    exact: bool = True
-    """True if it returns the ids it sampled; False if it returns only text."""
-    logprobs: bool = True
-    seeded: bool = True
-    note: str = ""
-    """Device and number format, for display."""
-
-
 class Backend(Protocol):
     """Continues a prefix of token ids; it does nothing else."""
 
@@ -110,16 +72,17 @@ class Backend(Protocol):
         self,
         prefix_ids: Sequence[int],
         sampling: Sampling,
-        stop: Sequence[str] = (),
         *,
+        watch: Watch | None = None,
         max_tokens: int,
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
-        """Continues `prefix_ids` until EOS, a stop text, or `max_tokens` sampled tokens.
+        """Continues `prefix_ids` until EOS, an event of the watch, or `max_tokens` sampled tokens.
 
-        A matching stop text is withheld wherever it occurs, even if it is split over tokens.
-        `key` identifies a run: the backend keeps its cache until `release(key)`. Closing or
-        cancelling the iterator stops the work.
+        A backend pushes every sampled id, in order, into a `Continuation`, which asks the watch and
+        withholds what comes after an event; what an engine sampled beyond is discarded. An error of
+        the watch ends this generation only. `key` identifies a run: the backend keeps its cache
+        until `release(key)`. Closing or cancelling the iterator stops the work.
 
         Raises:
             BackendError: the engine failed.

@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from weakref import WeakSet
 
 from start_sdk._loop.budget import Limits
-from start_sdk._loop.context import cut_segments
+from start_sdk._loop.cutting import cut_segments
 from start_sdk._loop.hinter import Pending
 from start_sdk._loop.kernel import LazyKernel
 from start_sdk._loop.run import Delta, Event, Run
 from start_sdk._loop.setup import Setup
-from start_sdk._text.repetition import MAX_PERIOD, MIN_TOKENS
+from start_sdk._text.inert import inert
+from start_sdk._text.repetition import repeats
 from start_sdk.errors import ConfigError, PromptError
-from start_sdk.formats import ReasoningFormat
-from start_sdk.protocols import (
-    Backend,
-    Hint,
-    HintPolicy,
-    Interpreter,
-    Message,
-    Sampling,
-    Tokenizer,
-    Tool,
-)
+from start_sdk.formats import ReasoningFormat, detect
+from start_sdk.generation import Sampling
+from start_sdk.protocols import Backend, Hint, HintPolicy, Interpreter, Message, Tokenizer, Tool
 from start_sdk.trace import InsertionPoint, Parent, Segment, Trace
 
 __all__ = [
-    "MAX_PERIOD",
-    "MIN_TOKENS",
     "Delta",
     "Event",
     "LazyKernel",
     "Limits",
     "ReasoningSession",
     "Run",
+    "repeats",
 ]
 
 
 class ReasoningSession:
-    """Runs prompts with a backend, an interpreter and a hint policy.
+    r"""Runs prompts with a backend, an interpreter and a hint policy.
 
     The caller owns the backend and the interpreter and closes them. A session can run many
     prompts, also concurrently; each run has its own kernel, opened at its first call. With
@@ -56,6 +48,9 @@ class ReasoningSession:
         hints: a policy that may insert hints into the thought.
         format: how the model writes; detected from its tokenizer by default.
         limits: what one run may spend.
+        conclude: when a run that would end without an answer is asked for it: "auto" after a hint,
+            a cell or a limit, "always", or "never". Any other text is "always" with that text, e.g.
+            `\boxed{` for mathematics or an open fence for programs.
         sampling: how tokens are sampled; its seed is the default seed of a run.
         keep_state: keep one kernel across runs.
 
@@ -73,6 +68,7 @@ class ReasoningSession:
         hints: HintPolicy | None = None,
         format: ReasoningFormat | None = None,
         limits: Limits | None = None,
+        conclude: str = "auto",
         sampling: Sampling | None = None,
         keep_state: bool = False,
     ) -> None:
@@ -84,8 +80,9 @@ class ReasoningSession:
             interpreter=interpreter,
             tools=tuple(tools),
             hints=hints,
-            format=format or ReasoningFormat.detect(backend.tokenizer),
+            format=_format_of(backend, format),
             limits=limits or Limits(),
+            conclude=conclude,
             kept=kernel if keep_state else None,
         )
         self._sampling = sampling or Sampling()
@@ -118,14 +115,18 @@ class ReasoningSession:
         the events are exhausted.
         """
         messages = [Message(role="user", content=prompt)] if isinstance(prompt, str) else prompt
+        if not all(isinstance(m["content"], str) for m in messages):
+            raise PromptError("the content of a message must be a string")
         if not any(m["content"].strip() for m in messages):
             raise PromptError("the prompt is empty")
         tokenizer = self._setup.backend.tokenizer
-        with_tools = self._setup.format.tell_tools(messages, self._setup.tools)
-        ids = tuple(tokenizer.render(with_tools))
+        asked = self._setup.format.describe_tools(messages, self._setup.tools)
+        if not self._setup.backend.capabilities.exact:
+            asked = [Message(role=m["role"], content=inert(m["content"])) for m in asked]
+        ids = tuple(tokenizer.render(asked))
         text = tokenizer.decode(ids)
         start = Segment(source="prompt", text=text, token_ids=ids, phase="prompt")
-        return self._start(self._seeded(seed), [start])
+        return self._start(self._seeded(seed), [start], prompt=messages)
 
     async def resume(self, trace: Trace, at: int, *, seed: int | None = None) -> Trace:
         """Continues a trace after its first `at` tokens: a fork, or another round.
@@ -143,7 +144,8 @@ class ReasoningSession:
         """Like `resume`, but yields events, starting with the segments before `at`."""
         segments = cut_segments(trace, at, self._setup.backend.tokenizer)
         sampling = self._seeded(trace.seed if seed is None else seed)
-        return self._start(sampling, segments, Parent(trace_id=trace.id, at=at))
+        parent = Parent(trace_id=trace.id, at=at)
+        return self._start(sampling, segments, parent, prompt=trace.prompt)
 
     async def resume_hinted(
         self, trace: Trace, point: InsertionPoint, hint: Hint, *, seed: int | None = None
@@ -155,6 +157,7 @@ class ReasoningSession:
 
         Raises:
             ConfigError: the point is outside the trace, or the hint has fields to fill in.
+            HintRefused: the hint cannot be inserted there, e.g. inside a block.
         """
         if hint.fields:
             raise ConfigError(
@@ -162,9 +165,10 @@ class ReasoningSession:
             )
         segments = cut_segments(trace, point.at, self._setup.backend.tokenizer)
         sampling = self._seeded(trace.seed if seed is None else seed)
-        pending: list[Pending] = [(hint, point.position, point.trigger)]
+        staged = (hint, point.position, point.trigger)
         parent = Parent(trace_id=trace.id, at=point.at)
-        return await self._drain(self._start(sampling, segments, parent, pending))
+        run = self._start(sampling, segments, parent, staged, prompt=trace.prompt)
+        return await self._drain(run)
 
     def steer(self, text: str) -> None:
         """Inserts a text into the running thought (`Run.steer`).
@@ -186,9 +190,10 @@ class ReasoningSession:
         sampling: Sampling,
         segments: Sequence[Segment],
         parent: Parent | None = None,
-        pending: Sequence[Pending] = (),
+        staged: Pending | None = None,
+        prompt: Sequence[Mapping[str, Any]] = (),
     ) -> Run:
-        run = Run(self._setup, sampling, segments, parent, pending)
+        run = Run(self._setup, sampling, segments, parent, staged, prompt)
         self._runs.add(run)
         return run
 
@@ -217,3 +222,11 @@ class ReasoningSession:
             async for _ in run:
                 pass
         return run.trace
+
+
+def _format_of(backend: Backend, format: ReasoningFormat | None) -> ReasoningFormat:
+    """How the model writes. Text from a server never holds control tokens: tags are text there."""
+    format = format or detect(backend.tokenizer)
+    return (
+        format if backend.capabilities.exact else format.model_copy(update={"tag_is_token": False})
+    )

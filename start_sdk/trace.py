@@ -12,16 +12,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    computed_field,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
-from start_sdk._text.answers import last_boxed
+from start_sdk._text.answers import prose, stated_answer
+from start_sdk._text.tags import without_opening
+from start_sdk._text.unicode import Json, Text
 from start_sdk.errors import ConfigError
 
 Source = Literal["prompt", "model", "hint", "tool", "notice"]
@@ -34,14 +29,18 @@ model starts to calculate by hand, after an output, or wherever the caller steer
 Phase = Literal["prompt", "thinking", "close", "answer"]
 """The part of a trace that a segment is in; "close" is the end-of-thinking tag or the EOS token."""
 
-Finish = Literal["eos", "length", "time", "cancelled", "error"]
-"""Why a run ended: by EOS, out of tokens, out of time, stopped by the caller, or failed."""
+Finish = Literal["eos", "concluded", "length", "time", "cancelled", "error"]
+"""Why a run ended: by EOS, when the answer after a concluding text was complete, out of tokens, out
+of time, stopped by the caller, or failed."""
 
 Status = Literal["ok", "error", "timeout", "killed", "oom", "died"]
 """How a cell ended: "timeout" keeps the kernel's state; "killed", "oom" and "died" lose it."""
 
 Limit = Literal["calls", "tokens", "context", "time", "repeats"]
 """The limit that a run reached; "repeats": the thought repeated itself."""
+
+Notice = Literal["calls", "tokens", "context", "time", "repeats", "conclusion"]
+"""Why the session wrote something: a limit, or to ask for the answer."""
 
 ToolFailure = Literal["ToolError", "TypeError", "ValueError", "TimeoutError"]
 """What a call to a host tool can raise in a cell."""
@@ -90,12 +89,12 @@ class ToolCall(Frozen):
     """A call from a cell to a host tool, and its result."""
 
     name: str
-    arguments: dict[str, JsonValue] = Field(default_factory=dict)
-    result: JsonValue = None
+    arguments: dict[Text, Json] = Field(default_factory=dict)
+    result: Json = None
     error: ToolFailure | None = None
     """The exception raised in the cell: TypeError or ValueError for wrong arguments, TimeoutError
     for a tool that took too long, ToolError for anything else."""
-    message: str = ""
+    message: Text = ""
     """The exception's message."""
     seconds: float = 0.0
 
@@ -103,8 +102,8 @@ class ToolCall(Frozen):
 class CallRecord(Frozen):
     """The cell that produced a tool segment."""
 
-    code: str
-    output: str
+    code: Text
+    output: Text
     """What the interpreter returned; the model may have seen less of it (`cut`)."""
     status: Status
     seconds: float
@@ -126,13 +125,13 @@ class Segment(Frozen):
     """A run of tokens from one source."""
 
     source: Source
-    text: str
+    text: Text
     token_ids: tuple[int, ...]
     phase: Phase
     hint: HintRecord | None = None
     call: CallRecord | None = None
-    notice: Limit | None = None
-    """For a notice: the limit that was reached."""
+    notice: Notice | None = None
+    """For a notice: why it is there."""
     logprobs: tuple[float, ...] | None = None
     """For a model segment, if requested: natural log of each token's probability."""
 
@@ -190,6 +189,8 @@ class Trace(Frozen):
     computed and had to compute again. Excludes spliced tokens and the last sampled token, which is
     always new to the engine. None if the backend does not report it."""
     parent: Parent | None = None
+    prompt: tuple[dict[str, Text], ...] = ()
+    """The messages that the prompt was rendered from."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -219,8 +220,7 @@ class Trace(Frozen):
 
         If the model rather than the prompt opens the thought (Qwen3), its tag is removed as well.
         """
-        text = "".join(s.text for s in self.segments if s.phase == "thinking")
-        return text.removeprefix("<think>")
+        return without_opening("".join(s.text for s in self.segments if s.phase == "thinking"))
 
     @property
     def response(self) -> str:
@@ -230,16 +230,36 @@ class Trace(Frozen):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def answer(self) -> str | None:
-        r"""The last `\boxed{...}` of the response, else the response itself.
+        r"""The answer, never a hint, a block of code, an output or a notice.
 
-        Without a response (the model stopped inside its thought, or thinks without tags), the last
-        box of the thought; else, if the run ended with EOS, its last paragraph; else None.
+        What the response states (its last `\boxed{...}`, else what follows its last "the answer
+        is"), else the response itself. Without a response, or without tags that part it from the
+        thought, what the model's own prose states; else None.
         """
-        boxed = last_boxed(self.response or self.thinking)
-        if boxed is not None or self.response:
-            return boxed if boxed is not None else self.response
-        last = self.thinking.strip().rpartition("\n\n")[2]
-        return last or None if self.finish == "eos" else None
+        own = [s for s in self.segments if s.source == "model" and s.phase == "answer"]
+        response = "".join(s.text for s in own).strip()
+        if response and (stated := stated_answer(self.response)):
+            return stated
+        tagged = any(s.phase == "close" for s in self.segments[:-1])
+        if response and tagged:
+            return response
+        stated = stated_answer(prose(self.segments))
+        return stated or (response if any(map(str.isalnum, response)) else None)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a limit ended the thought or the answer."""
+        limited = any(s.notice not in (None, "calls", "conclusion") for s in self.segments)
+        return limited or self.finish in ("length", "time")
+
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation as chat messages, e.g. to ask another question: the prompt's, then the
+        assistant's, with the thought as `reasoning_content` where there is a response after it."""
+        response, thinking = self.response, self.thinking.strip()
+        reply = {"role": "assistant", "content": response or thinking}
+        if response and thinking:
+            reply["reasoning_content"] = thinking
+        return [*map(dict, self.prompt), reply]
 
     @property
     def calls(self) -> list[CallRecord]:

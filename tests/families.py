@@ -1,4 +1,4 @@
-"""Small tokenizers with the real settings of model families.
+"""Small tokenizers with the real settings of model families; more are in `families_more.py`.
 
 What is rebuilt: the kind of BPE and its pre-tokenizer and decoder, which tokens are added and
 which of them are flagged special, whether a beginning-of-sequence token is put in front, where the
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from families_more import BREAKS, MORE, QWEN_ADDED, Family
 from tokenizers import (
     AddedToken,
     Regex,
@@ -29,6 +31,8 @@ from start_sdk.backends.tokenizer import HFTokenizer
 
 FAMILIES = ("qwen3", "qwq-32b-preview", "r1-distill", "llama-3", "llama-2")
 THINKING = ("qwen3", "r1-distill")
+USABLE = (*FAMILIES, *(name for name in MORE if name not in ("gpt-oss", "content-parts")))
+"""Those that sessions can run."""
 
 _TEXT = [
     "Okay, let me think step by step. Wait, is that right? Alternatively, I can check it.",
@@ -51,6 +55,7 @@ _QWQ = (
 )
 _R1 = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '<｜User｜>' + m.content }}"
+    "{% elif m.role == 'system' %}{{ m.content }}"
     "{% else %}{{ '<｜Assistant｜>' + m.content.split('</think>')[-1] + '<｜end▁of▁sentence｜>' }}"
     "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\n' }}{% endif %}"
 )
@@ -61,54 +66,50 @@ _LLAMA3 = (
 )
 _LLAMA2 = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' [/INST]' }}"
+    "{% elif m.role == 'system' %}{{ '<<SYS>>\n' + m.content + '\n<</SYS>>\n\n' }}"
     "{% else %}{{ ' ' + m.content + ' ' + eos_token }}{% endif %}{% endfor %}"
 )
 
-# name -> template, special tokens (added, flagged special), added tokens that are NOT special, BOS, EOS
-_SETTINGS: dict[str, tuple[str, list[str], list[str], str | None, str]] = {
-    "qwen3": (
-        _CHATML,
-        ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        ["<tool_call>", "</tool_call>", "<think>", "</think>"],
-        None,
-        "<|im_end|>",
-    ),
-    "qwq-32b-preview": (
-        _QWQ,
-        ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        ["<tool_call>", "</tool_call>"],
-        None,
-        "<|im_end|>",
-    ),
-    "r1-distill": (
+_SETTINGS: dict[str, Family] = {
+    "qwen3": Family(_CHATML, added=QWEN_ADDED),
+    "qwq-32b-preview": Family(_QWQ, added=("<tool_call>", "</tool_call>")),
+    "r1-distill": Family(
         _R1,
-        ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"],
-        ["<｜User｜>", "<｜Assistant｜>", "<think>", "</think>"],
-        "<｜begin▁of▁sentence｜>",
-        "<｜end▁of▁sentence｜>",
+        special=("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
+        added=("<｜User｜>", "<｜Assistant｜>", "<think>", "</think>"),
+        bos="<｜begin▁of▁sentence｜>",
+        eos="<｜end▁of▁sentence｜>",
     ),
-    "llama-3": (
+    "llama-3": Family(
         _LLAMA3,
-        ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
-        [],
-        "<|begin_of_text|>",
-        "<|eot_id|>",
+        special=("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+        bos="<|begin_of_text|>",
+        eos="<|eot_id|>",
     ),
-    "llama-2": (_LLAMA2, ["<s>", "</s>"], [], "<s>", "</s>"),
+    "llama-2": Family(
+        *(_LLAMA2, ("<s>", "</s>")), bos="<s>", eos="</s>", pieces="sentencepiece-prefix"
+    ),
+    **MORE,
 }
 
 
 @cache
 def family(name: str) -> HFTokenizer:
     """The tokenizer of a family, as a backend would load it."""
-    return HFTokenizer(raw(name))
+    tokenizer = raw(name)
+    return HFTokenizer(tokenizer, map(tokenizer.convert_tokens_to_ids, _SETTINGS[name].ends))
 
 
 @cache
 def raw(name: str) -> Any:
-    template, special, added, bos, eos = _SETTINGS[name]
-    tokenizer = _sentencepiece() if name == "llama-2" else _byte_level(name)
-    tokenizer.add_special_tokens(special)
+    """The tokenizer of a family, as transformers loads it."""
+    template, special, added, bos, eos, _, pieces = _SETTINGS[name]
+    tokenizer = (
+        _byte_level(name)
+        if pieces == "bytes"
+        else _sentencepiece(*special, prefix=pieces == "sentencepiece-prefix")
+    )
+    tokenizer.add_special_tokens(list(special))
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in added])
     if bos:
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -120,9 +121,22 @@ def raw(name: str) -> Any:
     return fast
 
 
+def save(name: str, folder: Path, *, context: int | None = None) -> Path:
+    """Writes a family's tokenizer as a model folder without weights, and returns the folder."""
+    tokenizer = raw(name)
+    tokenizer.save_pretrained(folder)
+    ends = [tokenizer.eos_token, *_SETTINGS[name].ends]
+    generation = {"eos_token_id": tokenizer.convert_tokens_to_ids(ends)}
+    (folder / "generation_config.json").write_text(json.dumps(generation), encoding="utf-8")
+    if context:
+        config = {"model_type": "llama", "max_position_embeddings": context}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
 def _byte_level(name: str) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(ignore_merges=name == "llama-3"))
-    if name in ("qwen3", "qwq-32b-preview"):
+    if name.startswith(("qw", "kimi")):
         tokenizer.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(_SPLIT, behavior="isolated")
     level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -130,27 +144,24 @@ def _byte_level(name: str) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=420, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(_TEXT, trainer)
+    tokenizer.train_from_iterator([*_TEXT, *(BREAKS if name in MORE else [])], trainer)
     return tokenizer
 
 
-def _sentencepiece() -> Tokenizer:
-    """Llama 2: a space is put before every text, unknown characters fall back to bytes."""
+def _sentencepiece(*special: str, prefix: bool) -> Tokenizer:
+    """Unknown characters fall back to bytes. Llama 2 puts a space before every text, Gemma does
+    not."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-    )
+    spaces = [normalizers.Prepend("▁")] if prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*spaces, normalizers.Replace(" ", "▁")])
+    strip = [decoders.Strip(" ", 1, 0)] if prefix else []
     tokenizer.decoder = decoders.Sequence(
-        [
-            decoders.Replace("▁", " "),
-            decoders.ByteFallback(),
-            decoders.Fuse(),
-            decoders.Strip(" ", 1, 0),
-        ]
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
     )
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256))]
+    pieces = ["<unk>", *special, *(f"<0x{b:02X}>" for b in range(256))]
     trainer = trainers.BpeTrainer(vocab_size=460, special_tokens=pieces, show_progress=False)
     words = [word for line in _TEXT[:2] for word in line.replace("\n", " ").split(" ")]
+    words = words if prefix else [*BREAKS, *(f" {word}" for word in words)]
     tokenizer.train_from_iterator(words, trainer)
     spec = json.loads(
         tokenizer.to_str()

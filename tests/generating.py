@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from start_sdk import Chunk, Sampling
+from start_sdk.testing import StopsAt
 
 if TYPE_CHECKING:
     from start_sdk.backends.transformers import TransformersBackend
@@ -17,13 +18,15 @@ async def take(
     backend: TransformersBackend,
     prefix: Sequence[int],
     n: int,
-    stop: Sequence[str] = (),
+    stop: str = "",
     sampling: Sampling = GREEDY,
     key: str | None = None,
 ) -> tuple[list[int], Chunk]:
     ids: list[int] = []
     last = Chunk()
-    async for last in backend.generate(prefix, sampling, stop, max_tokens=n, key=key):
+    async for last in backend.generate(
+        prefix, sampling, watch=StopsAt(stop) if stop else None, max_tokens=n, key=key
+    ):
         ids += last.token_ids
     return ids, last
 

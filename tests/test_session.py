@@ -83,7 +83,8 @@ async def test_the_end_of_thinking_is_withheld_and_dropped_for_a_hint() -> None:
 
 
 async def test_eos_inside_the_thought_is_dropped_for_a_hint_too() -> None:
-    trace = await think(["It is 5.", "\n1\n```\n", "4"], {"1": "1"}, hints=BeforeEnd())
+    script = ["It is 5.", "\n1\n```\n", "4"]
+    trace = await think(script, {"1": "1"}, hints=BeforeEnd(), conclude="never")
     assert trace.hints[0].trigger == "" and trace.dropped == 1
     assert trace.finish == "eos" and trace.response == ""
 

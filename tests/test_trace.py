@@ -19,6 +19,7 @@ from start_sdk import (
 )
 from start_sdk.grading import last_boxed
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
+from start_sdk.trace import Source
 
 
 async def make_trace() -> Trace:
@@ -113,21 +114,54 @@ async def test_usage_adds_up() -> None:
     [
         ("So \\boxed{1} or \\boxed{\\frac{1}{2}}.", "", "\\frac{1}{2}"),
         ("It is four.", "\\boxed{5}", "It is four."),
+        ("The answer is **4**.", "", "4"),
         ("", "So \\boxed{5}", "5"),
-        ("", "Hm.\n\nIt is 7.\n", "It is 7."),
+        ("", "Hm. The answer is 7, I think.\n", "7, I think"),
+        ("", "Hm.\n\nIt is 7.\n", None),
+        ("", "```python\nprint('\\\\boxed{5}')\n```\n", None),
         ("", "", None),
         ("\\boxed{3} and \\boxed{4", "", "3"),
     ],
 )
-def test_answer(response: str, thought: str, answer: str | None) -> None:
+def test_the_answer_is_what_the_response_or_else_the_prose_states(
+    response: str, thought: str, answer: str | None
+) -> None:
     segments = (
         Segment(source="prompt", text="?", token_ids=(63,), phase="prompt"),
         Segment(source="model", text=thought, token_ids=(), phase="thinking"),
+        Segment(source="model", text="</think>", token_ids=(), phase="close"),
         Segment(source="model", text=response, token_ids=(), phase="answer"),
     )
     trace = Trace(segments=segments, finish="eos")
     assert trace.answer == answer
     assert Trace.model_validate(trace.model_dump()).answer == answer
+
+
+def test_no_answer_comes_from_a_hint_an_output_or_a_notice() -> None:
+    sources: tuple[Source, ...] = ("hint", "tool", "notice")
+    for source in sources:
+        segments = (
+            Segment(source="prompt", text="?", token_ids=(63,), phase="prompt"),
+            Segment(source="model", text="Hm. ", token_ids=(), phase="thinking"),
+            Segment(source=source, text="So \\boxed{5}.\n", token_ids=(), phase="thinking"),
+            Segment(source="model", text="Right.", token_ids=(), phase="thinking"),
+        )
+        assert Trace(segments=segments, finish="eos").answer is None, source
+
+
+def test_a_conversation_can_be_continued_with_its_messages() -> None:
+    prompt = ({"role": "user", "content": "2+2?"},)
+    segments = (
+        Segment(source="prompt", text="2+2?", token_ids=(63,), phase="prompt"),
+        Segment(source="model", text="<think>Easy.\n", token_ids=(), phase="thinking"),
+        Segment(source="model", text="</think>", token_ids=(), phase="close"),
+        Segment(source="model", text="\n\n4", token_ids=(), phase="answer"),
+    )
+    trace = Trace(segments=segments, finish="eos", prompt=prompt)
+    reply = {"role": "assistant", "content": "4", "reasoning_content": "Easy."}
+    assert trace.messages() == [*prompt, reply]
+    plain = Trace(segments=segments[:2], finish="eos", prompt=prompt)
+    assert plain.messages() == [*prompt, {"role": "assistant", "content": "Easy."}]
 
 
 @given(st.text("ab{}\\", max_size=9), st.text("x {1}", max_size=9), st.text("} {", max_size=9))

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from start_sdk import Interpreter, ReasoningFormat, Segment, Trace
+from start_sdk import Interpreter, Segment, Trace
+from start_sdk.formats import in_block
 from start_sdk.session import LazyKernel
 from start_sdk.trace import Parent
 
@@ -58,7 +59,7 @@ def _can_begin(segments: Sequence[Segment], begin: int) -> bool:
         since -= 1
     before = "".join(s.text for s in segments[since:begin])
     text = "".join(s.text for s in segments[:begin])
-    return text.endswith("\n") and ReasoningFormat.open_block(before) is None
+    return text.endswith("\n") and not in_block(before)
 
 
 def _kept(trace: Trace, dropped: set[int]) -> list[Segment]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from recipes.settings import Curation
 from start_sdk import Trace
-from start_sdk.session import MAX_PERIOD, MIN_TOKENS
+from start_sdk.session import repeats
 
 _OUTPUT = re.compile(r"^`{3,}output\b", re.MULTILINE)
 
@@ -122,17 +120,3 @@ def is_repetitive(trace: Trace, copies: int) -> bool:
         for segment in trace.segments
         if segment.source == "model"
     )
-
-
-def repeats(token_ids: Sequence[int], copies: int) -> bool:
-    """Whether a pattern is repeated anywhere, with the bounds of `start_sdk`."""
-    ids = np.asarray(token_ids)
-    for period in range(1, min(MAX_PERIOD, len(ids) // copies) + 1):
-        length = period * max(copies, -(-MIN_TOKENS // period))
-        if len(ids) < length:
-            continue
-        differs = np.flatnonzero(ids[period:] != ids[:-period])
-        same = np.diff(differs, prepend=-1, append=len(ids) - period) - 1
-        if same.max() >= length - period:
-            return True
-    return False

@@ -17,8 +17,9 @@ from recipes.plan.hub import NotHere, model_folder
 from recipes.plan.memory import Launch, Model
 from recipes.plan.sources import check_source, check_suite
 from recipes.suites import CodeProblem, Problem
-from start_sdk import ConfigError, Hint, Message, MissingExtra, ReasoningFormat, StartError, plugins
+from start_sdk import ConfigError, Hint, Message, MissingExtra, StartError, plugins
 from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
+from start_sdk.formats import detect
 from start_sdk.hints import round_hints
 
 QUESTION = Problem("plan", "What is 84719 times 9317?", "789326923")
@@ -111,7 +112,7 @@ def check_tokenizer(base: Base) -> str:
 def check_template(config: Config, tokenizer: HFTokenizer) -> str:
     """A question is rendered whole, and what the model writes next begins a thought."""
     prompt, question = rendered(config, tokenizer)
-    format = ReasoningFormat.detect(tokenizer)
+    format = detect(tokenizer)
     if question not in prompt:
         raise ConfigError("the chat template drops the question: the rendered prompt lacks it")
     if any(prompt.rstrip().endswith(tokenizer.decode([i])) for i in tokenizer.eos_ids):
@@ -133,7 +134,7 @@ def check_template(config: Config, tokenizer: HFTokenizer) -> str:
 
 def check_joins(config: Config, tokenizer: HFTokenizer) -> str:
     """Hints and outputs, spliced as ids behind a thought, decode to the text that they are."""
-    format = ReasoningFormat.detect(tokenizer)
+    format = detect(tokenizer)
     tail = [*tokenizer.encode(rendered(config, tokenizer)[0], control=True)]
     tail += tokenizer.encode(THOUGHT)
     texts = {"an output": format.joiner(THOUGHT, "line") + format.show_output("84")}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from start_sdk._loop.context import Context
-from start_sdk.formats import Join, ReasoningFormat
+from start_sdk._text.blocks import opening
+from start_sdk.errors import HintRefused, Refusal
+from start_sdk.formats import Join
 from start_sdk.protocols import Hint, HintContext, HintPolicy
 from start_sdk.trace import HintRecord, Position
 
@@ -18,67 +20,97 @@ class Hinter:
 
     Args:
         context: the context to insert into.
-        format: tells where a hint is not allowed.
         policy: decides on hints, if there is one.
-        pending: hints to insert first, one after another.
+        runs_code: whether blocks are run, so that a hint that opens one needs a call.
+        staged: a hint to insert first (`ReasoningSession.resume_hinted`).
     """
 
     def __init__(
         self,
         context: Context,
-        format: ReasoningFormat,
         policy: HintPolicy | None,
-        pending: Sequence[Pending] = (),
+        *,
+        runs_code: bool,
+        staged: Pending | None = None,
     ) -> None:
         self._context = context
-        self._format = format
         self._policy = policy
-        self._pending = list(pending)
+        self._runs_code = runs_code
+        self._staged = staged
+        self._pending: list[Pending] = []
 
     @property
-    def due(self) -> bool:
-        """Whether a hint is pending and may be inserted now."""
-        return bool(self._pending) and self._allowed()
+    def waiting(self) -> bool:
+        """Whether a text from outside waits to be inserted."""
+        return bool(self._pending)
 
     def add(self, text: str) -> None:
         """Queues a text from outside until it may be inserted."""
         hint = Hint(id="steer", text=text, category="Steer", domain="any", positions=("steer",))
         self._pending.append((hint, "steer", ""))
 
-    def give_pending(self) -> bool:
-        """Inserts pending hints, up to one that opens a block; returns whether any was inserted."""
-        given = False
-        while self.due:
-            given |= self._give(*self._pending.pop(0))
+    def insert_staged(self) -> None:
+        """Inserts the staged hint, if there is one.
+
+        Raises:
+            HintRefused: it cannot be inserted where the trace was cut.
+        """
+        if self._staged is None:
+            return
+        (hint, position, trigger), self._staged = self._staged, None
+        reader, context = self._context.reader, self._context
+        refusal: Refusal | None = None
+        if context.phase != "thinking" or not context.opened:
+            refusal = "no thought"
+        elif reader.block is not None:
+            refusal = "open block"
+        elif reader.in_formula and position != "end":  # at an end nothing closes it any more
+            refusal = "open formula"
+        refusal = refusal or self._insert(hint, position, trigger)
+        if refusal:
+            raise HintRefused(hint.id, refusal)
+
+    def insert_pending(self) -> bool:
+        """Inserts texts from outside, up to one that opens a block; returns whether it did any."""
+        reader, given = self._context.reader if self._pending else None, False
+        while reader and self._pending and self._open and not reader.in_formula:
+            if reader.block is not None:
+                break
+            given |= self._insert(*self._pending.pop(0)) is None
+            reader = self._context.reader
         return given
 
-    def give(self, observe: Callable[[], HintContext | None]) -> bool:
-        """Inserts pending hints, or else the policy's hint; returns whether any was inserted.
+    def insert(self, observe: Callable[[], HintContext]) -> bool:
+        """Inserts a pending text, or else the policy's hint; returns whether any was inserted.
+
+        Called at an event, so neither a block nor a formula is open.
 
         Args:
-            observe: builds the policy's context; returns None if a hint could not be answered.
+            observe: builds what the policy is shown.
         """
-        if not self._allowed():
+        if not self._open:
             return False
-        if self.give_pending():
-            return True
-        if self._policy is None or (now := observe()) is None:
+        if self._pending:
+            return self._insert(*self._pending.pop(0)) is None
+        if self._policy is None:
             return False
+        now = observe()
         hint = self._policy.decide(now)
-        return hint is not None and self._give(hint, now.position, now.trigger)
+        return hint is not None and self._insert(hint, now.position, now.trigger) is None
 
-    def _allowed(self) -> bool:
-        """Whether the thought has begun and no block or formula is open in it."""
-        thought = self._context.thought
-        return (
-            self._context.phase == "thinking"
-            and self._context.opened
-            and not self._format.open_block(thought)
-            and not self._format.in_latex(thought)
-        )
+    @property
+    def _open(self) -> bool:
+        """Whether a thought has begun and not ended."""
+        return self._context.phase == "thinking" and self._context.opened
 
-    def _give(self, hint: Hint, position: Position, trigger: str) -> bool:
-        """Returns False if the hint does not fit."""
+    def _insert(self, hint: Hint, position: Position, trigger: str) -> Refusal | None:
+        """Returns why it cannot be inserted, None if it was."""
+        budget = self._context.budget
+        opens_block = opening(hint.text.rpartition("\n")[2]) is not None
+        if opens_block and self._runs_code and budget.calls_left() <= 0:
+            return "no calls left"
+        if budget.room(thinking=True) <= 0:
+            return "no tokens left"  # to answer it with
         if position not in hint.positions:  # the policy's own position, at one of its triggers
             position = hint.positions[0]
         after_connective = position == "connective"
@@ -92,4 +124,4 @@ class Hinter:
             trigger=trigger,
             round=sum(s.hint is not None for s in self._context.segments) + 1,
         )
-        return self._context.splice_hint(text, join, record)
+        return None if self._context.splice_hint(text, join, record) else "no tokens left"

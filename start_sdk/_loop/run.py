@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from start_sdk._loop.budget import Budget
+from start_sdk._loop.conclusion import Conclusion
 from start_sdk._loop.context import Context
 from start_sdk._loop.hinter import Hinter, Pending
 from start_sdk._loop.kernel import LazyKernel
 from start_sdk._loop.setup import Setup
 from start_sdk._loop.timing import Timing
-from start_sdk._text.repetition import repetition
+from start_sdk._loop.watch import ConclusionWatch, LoopWatch
 from start_sdk.errors import BackendError, ConfigError, StartError
-from start_sdk.formats import FENCE_END
-from start_sdk.protocols import Chunk, HintContext, Sampling
+from start_sdk.generation import Chunk, Sampling, Stop, Watch
+from start_sdk.protocols import HintContext
 from start_sdk.trace import Finish, Limit, Parent, Phase, Position, Segment, Trace
 
 NO_CALLS = "No more code can be run: the limit of {n} calls is reached. Go on without code."
-NO_ROOM = "(I have no {kind} left for thinking, so I give my answer now.)\n"
-REPEATS = "(I am going round in circles, so I give my answer now.)\n"
-CHECK_EVERY = 16
-"""Tokens between two checks for repetition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +47,30 @@ class Run:
         sampling: Sampling,
         segments: Sequence[Segment],
         parent: Parent | None = None,
-        pending: Sequence[Pending] = (),
+        staged: Pending | None = None,
+        prompt: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._setup = setup
         self._sampling = sampling
         self._parent = parent
+        self._prompt = tuple(map(dict, prompt))
         self._budget = Budget(setup.limits, setup.backend.max_context)
-        self._context = Context(setup.backend.tokenizer, setup.format, self._budget)
-        self._context.load(segments)
-        self._hinter = Hinter(self._context, setup.format, setup.hints, pending)
-        self._budget.check_prompt()
+        exact = setup.backend.capabilities.exact
+        self._context = Context(setup.backend.tokenizer, setup.format, self._budget, exact=exact)
+        triggers = setup.hints.triggers if setup.hints else ()
+        self._context.load(segments, triggers)
         self._kernel = setup.kept or (
             LazyKernel(setup.interpreter, setup.tools) if setup.interpreter else None
         )
+        runs_code = self._kernel is not None
+        self._hinter = Hinter(self._context, setup.hints, runs_code=runs_code, staged=staged)
+        self._conclusion = Conclusion(setup.conclude, self._context, setup.format)
+        self._budget.check_prompt()
         self._key = uuid.uuid4().hex
         self._finish: Finish | None = None
-        self._late = self._repeating = self._over = False
+        self._late = self._over = False
         self._last = Chunk()
+        self._watch: LoopWatch | None = None
         self._timing = Timing(setup.clock)
         self._events = self._drive()
 
@@ -85,6 +90,8 @@ class Run:
         if not self.thinking:
             raise ConfigError("the thought is over: only a running thought can be steered")
         self._hinter.add(text)
+        if self._watch:
+            self._watch.steered = True
 
     @property
     def thinking(self) -> bool:
@@ -110,6 +117,7 @@ class Run:
             idle=round(self._timing.idle, 4),
             recomputed=self._timing.recomputed,
             parent=self._parent,
+            prompt=self._prompt,
         )
 
     async def _drive(self) -> AsyncGenerator[Event, None]:
@@ -130,13 +138,16 @@ class Run:
                 await self._kernel.aclose()
 
     async def _loop(self) -> AsyncGenerator[Event, None]:
+        context = self._context
         if self._kernel and not self._setup.kept:
-            self._context.segments[:] = await self._kernel.replay(self._context.segments)
-        await self._call()  # a trace resumed right after a block has a pending call
+            context.segments[:] = await self._kernel.replay(context.segments)
+        if self._kernel and context.pending_code:  # a trace resumed right after a block
+            await self._call(context.pending_code)
+        self._hinter.insert_staged()
         shown = 0
         while True:
-            self._hinter.give_pending()
-            for segment in self._context.segments[shown:]:
+            self._hinter.insert_pending()
+            for segment in context.segments[shown:]:
                 shown += 1
                 yield segment
             if self._finish:
@@ -148,18 +159,19 @@ class Run:
                 async for delta in deltas:
                     yield delta
             if self._finish:
-                self._context.flush()
+                context.flush()
 
     async def _generate(self) -> AsyncGenerator[Delta, None]:
         """Lets the model continue until it pauses; `_last` says why it paused."""
         context, backend = self._context, self._setup.backend
-        room = self._budget.room(thinking=context.phase == "thinking")
+        thinking = context.phase == "thinking"
+        room = self._budget.room(thinking=thinking) - (0 if thinking else self._conclusion.kept())
         self._last = Chunk(reason="length")
         if room <= 0:
             return
         prefix, spliced = tuple(context.token_ids), context.take_spliced()
         chunks = backend.generate(
-            prefix, self._sampling, self._stops(), max_tokens=room, key=self._key
+            prefix, self._sampling, watch=self._watched(), max_tokens=room, key=self._key
         )
         with self._setup.clock.generating():
             async with aclosing(chunks):
@@ -171,20 +183,22 @@ class Run:
                     if chunk.reason:
                         self._last = chunk
                         break
-                    if self._repeats():
-                        self._repeating = True
-                        return
-                    if self._hinter.due:
-                        self._last = Chunk()
-                        return
         if not self._late:
             self._timing.generated(len(prefix), spliced, len(context.token_ids), chunk)
 
-    def _repeats(self) -> bool:
-        copies, ids = self._setup.limits.max_repeats, self._context.token_ids
-        if copies is None or self._context.phase != "thinking" or len(ids) % CHECK_EVERY:
-            return False
-        return repetition(ids, copies) > 0
+    def _watched(self) -> Watch:
+        context, setup = self._context, self._setup
+        if self._conclusion.given:
+            return ConclusionWatch(setup.format, self._conclusion.text)
+        self._watch = LoopWatch(
+            context.reader,
+            setup.format.languages if self._kernel else (),
+            final_program=not setup.format.end_tag,
+            repetition=context.repetition(setup.limits.max_repeats),
+            begins=context.begins,
+        )
+        self._watch.steered = self._hinter.waiting
+        return self._watch
 
     async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk:
         left = self._budget.seconds_left(thinking=self._context.phase == "thinking")
@@ -193,67 +207,63 @@ class Run:
                 return await asyncio.wait_for(anext(chunks), left)
         except TimeoutError:
             self._late = True
+            self._context.abandon()
             return Chunk(reason="length")
         except StopAsyncIteration:
             raise BackendError("the backend's last chunk has no `reason`") from None
 
-    def _stops(self) -> list[str]:
-        if self._context.phase != "thinking":
-            return []
-        stops = list(self._setup.format.end_stops)
-        if self._setup.interpreter:
-            stops.append(FENCE_END)
-        if self._setup.hints:
-            stops += self._setup.hints.triggers
-        return list(dict.fromkeys(stops))
-
     async def _react(self, last: Chunk) -> AsyncGenerator[Delta, None]:
-        """Decides what happens to a withheld match, and what is spliced in its place."""
-        context, format = self._context, self._setup.format
-        if last.reason is None:  # stopped to insert a pending hint
-            return
+        """Decides what happens to withheld tokens, event by event, and what takes their place."""
         if last.reason == "length":
-            self._limit()
-        elif context.phase == "answer":
-            context.end(last)
-            self._finish = "eos"
-        elif last.stop == FENCE_END:
-            yield self._accept(last)
-            await self._call()
-        elif last.reason == "stop" and last.stop not in format.end_stops:
-            yield self._accept(last)
-            # Not inside a word: neither "Wait" in a token "Waiting" nor "Wait" after a letter.
-            before = context.thought.removesuffix(last.stop)[-1:]
-            inside = before.isascii() and before.isalnum() and last.stop[:1].isalnum()
-            quoted = format.in_quote(context.thought)
-            if context.thought.endswith(last.stop) and not inside and not quoted:
-                self._hint("connective", last)
-        elif not last.stop and self._code() is not None:
-            # The model closed a block and ended at once: it expects the output.
-            context.drop(last)
-            await self._call()
-        elif self._hint("end", last):
-            context.drop(last)
-        elif last.stop:
-            context.end_thinking(last)
-            if not format.think:  # a marker opens the answer
-                yield self._accept(last)
+            self._limit("time" if self._late else "tokens")
+        for i, stop in enumerate(last.stops):
+            if not await self._accepts(stop, withheld=len(last.withheld_ids)):
+                self._context.drop(last.stops[i:])
+                return
+            if stop.event and stop.event.kind in ("trigger", "answer") and stop.token_ids:
+                self._context.sample(stop)
+                yield Delta(stop.text, stop.token_ids, self._context.phase)
+
+    async def _accepts(self, stop: Stop, withheld: int) -> bool:
+        """Deals with an event; returns whether the tokens after it stay."""
+        event = stop.event
+        kind = event.kind if event else "eos"
+        if self._conclusion.given and kind in ("block", "pause"):
+            self._finish = "concluded"
+            return False
+        if event and kind == "block":
+            await self._call(event.code)
+            return False
+        if event and kind == "pause":
+            if event.text == "repeats":
+                self._limit("repeats")
+            return False
+        if event and kind == "trigger":
+            return not self._hint("connective", event.text, withheld)
+        return self._ends(stop, withheld)
+
+    def _ends(self, stop: Stop, withheld: int) -> bool:
+        """The thought or the text would end here, unless a hint or a conclusion follows."""
+        context, event = self._context, stop.event
+        within = event is not None and event.in_block
+        trigger = event.text if event else ""
+        if context.phase == "thinking" and not within and self._hint("end", trigger, withheld):
+            return False
+        if event and event.kind == "answer":
+            context.open_answer()
+        elif event:
+            context.close(stop)
+        elif self._conclusion.due():
+            self._conclusion.give()
+            return False
         else:
-            context.end(last)
+            context.close(stop)
             self._finish = "eos"
+        return True
 
-    def _accept(self, last: Chunk) -> Delta:
-        self._context.accept(last)
-        return Delta(last.matched_text, last.matched_ids, self._context.phase)
-
-    def _code(self) -> str | None:
-        return self._setup.format.call(self._context.thought) if self._kernel else None
-
-    async def _call(self) -> None:
-        """Runs the block that was just closed, if any."""
-        code = self._code()
-        if code is None or self._kernel is None:
-            return
+    async def _call(self, code: str) -> None:
+        """Runs a block that was just closed."""
+        assert self._kernel
         if self._budget.calls_left() <= 0:
             notice = NO_CALLS.format(n=self._setup.limits.max_calls)
             self._context.splice_notice(self._setup.format.show_output(notice), "calls")
@@ -264,33 +274,26 @@ class Run:
             call = await self._kernel.run(code, left)
         self._late = left is not None and time.monotonic() - began >= left
         self._context.splice_output(call)
-        self._hint("output", Chunk())
+        self._hint("output", "", 0)
 
-    def _hint(self, position: Position, last: Chunk) -> bool:
+    def _hint(self, position: Position, trigger: str, withheld: int) -> bool:
         """Inserts a hint here if one is pending or the policy decides on one."""
+        if self._budget.room(thinking=True) <= withheld:
+            return False  # no tokens are left to answer a hint
 
-        def observe() -> HintContext | None:
+        def observe() -> HintContext:
             calls_left = self._budget.calls_left() if self._kernel else 0
-            if self._kernel and calls_left <= 0:
-                return None
-            if self._budget.room(thinking=True) <= len(last.matched_ids):
-                return None  # no tokens are left to answer a hint
-            return HintContext(self.trace, position, last.stop, self._sampling.seed, calls_left)
+            return HintContext(self.trace, position, trigger, self._sampling.seed, calls_left)
 
-        return self._hinter.give(observe)
+        return self._hinter.insert(observe)
 
-    def _limit(self) -> None:
-        """At a limit: closes an open block, adds a notice and ends the thought, or ends the run."""
-        context, format = self._context, self._setup.format
-        if context.phase == "answer":
+    def _limit(self, kind: Limit) -> None:
+        """At a limit the thought ends, so that the model answers; else the run ends."""
+        if self._context.phase == "thinking":
+            if kind == "tokens" and self._budget.context_left() <= self._budget.reserve:
+                kind = "context"
+            self._conclusion.end_thinking(kind)
+        elif not self._late and self._conclusion.due(limited=True):
+            self._conclusion.give()
+        else:
             self._finish = "time" if self._late else "length"
-            return
-        kind: Limit = "repeats" if self._repeating else "time" if self._late else "tokens"
-        if kind == "tokens" and self._budget.context_left() <= self._budget.reserve:
-            kind = "context"
-        block = format.open_block(context.thought)
-        if block:
-            context.splice_notice("`" * block.ticks + "\n", kind)
-        why = REPEATS if self._repeating else NO_ROOM.format(kind=kind)
-        context.splice_notice(why, kind, join="paragraph")
-        context.splice_notice(format.closing(), kind, ends_thinking=True)

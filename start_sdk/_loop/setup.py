@@ -11,7 +11,8 @@ from start_sdk._loop.budget import Limits
 from start_sdk._loop.kernel import LazyKernel
 from start_sdk._loop.timing import EngineClock
 from start_sdk.formats import ReasoningFormat
-from start_sdk.protocols import Backend, HintPolicy, Interpreter, Sampling, Tool
+from start_sdk.generation import Sampling
+from start_sdk.protocols import Backend, HintPolicy, Interpreter, Tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Setup:
     hints: HintPolicy | None
     format: ReasoningFormat
     limits: Limits
+    conclude: str
     kept: LazyKernel | None
     clock: EngineClock = field(default_factory=EngineClock)
 
@@ -34,6 +36,7 @@ class Setup:
             "sampling": sampling.model_dump(exclude={"seed"}),
             "limits": self.limits.model_dump(),
             "format": self.format.model_dump(),
+            "conclude": self.conclude,
             # A default repr contains an address, which differs from run to run.
             "hints": re.sub(r" at 0x\w+", "", repr(self.hints)),
             "interpreter": re.sub(r" at 0x\w+", "", repr(self.interpreter)),

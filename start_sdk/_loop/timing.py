@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from start_sdk.protocols import Chunk
+from start_sdk.generation import Chunk
 
 
 class EngineClock:
@@ -85,4 +85,4 @@ class Timing:
                 self.recomputed = None
             else:
                 self.recomputed += (max(0, known - last.cached),)
-        self._computed = end + len(last.matched_ids) - 1
+        self._computed = end + len(last.withheld_ids) - 1

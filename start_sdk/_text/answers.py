@@ -1,8 +1,129 @@
-"""Finds answers in a text."""
+r"""The answer in a model's text: a box, "the answer is ...", a formula, a number.
+
+The text is untrusted: every function runs in time linear in its length. No pattern here has two
+unbounded parts that can match the same characters.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from start_sdk._text.events import Written
+from start_sdk._text.reader import Reader
+
+_STATED = re.compile(
+    r"\banswers?\b[*_]{0,2} {0,4}(?:\([^()\n]{0,30}\) {0,4}|(?:to|for) [^.:\n]{1,60}? )?"
+    r"(?:(?:is|are|equals)\b:?|[:=])[ *_]{0,8}\s{0,8}"
+    r"|(?:\*\*|^#{1,6} {1,4})final answer:?(?:\*\*)?:?\s{1,8}",
+    re.IGNORECASE | re.MULTILINE,
+)
+_WORD = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{3,}|is\b)")
+_NUMBER = re.compile(r"(?<![\w.])[-−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)")
+_TEXT_GROUP = re.compile(r"\\(?:text\w{0,6}|mbox|mathrm|operatorname|begin|end)\s?\{[^{}]*\}")
+_SENTENCE_WORDS = {"answer", "the", "are", "is", "get", "got", "have", "has"}
+_FUNCTIONS = {"sqrt", "sin", "cos", "tan", "log", "exp", "infinity"}
+_FORMULA = re.compile(r"(?:\\[(\[]|\$\$?)((?:[^$\\\n]|\\[^)\]\n]|\n(?!\n))+)(?:\\[)\]]|\$)")
+_AND = re.compile(r"\s{0,4}(?:,?\s{0,4}(?:and|or)\b|,)\s{0,4}")
+_SENTENCE_END = re.compile(r"\.(?=\s|$)")
+
+
+class _Fences:
+    """The notation of a text of which only the fences matter."""
+
+    end_tag, tag_is_token, answer_markers, languages = "", False, (), ("python",)
+
+
+def prose(segments: Iterable[Written]) -> str:
+    """What a model wrote, without blocks of code, hints, outputs and notices."""
+    reader, found = Reader(_Fences()), []
+    for segment in segments:
+        if segment.phase in ("prompt", "close"):
+            continue
+        for line in segment.text.splitlines(keepends=True):
+            before = reader.block
+            reader.feed(line, source=segment.source)
+            if segment.source == "model" and before is None and reader.block is None:
+                found.append(line)
+        if found and segment.source != "model":
+            found.append("\n\n")
+    return "".join(found)
+
+
+def stated_answer(text: str) -> str | None:
+    r"""What a text states as its answer: its last `\boxed{...}`, else what follows its last "the
+    answer is", else what follows a heading "Final Answer"; None if it states none."""
+    text = text.strip()
+    boxed = last_boxed(text)
+    if boxed is not None:
+        return boxed or None
+    ends = [stated.end() for stated in _STATED.finditer(text)]
+    return _from_sentence(text[ends[-1] : ends[-1] + 2_000]) if ends else None
+
+
+def final_answer(text: str) -> str | None:
+    r"""The answer in a response, as written there; None if there is none.
+
+    Tried in this order: the last complete `\boxed{...}`; the last "the answer is ..."; a text or
+    last line that is only an answer; the last formula, else the last number, of the last line.
+    """
+    text = text.strip()
+    found = stated_answer(text)
+    if found is not None or last_boxed(text) is not None:
+        return found
+    if len(text) <= 2_000 and _is_bare(text):
+        return text or None
+    last_line = text.rpartition("\n")[2].strip()
+    if len(last_line) <= 2_000 and _is_bare(last_line):
+        return last_line
+    return _last_formula(last_line) or last_number(last_line)
+
+
+def _from_sentence(rest: str) -> str | None:
+    """The answer at the beginning of the text after "the answer is"."""
+    formulas, at = [], 0
+    while delimited := _FORMULA.match(rest, at):  # "$2$, $3$ and $5$" are one answer
+        formulas.append(delimited[1].strip(" $"))
+        joint = _AND.match(rest, delimited.end())
+        at = joint.end() if joint else len(rest)
+    if formulas:
+        return ", ".join(formulas) or None
+    if rest.lstrip().startswith(("```", "~~~")):
+        return None  # a program, not a word
+    line = _SENTENCE_END.split(rest.lstrip(" :\n\t\r").partition("\n")[0], maxsplit=1)[0]
+    line = line.lstrip(" *_").rstrip(" *_.")
+    if _is_bare(line) or not re.search(r"\d", line):
+        return line or None
+    if formula := _last_formula(line):
+        return formula
+    number = _NUMBER.search(line)
+    return number[0] if number else line
+
+
+def _is_bare(text: str) -> bool:
+    """Whether a text is only an answer, perhaps with a unit, without a sentence around it."""
+    text = _TEXT_GROUP.sub("", text)
+    words = {w.lower() for w in _WORD.findall(text)} - _FUNCTIONS
+    if len(words) > 2 or words & _SENTENCE_WORDS:
+        return False
+    before, digit, _ = re.split(r"(\d|$)", text, maxsplit=1)
+    return not digit or not {w.lower() for w in _WORD.findall(before)} - _FUNCTIONS
+
+
+def _last_formula(line: str) -> str | None:
+    r"""The content of the last `$...$` or `\(...\)` of a line."""
+    formulas = re.findall(r"(?<!\\)\$((?:[^$\\]|\\.)+)\$", line)
+    end = line.rfind(r"\)")
+    start = line.rfind(r"\(", 0, max(end, 0))
+    if 0 <= start < end:
+        formulas.append(line[start + 2 : end])
+    return formulas[-1].strip() or None if formulas else None
+
+
+def last_number(text: str) -> str | None:
+    """The last number of a text as written, including thousands commas; None if there is none."""
+    numbers = [match[0] for match in _NUMBER.finditer(text)]
+    return numbers[-1] if numbers else None
 
 
 def last_boxed(text: str) -> str | None:

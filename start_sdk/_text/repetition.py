@@ -1,30 +1,52 @@
-"""Detects text that repeats itself, a common failure of small and long-thinking models."""
+"""Whether a text repeats itself: what small and long-thinking models fall into."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable
 
 MIN_TOKENS = 64
-"""Fewer tokens do not count as repetition: a number may contain a long run of zeros."""
+"""Fewer tokens than this are no repetition: a number may well be a row of zeros."""
 MAX_PERIOD = 512
+"""Tokens of the longest pattern that is looked for."""
 
 
-def repetition(token_ids: Sequence[int], copies: int) -> int:
-    """Returns the length of a pattern that ends the tokens at least `copies` times; 0 if none.
+class Repetition:
+    """Counts, token by token, how often the last tokens repeat a pattern.
 
-    START drops responses with repeated patterns and does not say how it finds them (section 3).
-    Here a pattern has at most 512 tokens, repeats exactly, and covers 64 tokens or more in all.
+    START drops responses with repeated patterns and does not say how it finds them (its section 3).
+    Here a pattern has at most `MAX_PERIOD` tokens, repeated token for token, `MIN_TOKENS` or more
+    in all.
 
     Args:
-        token_ids: tokens of a thought; only the end is examined.
-        copies: number of consecutive copies of the pattern, 2 or more.
+        copies: how often the pattern has to be there, one right after the other; 2 or more.
+
+    Attributes:
+        count: tokens read so far.
     """
-    last = list(token_ids[-MAX_PERIOD * copies :])
-    for period in range(1, min(MAX_PERIOD, len(last) // copies) + 1):
-        length = period * max(copies, -(-MIN_TOKENS // period))
-        # The last token alone rules out most periods.
-        if last[-1] == last[-1 - period] and len(last) >= length:
-            end = last[-length:]
-            if end[period:] == end[:-period]:
-                return period
-    return 0
+
+    def __init__(self, copies: int) -> None:
+        self.count = 0
+        self._copies = copies
+        self._seen: dict[int, deque[int]] = {}
+        self._runs: dict[int, int] = {}  # by period: how many of the last tokens repeat with it
+
+    def add(self, token_id: int) -> bool:
+        """Reads a token; returns whether the tokens up to it repeat a pattern often enough."""
+        now, self.count = self.count, self.count + 1
+        seen = self._seen.setdefault(token_id, deque())
+        while seen and now - seen[0] > MAX_PERIOD:
+            seen.popleft()
+        before = self._runs
+        self._runs = {now - at: before.get(now - at, 0) + 1 for at in seen}
+        seen.append(now)
+        return any(run >= self._needed(period) for period, run in self._runs.items())
+
+    def _needed(self, period: int) -> int:
+        return period * (max(self._copies, -(-MIN_TOKENS // period)) - 1)
+
+
+def repeats(token_ids: Iterable[int], copies: int) -> bool:
+    """Whether a pattern is repeated so often anywhere in these tokens (see `Repetition`)."""
+    counter = Repetition(copies)
+    return any(map(counter.add, token_ids))

@@ -6,10 +6,10 @@ from typing import Any
 
 from start_sdk import plugins
 from start_sdk.backends._characters import CharTokenizer
-from start_sdk.backends._continuation import Continuation, StopMatcher
+from start_sdk.backends._continuation import Continuation
 from start_sdk.protocols import Backend
 
-__all__ = ["CharTokenizer", "Continuation", "StopMatcher", "open_backend"]
+__all__ = ["CharTokenizer", "Continuation", "open_backend"]
 
 
 def open_backend(model: str, backend: str = "transformers", **options: Any) -> Backend:

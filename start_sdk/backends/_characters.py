@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from start_sdk._text.unicode import printable
 from start_sdk.protocols import Message
 
 EOS = "<|im_end|>"
@@ -21,12 +22,14 @@ class CharTokenizer:
     """
 
     eos_ids = frozenset({_FIRST_CONTROL + _CONTROL.index(EOS)})
-    chat_template = "<|im_start|>assistant\n<think>\n (in Python, not Jinja)"
+    control_ids = frozenset(range(_FIRST_CONTROL, _FIRST_CONTROL + len(_CONTROL)))
+    chat_template = "<|im_start|>assistant\n<think>\n ... </think> (in Python, not Jinja)"
 
     def __init__(self, *, opens_thought: bool = True) -> None:
         self._opening = "<think>\n" if opens_thought else ""
 
     def encode(self, text: str, *, control: bool = False) -> list[int]:
+        text = printable(text)
         if not control:
             return [ord(c) for c in text]
         ids: list[int] = []

@@ -1,19 +1,20 @@
-"""What backends share: finding stops in sampled tokens, and the state of one generation.
+"""What all backends share: sampled ids go in, in order; chunks come out as `generate` yields them.
 
-Servers stop on text and cut it, but not its ids, and some are about to ignore stops inside
-thinking; so matching is done here, where ids are at hand. Nothing is released that could still be
-the beginning of a stop text, and a match is withheld: whoever asked decides about it.
+A continuation alone decodes, asks the watch, and withholds. An engine's own stops are never used:
+servers cut text but not ids, do not say what matched, or ignore stops inside thinking.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import accumulate
 
+from start_sdk._text.events import Event
 from start_sdk.errors import BackendError
-from start_sdk.protocols import Backend, Chunk, Sampling
+from start_sdk.generation import Chunk, Sampling, Stop, Watch
+from start_sdk.protocols import Backend
 
 
 def request_seed(seed: int, position: int) -> int:
@@ -26,11 +27,33 @@ def request_seed(seed: int, position: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """The tokens that complete a piece of text: one, or those of a character split over several."""
+
+    token_ids: tuple[int, ...]
+    text: str
+    logprobs: tuple[float, ...]
+    end: int
+    """Characters sampled up to here, this unit included."""
+
+    @property
+    def start(self) -> int:
+        return self.end - len(self.text)
+
+
 class Continuation:
-    """Tokens go in as an engine sends them; chunks come out as `Backend.generate` yields them.
+    """The state of one generation.
+
+    Args:
+        backend: whose generation it is; its tokenizer and its limits hold.
+        prefix_ids: what is continued.
+        sampling: whether log probabilities are wanted.
+        watch: reads the text as it is sampled, and says where to stop; None never stops.
+        max_tokens: tokens that may be sampled.
 
     Attributes:
-        token_ids: the prefix and all that was taken so far: a lost generation goes on from here.
+        token_ids: the prefix and all that was sampled so far: a lost stream resumes from here.
         left: tokens that may still be sampled.
 
     Raises:
@@ -42,168 +65,150 @@ class Continuation:
         backend: Backend,
         prefix_ids: Sequence[int],
         sampling: Sampling,
-        stop: Sequence[str],
+        watch: Watch | None,
         max_tokens: int,
     ) -> None:
-        tokenizer = backend.tokenizer
-        if len(prefix_ids) + max_tokens > backend.max_context:
+        name, room = backend.capabilities.model, backend.max_context
+        if not prefix_ids or max_tokens < 1:
             raise BackendError(
-                f"{backend.capabilities.model}: {len(prefix_ids)} + {max_tokens} tokens do not fit "
-                f"a context of {backend.max_context}"
+                f"{name}: a prefix of {len(prefix_ids)} tokens and max_tokens={max_tokens}: "
+                "both must be at least 1"
+            )
+        if len(prefix_ids) + max_tokens > room:
+            raise BackendError(
+                f"{name}: {len(prefix_ids)} + {max_tokens} tokens do not fit a context of {room}"
             )
         self.token_ids = list(prefix_ids)
         self.left = max_tokens
-        self._tokenizer = tokenizer
+        self._tokenizer = tokenizer = backend.tokenizer
+        self._eos_ids, self._control_ids = tokenizer.eos_ids, tokenizer.control_ids
+        self._decode = tokenizer.stream(self.token_ids)
         self._logprobs = sampling.logprobs and backend.capabilities.logprobs
-        self._matcher = StopMatcher(
-            tokenizer.stream(self.token_ids), tokenizer.decode, stop, logprobs=self._logprobs
-        )
+        self._watch = watch
+        self._base = watch.offset if watch else 0
+        self._end = 0
+        self._open: list[tuple[int, float]] = []
+        self._held: list[_Unit] = []
+
+    def push(self, token_id: int, logprob: float = 0.0) -> Chunk:
+        """What a sampled token releases; with a reason if the generation ends with it."""
+        self.left -= 1
+        if token_id in self._eos_ids:
+            return self.eos(token_id, logprob)
+        self.token_ids.append(token_id)
+        text = self._decode(token_id)
+        chunk = Chunk(logprobs=() if self._logprobs else None)
+        control = token_id in self._control_ids
+        if control and self._open:  # a character that is never finished
+            tag = self._tokenizer.decode([token_id])
+            chunk, text = self._complete(text.removesuffix(tag), control=False), tag
+        self._open.append((token_id, logprob))
+        if text and not chunk.reason:
+            chunk = joined(chunk, self._complete(text, control=control))
+        if not chunk.reason and self.left <= 0:
+            return joined(chunk, self.length())
+        return chunk
 
     def take(self, token_ids: Sequence[int], logprobs: Sequence[float] | None = None) -> Chunk:
-        """What these tokens set free; if its chunk has a reason, those behind the end are left."""
-        free = Chunk(logprobs=() if self._logprobs else None)
-        for token_id, logprob in zip(token_ids, logprobs or repeat(0.0), strict=False):
-            free = joined(free, self._push(token_id, logprob))
-            if free.reason:
+        """What several tokens release; those after the end of the generation are discarded."""
+        released = Chunk(logprobs=() if self._logprobs else None)
+        for i, token_id in enumerate(token_ids):
+            released = joined(released, self.push(token_id, logprobs[i] if logprobs else 0.0))
+            if released.reason:
                 break
-        return free
+        return released
 
     def eos(self, token_id: int, logprob: float = 0.0) -> Chunk:
         """The last chunk, of a generation that ended by itself."""
-        return replace(
-            self._matcher.flush(),
-            reason="eos",
-            matched_ids=(token_id,),
-            matched_text=self._tokenizer.decode([token_id]),
-            matched_logprobs=(logprob,) if self._logprobs else None,
-        )
+        chunk = self._flush()
+        if chunk.reason:
+            return chunk
+        events = self._watch.finish().events if self._watch else ()
+        text = self._tokenizer.decode([token_id])
+        last = self._stop(None, [_Unit((token_id,), text, (logprob,), self._end)])
+        return replace(chunk, reason="eos", stops=(*map(Stop, events), last))
 
     def length(self) -> Chunk:
         """The last chunk, of a generation that ran out of tokens."""
-        return replace(self._matcher.flush(), reason="length")
+        chunk = self._flush()
+        return chunk if chunk.reason else replace(chunk, reason="length")
 
-    def _push(self, token_id: int, logprob: float) -> Chunk:
-        self.left -= 1
-        if token_id in self._tokenizer.eos_ids:
-            return self.eos(token_id, logprob)
-        self.token_ids.append(token_id)
-        chunk = self._matcher.push(token_id, logprob)
-        return chunk if chunk.reason or self.left > 0 else joined(chunk, self.length())
+    def _complete(self, text: str, *, control: bool) -> Chunk:
+        """A piece of text is complete: asks the watch about it."""
+        opened, self._open = self._open, []
+        self._end += len(text)
+        ids, logprobs = zip(*opened, strict=True)
+        unit = _Unit(ids, text, logprobs, self._end)
+        if self._watch is None:
+            return self._chunk([unit])
+        step = self._watch.feed(text, ids, control=control)
+        if not step.events and not self._held and step.safe - self._base >= self._end:
+            return self._chunk([unit])  # nearly always
+        self._held.append(unit)
+        events = [e for e in step.events if self._counts(e)]
+        if events:
+            held, self._held = self._held, []
+            first = self._cut(events[0], held)
+            return replace(
+                self._chunk(held[:first]),
+                reason="stop",
+                stops=tuple(self._stops(events, held[first:])),
+            )
+        return self._release(step.safe - self._base)
+
+    def _counts(self, event: Event) -> bool:
+        """A trigger that ends inside a token is passed over: nothing can be put behind it."""
+        at = event.at - self._base
+        borders = {unit.end for unit in self._held} | {self._held[0].start}
+        return event.kind != "trigger" or at in borders
+
+    def _cut(self, event: Event, units: Sequence[_Unit]) -> int:
+        """How many units stay before an event: a block ends with the token that reaches past it,
+        whatever else begins inside a token is withheld with that token."""
+        at = event.at - self._base
+        if event.kind == "block":
+            return sum(unit.start < at for unit in units)
+        return sum(unit.end <= at for unit in units)
+
+    def _stops(self, events: Sequence[Event], units: Sequence[_Unit]) -> list[Stop]:
+        """Each event with the tokens from where it is to where the next one is."""
+        cuts = [*accumulate((self._cut(event, units) for event in events), max)]
+        ends = [*cuts[1:], len(units)]
+        return [
+            self._stop(event, units[first:last])
+            for event, first, last in zip(events, cuts, ends, strict=True)
+        ]
+
+    def _stop(self, event: Event | None, units: Sequence[_Unit]) -> Stop:
+        chunk = self._chunk(units)
+        return Stop(event, chunk.token_ids, chunk.text, chunk.logprobs)
+
+    def _release(self, safe: int) -> Chunk:
+        count = sum(unit.end <= safe for unit in self._held)
+        released, self._held = self._held[:count], self._held[count:]
+        return self._chunk(released)
+
+    def _flush(self) -> Chunk:
+        """All that is held back, when no more tokens come."""
+        chunk = Chunk(logprobs=() if self._logprobs else None)
+        if self._open:
+            text = self._tokenizer.decode([token_id for token_id, _ in self._open])
+            chunk = self._complete(text, control=False)
+        return chunk if chunk.reason else joined(chunk, self._release(self._end))
+
+    def _chunk(self, units: Sequence[_Unit]) -> Chunk:
+        return Chunk(
+            token_ids=tuple(i for unit in units for i in unit.token_ids),
+            text="".join(unit.text for unit in units),
+            logprobs=tuple(p for u in units for p in u.logprobs) if self._logprobs else None,
+        )
 
 
 def joined(first: Chunk, second: Chunk) -> Chunk:
-    """One chunk of two that follow each other; the second may be the last one."""
+    """One chunk of two consecutive ones; the second may be the last one."""
     return replace(
         second,
         token_ids=first.token_ids + second.token_ids,
         text=first.text + second.text,
         logprobs=None if first.logprobs is None else first.logprobs + (second.logprobs or ()),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """The tokens that complete a piece of text: one, or those of a character split over several."""
-
-    token_ids: tuple[int, ...] = ()
-    text: str = ""
-    logprobs: tuple[float, ...] = ()
-
-    def plus(self, token_id: int, text: str, logprob: float) -> _Unit:
-        return _Unit((*self.token_ids, token_id), self.text + text, (*self.logprobs, logprob))
-
-
-class StopMatcher:
-    """Takes sampled tokens one by one and gives back chunks that are safe to show.
-
-    Args:
-        stream: text that each token completes (see `Tokenizer.stream`).
-        decode: text of ids, for a character that is cut off at the end.
-        stops: the stop texts; the one that ends first wins, of those the longest.
-        logprobs: whether chunks carry the log probabilities they were pushed with.
-    """
-
-    def __init__(
-        self,
-        stream: Callable[[int], str],
-        decode: Callable[[Sequence[int]], str],
-        stops: Sequence[str],
-        *,
-        logprobs: bool = False,
-    ) -> None:
-        self._stream = stream
-        self._decode = decode
-        self._stops = sorted(filter(None, stops), key=len, reverse=True)
-        self._beginnings = frozenset(stop[0] for stop in self._stops)
-        self._logprobs = logprobs
-        self._held: list[_Unit] = []
-        self._open = _Unit()
-
-    def push(self, token_id: int, logprob: float = 0.0) -> Chunk:
-        """The chunk that a token sets free; its reason is "stop" if a stop text is complete."""
-        unit = self._open.plus(token_id, self._stream(token_id), logprob)
-        if not unit.text:
-            self._open = unit
-            return Chunk()
-        self._open = _Unit()
-        if not self._held and self._beginnings.isdisjoint(unit.text):  # nearly always
-            logprobs = unit.logprobs if self._logprobs else None
-            return Chunk(token_ids=unit.token_ids, text=unit.text, logprobs=logprobs)
-        self._held.append(unit)
-        return self._matched() or self._release(self._safe())
-
-    def flush(self) -> Chunk:
-        """All that is held back, when no more tokens come."""
-        if self._open.token_ids:
-            self._held.append(replace(self._open, text=self._decode(self._open.token_ids)))
-            self._open = _Unit()
-        return self._release(len(self._held))
-
-    def _matched(self) -> Chunk | None:
-        text = "".join(u.text for u in self._held)
-        fresh = len(text) - len(self._held[-1].text)
-        found: tuple[int, str, int] | None = None
-        for stop in self._stops:
-            at = text.find(stop, max(0, fresh - len(stop) + 1))
-            if at >= 0 and (found is None or at + len(stop) < found[0]):
-                found = (at + len(stop), stop, at)
-        if found is None:
-            return None
-        _, stop, at = found
-        before = self._release(self._units_before(at))
-        matched = self._release(len(self._held))
-        return replace(
-            before,
-            reason="stop",
-            stop=stop,
-            matched_ids=matched.token_ids,
-            matched_text=matched.text,
-            matched_logprobs=matched.logprobs,
-        )
-
-    def _safe(self) -> int:
-        """How many of the held units end before anything that may become a stop text."""
-        text = "".join(u.text for u in self._held)
-        longest = len(self._stops[0]) if self._stops else 0
-        for at in range(max(0, len(text) - longest + 1), len(text)):
-            if any(stop.startswith(text[at:]) for stop in self._stops):
-                return self._units_before(at)
-        return len(self._held)
-
-    def _units_before(self, at: int) -> int:
-        """How many of the held units end at or before character `at`."""
-        end = count = 0
-        for unit in self._held:
-            end += len(unit.text)
-            if end > at:
-                break
-            count += 1
-        return count
-
-    def _release(self, count: int) -> Chunk:
-        units, self._held = self._held[:count], self._held[count:]
-        return Chunk(
-            token_ids=tuple(i for u in units for i in u.token_ids),
-            text="".join(u.text for u in units),
-            logprobs=tuple(p for u in units for p in u.logprobs) if self._logprobs else None,
-        )

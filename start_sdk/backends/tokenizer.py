@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
+import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer as RustTokenizer
 from tokenizers.decoders import DecodeStream
 
 from start_sdk import models
+from start_sdk._text.tags import TAGS
+from start_sdk._text.unicode import printable
 from start_sdk.errors import ModelError
 from start_sdk.protocols import Message
 
 _SENTINEL = "\n"
+_PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE))
+_THINKING = tuple(tag for tags in TAGS for tag in tags)
 
 
 class HFTokenizer:
@@ -40,19 +48,31 @@ class HFTokenizer:
         # SentencePiece tokenizers prepend a space to a text and strip it again when decoding from
         # the start, so encoded pieces cannot simply be concatenated: they need context.
         x = self._plain.encode("x", add_special_tokens=False).ids
+        self._context = [*x]
+        self._bytes = _byte_tokens(self._control)
         self._concatenates = self.decode([*x, *x]) == "xx"
+        added = self._control.get_added_tokens_decoder()
+        self._control_ids = frozenset(added)
+        names = sorted((t.content for t in added.values() if t.content.strip()), key=len)
+        self._control_text = re.compile("|".join(map(re.escape, names[::-1])) or "(?!)")
 
     @property
     def eos_ids(self) -> frozenset[int]:
         return self._eos_ids
 
     @property
+    def control_ids(self) -> frozenset[int]:
+        return self._control_ids
+
+    @property
     def chat_template(self) -> str | None:
-        template = self._tokenizer.chat_template
-        return template if isinstance(template, str) else None
+        try:
+            return str(self._tokenizer.get_chat_template())
+        except ValueError:  # it has none, or several and no default
+            return None
 
     def encode(self, text: str, *, control: bool = False) -> list[int]:
-        tokenizer = self._control if control else self._plain
+        tokenizer, text = self._control if control else self._plain, printable(text)
 
         def ids(text: str) -> list[int]:
             return list(tokenizer.encode(text, add_special_tokens=False).ids)
@@ -62,12 +82,39 @@ class HFTokenizer:
         return ids(_SENTINEL + text)[len(ids(_SENTINEL)) :]
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        return self._control.decode(list(token_ids), skip_special_tokens=False)
+        if not self._bytes:
+            return self._control.decode(list(token_ids), skip_special_tokens=False)
+        step = self._byte_stream([])
+        text = "".join(map(step, token_ids))
+        return text + step(None)
 
     def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
+        if self._bytes:
+            return self._byte_stream(prefix_ids)
         prefix = [] if self._concatenates else list(prefix_ids[-8:])
         decoder = DecodeStream(ids=prefix, skip_special_tokens=False)
         return lambda token_id: decoder.step(self._control, token_id) or ""
+
+    def _byte_stream(self, prefix_ids: Sequence[int]) -> Callable[[int | None], str]:
+        """For vocabularies with a token per byte: bytes that are no UTF-8 become U+FFFD, without
+        any effect on the text before them (tokenizers decodes a whole row of bytes anew)."""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        row = itertools.takewhile(self._bytes.__contains__, reversed(prefix_ids))
+        decoder.decode(bytes(self._bytes[i] for i in [*row][::-1]))
+        first = not prefix_ids
+
+        def step(token_id: int | None) -> str:
+            nonlocal first
+            context, first = [] if first else self._context, False
+            if token_id in self._bytes:
+                return decoder.decode(bytes([self._bytes[token_id]]))
+            rest = decoder.decode(b"", final=True)
+            if token_id is None:
+                return rest
+            text = self._control.decode([*context, token_id], skip_special_tokens=False)
+            return rest + text[len(context) and 1 :]
+
+        return step
 
     def render(self, messages: Sequence[Message]) -> list[int]:
         if not self._tokenizer.chat_template:
@@ -75,15 +122,60 @@ class HFTokenizer:
                 f"the tokenizer of {self._tokenizer.name_or_path!r} has no chat template: "
                 "use a chat model, or set `chat_template` in its tokenizer_config.json"
             )
-        from jinja2 import TemplateError
-
+        inert, marks = self._inert(messages)
         try:
             text = self._tokenizer.apply_chat_template(
-                list(messages), add_generation_prompt=True, tokenize=False
+                inert, add_generation_prompt=True, tokenize=False
             )
-        except TemplateError as error:
-            raise ModelError(f"the chat template rejects these messages: {error}") from error
-        return list(self._control.encode(text, add_special_tokens=False).ids)
+        except Exception as error:  # a boundary: a template is somebody's program
+            reason = " ".join(str(error).split())
+            raise ModelError(f"the chat template rejects these messages: {reason}") from error
+        _check_rendered(inert, text)
+        first, *rest = re.split(f"([{''.join(marks)}])", text) if marks else [text]
+        ids = list(self._control.encode(first, add_special_tokens=False).ids)
+        for part in rest:
+            ids += self.encode(marks.get(part, part), control=part not in marks)
+        return ids
+
+    def _inert(self, messages: Sequence[Message]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        """The messages with marks in place of text that would become control tokens, and what each
+        mark stands for. Thinking tags in an assistant's message stay: its template needs them."""
+        texts = [{k: printable(v) for k, v in m.items() if isinstance(v, str)} for m in messages]
+        used = set("".join(text for fields in texts for text in fields.values()))
+        free = (chr(c) for c in itertools.chain(*_PRIVATE_USE) if chr(c) not in used)
+        marks: dict[str, str] = {}  # by the text, one each
+
+        def inert(text: str, kept: Sequence[str]) -> str:
+            def hide(match: re.Match[str]) -> str:
+                if match[0] in kept:
+                    return match[0]
+                if match[0] not in marks:
+                    marks[match[0]] = next(free)
+                return marks[match[0]]
+
+            return self._control_text.sub(hide, text)
+
+        made: list[dict[str, Any]] = []
+        for message, fields in zip(messages, texts, strict=True):
+            kept = _THINKING if message["role"] == "assistant" else ()
+            hidden = {k: inert(text, kept if k == "content" else ()) for k, text in fields.items()}
+            made.append({**message, **hidden})
+        return made, {mark: text for text, mark in marks.items()}
+
+
+def _check_rendered(messages: Sequence[dict[str, Any]], text: str) -> None:
+    """Raises ModelError if a template drops the question: some expect lists of content parts."""
+    question = next((m["content"] for m in reversed(messages) if m["role"] == "user"), "")
+    if " ".join(question.split()) not in " ".join(text.split()):
+        raise ModelError("the chat template drops the question: it is not in what it renders")
+
+
+def _byte_tokens(tokenizer: RustTokenizer) -> dict[int, int]:
+    """Ids of the tokens that stand for single bytes, with their bytes; none without fallback."""
+    if "ByteFallback" not in json.dumps(json.loads(tokenizer.to_str())["decoder"]):
+        return {}
+    ids = ((tokenizer.token_to_id(f"<0x{byte:02X}>"), byte) for byte in range(256))
+    return {token_id: byte for token_id, byte in ids if token_id is not None}
 
 
 def load_tokenizer(model: str) -> HFTokenizer:
@@ -102,6 +194,8 @@ def load_tokenizer(model: str) -> HFTokenizer:
         tokenizer = AutoTokenizer.from_pretrained(source)
     except Exception as error:  # a boundary: broken files raise anything, in several libraries
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if Path(source).is_dir() and not Path(source, "tokenizer.json").is_file():
+            reason = "the folder has no tokenizer.json"
         raise ModelError(f"no tokenizer in {model!r}: {reason}") from error
     try:
         ends = GenerationConfig.from_pretrained(source).eos_token_id

@@ -1,4 +1,4 @@
-"""The command line: `start-sdk ask`, `solve`, `check-backend` and `doctor`, one module each."""
+"""The command line, one module for each command of `start-sdk`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from start_sdk.cli import ask, check_backend, doctor, solve
+from start_sdk.cli import ask, check_backend, check_model, doctor, solve
 from start_sdk.cli._options import check_writable, load_policy
 
 __all__ = ["app", "check_writable", "load_policy", "main"]
@@ -19,7 +19,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (ask.ask, solve.solve, check_backend.check_backend, doctor.doctor):
+for command in (
+    ask.ask,
+    solve.solve,
+    check_backend.check_backend,
+    check_model.check_model,
+    doctor.doctor,
+):
     app.command()(command)
 
 

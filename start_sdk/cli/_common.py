@@ -28,11 +28,15 @@ Temperature = Annotated[float, typer.Option(help="0 always picks the likeliest t
 Seed = Annotated[int, typer.Option(help="Seed for sampling.")]
 
 
+def visible(text: str) -> str:
+    """A text with an escape sequence for each character that a terminal would obey, not show."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def fail(message: str, code: int = 2) -> NoReturn:
     """Prints one line on standard error and exits."""
-    Console(stderr=True).print(
-        Text(f"start-sdk: {' '.join(message.split())}", "red"), soft_wrap=True
-    )
+    line = visible(" ".join(message.split()))
+    Console(stderr=True).print(Text(f"start-sdk: {line}", "red"), soft_wrap=True)
     raise typer.Exit(code)
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from rich.console import Console
 from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.text import Text
 
+from start_sdk._text.blocks import Block, opening
 from start_sdk.session import Delta, Event
 from start_sdk.trace import Segment, Trace
 
-_OPENING = re.compile(r"`{3,}(\w+)\s*$")
-_CLOSING = re.compile(r"`{3,}\s*$")
 _STATUS = {"ok": "green", "error": "red"}
 
 
@@ -25,8 +22,7 @@ class TerminalView:
         self._syntax = Syntax("", "python", theme="ansi_dark")
         self._line = ""
         self._printed = 0
-        self._cell: str | None = None
-        """Language of the open block; None outside a block."""
+        self._cell: Block | None = None
         self._runs = 0
         self._skip_break = False
 
@@ -35,8 +31,8 @@ class TerminalView:
             self._write(event.text, "dim" if event.phase == "thinking" else "")
         elif event.source == "hint":
             self._write(event.text, "bold yellow")
-            if match := _OPENING.search(self._line):
-                self._end_line("bold yellow", match)
+            if opened := opening(self._line):
+                self._end_line("bold yellow", opened)
                 self._skip_break = True  # the model writes the line break after the fence
         elif event.source == "tool":
             self._output(event)
@@ -62,28 +58,29 @@ class TerminalView:
         head, *rest = text.split("\n")
         self._grow(head, style)
         for line in rest:
-            self._end_line(style, _OPENING.search(self._line))
+            self._end_line(style, opening(self._line))
             self._grow(line, style)
 
     def _grow(self, text: str, style: str) -> None:
         self._line += text
-        if self._cell is None and "`" not in self._line:
+        if self._cell is None and not {"`", "~"} & set(self._line):
             self._print(self._line[self._printed :], style)
             self._printed = len(self._line)
 
-    def _end_line(self, style: str, opening: re.Match[str] | None) -> None:
+    def _end_line(self, style: str, opened: Block | None) -> None:
         line = self._line
+        start = line.rfind(opened.fence) if opened else -1
         if self._cell is not None:
-            if _CLOSING.fullmatch(line):
+            if self._cell.end(line) is not None:
                 self._frame("╰─")
                 self._cell = None
             else:
                 self._code(line)
-        elif opening and opening.start() >= self._printed:
-            before = line[self._printed : opening.start()]
-            if before or self._printed:
+        elif opened and start >= self._printed:
+            before = line[self._printed : start]
+            if before.strip() or self._printed:
                 self._print(before + "\n", style)
-            self._cell = language = opening[1].lower()
+            self._cell, language = opened, opened.language
             name = f"In [{self._runs + 1}]" if language.startswith("py") else language
             self._frame(f"╭─ {name}")
         else:
@@ -104,8 +101,7 @@ class TerminalView:
         call = segment.call
         style = _STATUS.get(call.status, "bold red")
         self._frame(f"╭─ Out [{self._runs}] · {call.status} · {call.seconds:.2f} s", style)
-        body = re.sub(r"^\n?`{3,}output\n|\n`{3,}\n$", "", segment.text)
-        for line in body.split("\n"):
+        for line in segment.text.strip("\n").split("\n")[1:-1]:  # without its fences
             self._console.print(Text("│ ", style) + Text(line), soft_wrap=True)
         self._frame("╰─", style)
 

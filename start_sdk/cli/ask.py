@@ -27,7 +27,7 @@ from start_sdk.cli._options import check_writable, load_policy, load_tool
 from start_sdk.cli._steering import Steering
 from start_sdk.cli._terminal import TerminalView
 from start_sdk.errors import PromptError
-from start_sdk.protocols import Sampling
+from start_sdk.generation import Sampling
 from start_sdk.session import Limits, ReasoningSession, Run
 
 

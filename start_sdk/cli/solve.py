@@ -42,8 +42,9 @@ from start_sdk.cli._common import (
 from start_sdk.cli._options import load_policy
 from start_sdk.cli._problems import TEXT_COLUMNS, Problem, Problems, read_problems
 from start_sdk.errors import ConfigError, PromptError
-from start_sdk.formats import ReasoningFormat
-from start_sdk.protocols import Backend, HintPolicy, Sampling
+from start_sdk.formats import detect
+from start_sdk.generation import Sampling
+from start_sdk.protocols import Backend, HintPolicy
 from start_sdk.session import Limits, ReasoningSession
 from start_sdk.trace import Settings
 
@@ -135,7 +136,7 @@ def solve_file(file: Path, out: Path, config: SolveConfig, policy: HintPolicy) -
             backend=config.backend,
             sampling=sampling,
             limits=limits,
-            format=ReasoningFormat.detect(backend.tokenizer),
+            format=detect(backend.tokenizer),
             hints=policy,
             interpreter=interpreter,
         )

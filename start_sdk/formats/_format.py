@@ -1,7 +1,7 @@
-"""How a model family writes: where its thought ends, how it writes a call, how texts are joined.
+"""How a model family writes: where its thought ends, how a call is shown, how texts are joined.
 
-Everything here is a pure function of text. The session decides what happens; this module decides
-how it is written.
+Everything here is a pure function of text. What a text says is the reader's business
+(`start_sdk/_text/reader.py`); the session decides what happens.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import model_validator
 
-from start_sdk.protocols import Message, Tokenizer, Tool
+from start_sdk._text.events import Event
+from start_sdk._text.reader import Reader
+from start_sdk.protocols import Message, Tool
 from start_sdk.trace import Settings
-
-FENCE_END = "```\n"
-"""The stop text at which a session checks whether a code block was closed."""
 
 TOOLS = """\
 Python code in your thoughts can call these functions. They are there already, without an import:
@@ -30,32 +28,22 @@ Python code in your thoughts can call these functions. They are there already, w
 
 Join = Literal["connective", "paragraph", "line"]
 
-# A fence at the end of a line. Text may come before it, since hints end in "...```python".
-_FENCE = re.compile(r"(?<!`)(`{3,})([^\s`]*)[ \t]*\r?$")
-_LATEX_PAIRS = (("\\[", "\\]"), ("\\(", "\\)"), ("\\begin{", "\\end{"))
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A fenced block; `end` is None while it is open."""
-
-    language: str
-    ticks: int
-    start: int
-    end: int | None = None
-
 
 class ReasoningFormat(Settings):
     """A model family's way of writing.
 
     Attributes:
+        name: "think" (thoughts in tags) or "plain" (no tags).
         think: the tags around a thought, or None for a model that thinks without tags.
+        tag_is_token: whether the closing tag counts only as the one added token that it is. Not so
+            where the tag is ordinary text, or where a server returns text instead of ids.
         answer_markers: for a model without tags, the texts that open the answer.
-        languages: info strings of the blocks that are run.
+        languages: languages of the blocks that are run, in lower case.
     """
 
-    name: str = "think"
+    name: Literal["think", "plain"] = "think"
     think: tuple[str, str] | None = ("<think>", "</think>")
+    tag_is_token: bool = True
     answer_markers: tuple[str, ...] = ()
     languages: tuple[str, ...] = ("python", "python3", "py")
 
@@ -65,18 +53,15 @@ class ReasoningFormat(Settings):
             raise ValueError("a format without tags needs answer_markers, or no thought ever ends")
         return self
 
-    @staticmethod
-    def detect(tokenizer: Tokenizer) -> ReasoningFormat:
-        """Returns THINK if the chat template or the control tokens have its tags, else PLAIN."""
-        tag = "</think>"
-        if tag in (tokenizer.chat_template or "") or len(tokenizer.encode(tag, control=True)) == 1:
-            return THINK
-        return PLAIN
-
     @property
-    def end_stops(self) -> tuple[str, ...]:
-        """Texts that end the thought."""
-        return (self.think[1],) if self.think else self.answer_markers
+    def end_tag(self) -> str:
+        """The text that ends a thought; "" without tags."""
+        return self.think[1] if self.think else ""
+
+    def runs(self, event: Event) -> bool:
+        """Whether an event is a block of code that is run."""
+        runnable = event.kind == "block" and event.text in self.languages
+        return runnable and bool(event.code.strip())
 
     def closing(self) -> str:
         """The text that a session writes to force the end of a thought, after a line break."""
@@ -92,42 +77,8 @@ class ReasoningFormat(Settings):
         tag = self.think[0] if self.think else ""
         return not tag or prompt.rstrip().endswith(tag) or len(thought) > len(tag)
 
-    def call(self, text: str) -> str | None:
-        """Returns the code of a block closed at the very end of `text`; None if none or empty.
-
-        `text` is everything that model and hints wrote since the last output: a block is usually
-        opened by a hint and closed by the model.
-        """
-        last = _last_block(text)
-        if last is None or last.end is None or text[last.end :].strip("`\r\n \t"):
-            return None
-        code = text[last.start : last.end]
-        return code if code.strip() and last.language in self.languages else None
-
     @staticmethod
-    def open_block(text: str) -> Block | None:
-        """The fenced block that is open at the end of `text`."""
-        last = _last_block(text)
-        return last if last is not None and last.end is None else None
-
-    @staticmethod
-    def in_latex(text: str) -> bool:
-        """Whether LaTeX is open at the end of `text`. A price ("$5") does not open any."""
-        if any(text.count(a) > text.count(b) for a, b in _LATEX_PAIRS) or text.count("$$") % 2:
-            return True
-        inline = text.rpartition("\n")[2].replace("$$", "").replace("\\$", "")
-        return inline.count("$") % 2 == 1 and not re.search(r"\$\d[\d.,]*(?=[^$]*$)", inline)
-
-    @staticmethod
-    def in_quote(text: str) -> bool:
-        """Whether `text` ends inside a quotation, e.g. of the problem: quotation marks are open on
-        its last line, or that line begins with ">"."""
-        line = text.rpartition("\n")[2]
-        opened = line.count('"') % 2 == 1 or line.count("“") > line.count("”")
-        return opened or line.lstrip().startswith(">")
-
-    @staticmethod
-    def tell_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Message]:
+    def describe_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Message]:
         """Adds the tools to a conversation: after the text of the system message if it begins with
         one, else before the first user message. (Not every family has a system message.)"""
         result = [Message(**message) for message in messages]
@@ -165,13 +116,12 @@ class ReasoningFormat(Settings):
 THINK = ReasoningFormat()
 """Thoughts in <think> tags: Qwen3, QwQ-32B, DeepSeek-R1 and its distilled models."""
 
-_BOX = "\\boxed"
-# With the formula that opens around it: a hint that replaces the box must not be inside it.
-_BOXES = (
-    _BOX,
-    *(f"{opener}{gap}{_BOX}" for opener in ("$", "$$", "\\[", "\\(") for gap in ("", " ", "\n")),
+PLAIN = ReasoningFormat(
+    name="plain",
+    think=None,
+    tag_is_token=False,
+    answer_markers=("**Final Answer**", "\\boxed"),
 )
-PLAIN = ReasoningFormat(name="plain", think=None, answer_markers=("**Final Answer**", *_BOXES))
 """No tags: QwQ-32B-Preview, whose answer opens with a heading or a box, and other chat models."""
 
 
@@ -181,23 +131,8 @@ def _stub(tool: Tool) -> str:
     return f'def {tool.name}{tool.signature}:\n    """{about.strip()}"""'
 
 
-def _last_block(text: str) -> Block | None:
-    """The last fenced block to open in `text`."""
-    block: Block | None = None
-    position = 0
-    for line in text.split("\n"):
-        match = _FENCE.search(line)
-        start, position = position, position + len(line) + 1
-        if match is None:
-            continue
-        ticks, language = len(match[1]), match[2].lower()
-        alone = not line[: match.start()].strip()
-        is_open = block is not None and block.end is None
-        if is_open and block is not None and not language:
-            if alone and ticks >= block.ticks:
-                block = Block(block.language, block.ticks, block.start, start)
-        elif alone or (language and not is_open):
-            # Inside an open block, a fence with a language opens a new block: models forget to
-            # close blocks, and START's debug hint leaves one open deliberately.
-            block = Block(language, ticks, position)
-    return block
+def in_block(text: str, format: ReasoningFormat | None = None) -> bool:
+    """Whether a fenced block is open at the end of a text."""
+    reader = Reader(format or THINK)
+    reader.feed(text)
+    return reader.block is not None

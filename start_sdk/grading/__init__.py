@@ -3,10 +3,10 @@
 Statistics over graded samples are in `start_sdk.grading.statistics`.
 """
 
-from start_sdk._text.answers import last_boxed
+from start_sdk._text.answers import final_answer, last_boxed, last_number
 from start_sdk.grading._choice import Choices, shuffled
 from start_sdk.grading._compare import Verdict
-from start_sdk.grading._extract import choice_letter, final_answer, last_code_block, last_number
+from start_sdk.grading._extract import choice_letter, last_code_block
 from start_sdk.grading._grader import Grader, grade_all
 
 __all__ = [

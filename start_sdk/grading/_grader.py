@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, Self
 
+from start_sdk._text.answers import final_answer
 from start_sdk.errors import ConfigError, MissingExtra
 from start_sdk.grading._compare import How, Verdict, compare_texts, grade_choice, is_letter
-from start_sdk.grading._extract import final_answer
 from start_sdk.grading._normalise import normalise
 
 Kind = Literal["math", "choice"]

@@ -12,10 +12,12 @@ and where the thought ends. Among several it chooses at random; here a seed draw
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from start_sdk._text.events import Event
+from start_sdk._text.reader import Reader
 from start_sdk.errors import ConfigError
-from start_sdk.formats import ReasoningFormat
+from start_sdk.formats import ReasoningFormat, detect
 from start_sdk.hints._library import HintLibrary
 from start_sdk.protocols import Tokenizer
 from start_sdk.trace import InsertionPoint, Segment, Trace
@@ -38,52 +40,41 @@ def find_insertion_points(
         format: how its model writes; detected from the tokenizer by default.
         words: the connectives; the library's English ones by default.
     """
-    format = format or ReasoningFormat.detect(tokenizer)
+    format = format or detect(tokenizer)
     words = HintLibrary.load().connectives["en"] if words is None else words
     if not format.thinks_after(trace.segments[0].text):
         return []
+    reader = Reader(format, words)
     points: list[InsertionPoint] = []
-    position, thought = 0, ""
-    for segment in trace.segments:
+    for position, segment in zip(trace.starts, trace.segments, strict=True):
         if segment.phase in ("close", "answer"):
-            if segment.source == "model":
-                found = [stop for stop in format.end_stops if stop in segment.text]
-                trigger = min(found, key=segment.text.find, default="")
+            if segment.source == "model" and reader.block is None:
+                trigger = _end_trigger(segment, format)
                 points.append(InsertionPoint(at=position, position="end", trigger=trigger))
             break
-        if segment.source == "model":
-            for at, before, word in _connectives(trace, segment, position, tokenizer, words):
-                so_far = thought + before
-                closed = not format.open_block(so_far) and not format.in_latex(so_far)
-                if closed and not format.in_quote(so_far):
-                    points.append(InsertionPoint(at=at, position="connective", trigger=word))
-        position += len(segment.token_ids)
-        if segment.source == "tool" or segment.notice == "calls":
-            thought = ""
-        elif segment.source != "prompt":
-            thought += segment.text
+        if segment.source != "model":
+            reader.feed(segment.text, source=segment.source)
+            continue
+        decode = tokenizer.stream(trace.token_ids[:position])
+        borders = {reader.offset: position}
+        events: list[Event] = []
+        for at, token_id in enumerate(segment.token_ids, position + 1):
+            piece = decode(token_id)
+            events += reader.feed(piece, control=token_id in tokenizer.control_ids).events
+            borders[reader.offset] = at
+        events += reader.feed("", source="hint").events  # a word ends with its segment
+        points += [
+            InsertionPoint(at=borders[event.at], position="connective", trigger=event.text)
+            for event in events
+            if event.kind == "trigger" and event.at in borders
+        ]
     return points
 
 
-def _connectives(
-    trace: Trace, segment: Segment, start: int, tokenizer: Tokenizer, words: Sequence[str]
-) -> Iterator[tuple[int, str, str]]:
-    """Yields each connective of a segment: position of its end, text up to there, the word."""
-    step = tokenizer.stream(trace.token_ids[:start])
-    pieces = [step(token_id) for token_id in segment.token_ids]
-    text = ""
-    for i, piece in enumerate(pieces):
-        text += piece
-        word = next((w for w in words if piece and text.endswith(w)), None)
-        if word is None:
-            continue
-        before, after = text.removesuffix(word)[-1:], "".join(pieces[i + 1 : i + 3])[:1]
-        if not _letter(before) and not _letter(after):
-            yield start + i + 1, text, word
-
-
-def _letter(character: str) -> bool:
-    return character.isascii() and character.isalnum()
+def _end_trigger(segment: Segment, format: ReasoningFormat) -> str:
+    """What ended a thought: the tag or marker that a segment begins with; "" for EOS."""
+    texts = [format.end_tag] if format.end_tag else format.answer_markers
+    return min((t for t in texts if t in segment.text), key=segment.text.find, default="")
 
 
 def last_insertion_point(

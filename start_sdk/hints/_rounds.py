@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
-from start_sdk.errors import ConfigError
+from start_sdk.errors import ConfigError, HintRefused
 from start_sdk.formats import ReasoningFormat
 from start_sdk.hints._insertion_points import find_insertion_points
 from start_sdk.hints._library import HintLibrary
@@ -82,7 +82,10 @@ async def think_in_rounds(
         points = find_insertion_points(last, session.tokenizer, session.format)
         if not points or points[-1].position != "end" or (stop_when and stop_when(traces)):
             return
-        trace = await session.resume_hinted(last, points[-1], hint, seed=seed)
+        try:
+            trace = await session.resume_hinted(last, points[-1], hint, seed=seed)
+        except HintRefused:  # no room or no calls are left for another round
+            return
         traces.append(trace)
         yield trace
 

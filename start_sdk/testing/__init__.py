@@ -10,12 +10,14 @@ from start_sdk.testing._check import Check
 from start_sdk.testing._fakes import FakeInterpreter, ScriptedBackend
 from start_sdk.testing._interpreters import check_interpreter
 from start_sdk.testing._tools import check_tool
+from start_sdk.testing._watch import StopsAt
 
 __all__ = [
     "CharTokenizer",
     "Check",
     "FakeInterpreter",
     "ScriptedBackend",
+    "StopsAt",
     "check_backend",
     "check_interpreter",
     "check_tool",

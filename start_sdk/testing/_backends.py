@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from start_sdk.formats import ReasoningFormat
-from start_sdk.protocols import Backend, Chunk, Sampling
+from start_sdk.formats import detect
+from start_sdk.generation import Chunk, Sampling
+from start_sdk.protocols import Backend
 from start_sdk.testing._check import Check
+from start_sdk.testing._watch import StopsAt
 
 GREEDY = Sampling(temperature=0)
 TOKENS = 24
@@ -42,7 +44,7 @@ class _Bench:
         """Ids of a prompt with an open thought, opened here unless the template opens it."""
         tokenizer = self.backend.tokenizer
         ids = tokenizer.render([{"role": "user", "content": question}])
-        think = ReasoningFormat.detect(tokenizer).think
+        think = detect(tokenizer).think
         if think and not tokenizer.decode(ids).rstrip().endswith(think[0]):
             ids = ids + tokenizer.encode(f"{think[0]}\n", control=True)
         return ids
@@ -50,7 +52,7 @@ class _Bench:
     async def generate(
         self,
         prefix: Sequence[int] | None = None,
-        stop: Sequence[str] = (),
+        stop: str = "",
         n: int = TOKENS,
         sampling: Sampling = GREEDY,
         key: str | None = None,
@@ -59,7 +61,8 @@ class _Bench:
         logprobs: list[float] = []
         text, last = "", Chunk()
         prefix = self.prefix if prefix is None else prefix
-        stream = self.backend.generate(prefix, sampling, stop, max_tokens=n, key=key)
+        watch = StopsAt(stop) if stop else None
+        stream = self.backend.generate(prefix, sampling, watch=watch, max_tokens=n, key=key)
         async with aclosing(stream):
             async for last in stream:
                 ids += last.token_ids
@@ -76,7 +79,7 @@ class _Bench:
 
 async def _ends(bench: _Bench) -> list[Check]:
     done = await bench.generate()
-    last, count = done.last, len(done.token_ids) + len(done.last.matched_ids)
+    last, count = done.last, len(done.token_ids) + len(done.last.withheld_ids)
     decoded = bench.backend.tokenizer.decode(done.token_ids)
     exact = bench.capabilities.exact
     return [
@@ -113,19 +116,20 @@ async def _stops(bench: _Bench) -> list[Check]:
     letters = whole.text.strip()
     # From the middle, likely across a token boundary; a model may repeat itself.
     stop = letters[len(letters) // 2 :][:3]
-    done = await bench.generate(stop=[stop])
+    done = await bench.generate(stop=stop)
     last = done.last
-    ids = bench.comparable([*done.token_ids, *last.matched_ids])
+    withheld = "".join(s.text for s in last.stops)
+    ids = bench.comparable([*done.token_ids, *last.withheld_ids])
     return [
         Check(
             "stops inside thinking",
-            bool(stop) and last.reason == "stop" and last.stop == stop,
+            last.reason == "stop" and bool(last.stops) and last.stops[0].event is not None,
             repr(stop),
             "no code runs and no hint is inserted",
         ),
         Check(
             "withholds the match",
-            bool(stop) and stop not in done.text and stop in last.matched_text,
+            bool(stop) and stop not in done.text and stop in withheld,
             repr(done.text[-40:]),
             "hints come too late: the end of thinking is already written",
         ),

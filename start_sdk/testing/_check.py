@@ -16,4 +16,4 @@ class Check:
     cost: str = ""
     """What it costs users if the check fails."""
     required: bool = True
-    """Whether a failure breaks the contract; False for what is optional or declared unsupported."""
+    """Whether a failure breaks the contract; False for optional and undeclared capabilities."""

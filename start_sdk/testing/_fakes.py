@@ -5,19 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from start_sdk.backends import CharTokenizer, StopMatcher
-from start_sdk.protocols import (
-    Capabilities,
-    CellResult,
-    Chunk,
-    Sampling,
-    Tokenizer,
-    ToolHost,
-)
+from start_sdk.backends import CharTokenizer, Continuation
+from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
+from start_sdk.protocols import CellResult, Tokenizer, ToolHost
 from start_sdk.trace import ToolCall
 
 
@@ -64,40 +58,28 @@ class ScriptedBackend:
         self,
         prefix_ids: Sequence[int],
         sampling: Sampling,
-        stop: Sequence[str] = (),
         *,
+        watch: Watch | None = None,
         max_tokens: int,
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """See `Backend.generate`."""
         prefix = list(prefix_ids)
         play = self._play(key, prefix)
-        tokenizer = self.tokenizer
-        matcher = StopMatcher(
-            tokenizer.stream(prefix), tokenizer.decode, stop, logprobs=sampling.logprobs
-        )
+        work = Continuation(self, prefix, sampling, watch, max_tokens)
         sampled: list[int] = []
-        for _ in range(max_tokens):
-            if not play.rest:
-                eos = min(tokenizer.eos_ids)
-                text = tokenizer.decode([eos])
+        while True:
+            if play.rest:
+                sampled.append(play.rest.pop(0))
+                play.expected = prefix + sampled
+                chunk = work.push(sampled[-1])
+            else:
                 play.expected = None
-                end = Chunk(
-                    reason="eos",
-                    matched_ids=(eos,),
-                    matched_text=text,
-                    matched_logprobs=(0.0,) if sampling.logprobs else None,
-                )
-                yield _joined(matcher.flush(), end)
-                return
-            sampled.append(play.rest.pop(0))
-            play.expected = prefix + sampled
-            chunk = matcher.push(sampled[-1])
+                chunk = work.push(min(self.tokenizer.eos_ids))
             if chunk.token_ids or chunk.reason:
                 yield chunk
             if chunk.reason:
                 return
-        yield _joined(matcher.flush(), Chunk(reason="length"))
 
     def _play(self, key: str | None, prefix: list[int]) -> _Play:
         play = self._plays.get(key)
@@ -121,10 +103,6 @@ class ScriptedBackend:
 
     async def aclose(self) -> None:
         self.closed = True
-
-
-def _joined(chunk: Chunk, end: Chunk) -> Chunk:
-    return replace(end, token_ids=chunk.token_ids, text=chunk.text, logprobs=chunk.logprobs)
 
 
 class FakeInterpreter:

@@ -31,7 +31,7 @@ async def test_rows_in_a_batch_get_the_tokens_they_get_alone() -> None:
     questions = [f"Find the product of {34 + i} and {5 + 7 * i}." * (1 + i % 3) for i in range(20)]
     async with TransformersBackend(models.BASE) as backend:
         starts = [backend.tokenizer.render([{"role": "user", "content": q}]) for q in questions]
-        requests = [(ids, 12 + i, (), [GREEDY, WARM][i % 2]) for i, ids in enumerate(starts)]
+        requests = [(ids, 12 + i, "", [GREEDY, WARM][i % 2]) for i, ids in enumerate(starts)]
         wanted = [await take(backend, *request) for request in requests]
         found = await asyncio.gather(*(take(backend, *request) for request in requests))
         assert [ids for ids, _ in found] == [ids for ids, _ in wanted]
@@ -46,9 +46,9 @@ async def test_resumed_rows_only_read_new_tokens(
     async def session(i: int, key: str | None) -> tuple[list[int], list[int]]:
         ids, cached = [*start, i], []
         for n in (5 + i, 9, 4 + 2 * i):
-            new, last = await take(random_backend, ids, n, (), WARM, key)
+            new, last = await take(random_backend, ids, n, "", WARM, key)
             cached.append((last.cached or 0) - len(ids))
-            ids = ids + new + list(last.matched_ids) + splice
+            ids = ids + new + list(last.withheld_ids) + splice
         return ids, cached
 
     alone = [(await session(i, None))[0] for i in range(6)]
@@ -62,10 +62,10 @@ async def test_forks_copy_the_cache_of_a_shared_prefix(
     random_backend: TransformersBackend,
 ) -> None:
     trunk = long_prompt(random_backend, "think", 600)
-    wanted = [await take(random_backend, [*trunk, i], 12, (), WARM) for i in range(5)]
+    wanted = [await take(random_backend, [*trunk, i], 12, "", WARM) for i in range(5)]
     await random_backend.reset_cache()
     forks = await asyncio.gather(
-        *(take(random_backend, [*trunk, i], 12, (), WARM, f"fork{i}") for i in range(5))
+        *(take(random_backend, [*trunk, i], 12, "", WARM, f"fork{i}") for i in range(5))
     )
     assert [ids for ids, _ in forks] == [ids for ids, _ in wanted]
     assert [last.cached for _, last in forks] == [0] + [600] * 4
@@ -90,10 +90,10 @@ async def test_the_least_recently_used_cache_is_evicted_and_recomputed(random_mo
 async def test_rows_that_do_not_fit_wait_and_get_the_same_tokens(random_model: Path) -> None:
     async with TransformersBackend(str(random_model)) as backend:
         starts = [long_prompt(backend, word, 700) for word in "abc"]
-        wanted = [(await take(backend, s, 110, (), WARM))[0] for s in starts]
+        wanted = [(await take(backend, s, 110, "", WARM))[0] for s in starts]
     # Room for two rows when they begin, and for one when it ends.
     async with TransformersBackend(str(random_model), memory_mib=1) as backend:
-        found = await asyncio.gather(*(take(backend, s, 110, (), WARM) for s in starts))
+        found = await asyncio.gather(*(take(backend, s, 110, "", WARM) for s in starts))
         assert [ids for ids, _ in found] == wanted
 
 

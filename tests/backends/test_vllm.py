@@ -31,7 +31,7 @@ from start_sdk import (
     open_backend,
     verify_trace,
 )
-from start_sdk.testing import FakeInterpreter, check_backend
+from start_sdk.testing import FakeInterpreter, StopsAt, check_backend
 
 pytestmark = [
     pytest.mark.vllm,
@@ -115,12 +115,16 @@ async def take(
     backend: Backend,
     prefix: Sequence[int],
     n: int,
-    stop: Sequence[str] = (),
+    stop: str = "",
     sampling: Sampling = GREEDY,
 ) -> tuple[list[int], Chunk]:
     ids: list[int] = []
     last = Chunk()
-    async with aclosing(backend.generate(prefix, sampling, stop, max_tokens=n, key="k")) as chunks:
+    async with aclosing(
+        backend.generate(
+            prefix, sampling, watch=StopsAt(stop) if stop else None, max_tokens=n, key="k"
+        )
+    ) as chunks:
         async for last in chunks:
             ids += last.token_ids
     return ids, last

@@ -67,8 +67,8 @@ def test_a_long_prompt_is_rejected(random_model: Path) -> None:
 def test_a_question_is_streamed_and_its_trace_written(random_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     args = ["--model", str(random_model), "--hints", "none", "--trace", str(path)]
-    done = start_sdk("ask", "What is 12 * 7?", *args)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, ["ask", "What is 12 * 7?", *args])
+    assert done.exit_code == 0, done.stderr
     trace = Trace.model_validate_json(path.read_text(encoding="utf-8"))
     assert trace.finish in ("eos", "length") and trace.usage.model > 0
     assert "answer" in done.stdout and "cpu, float32" in done.stderr

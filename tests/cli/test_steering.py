@@ -67,7 +67,7 @@ def test_a_line_typed_while_the_thought_streams_is_inserted(
     ]
     (hint,) = trace.hints
     assert (hint.id, hint.position, trace.answer) == ("steer", "steer", "4")
-    assert trace.thinking.endswith("\n\nEnough of that.") and "\nEnough of that." in seen
+    assert trace.thinking.endswith("Enough of that.") and "Enough of that." in seen
     assert ("Enter to insert it into the thought" in errors) == terminal
     assert "Fatal" not in errors and "late" not in errors
 
@@ -80,8 +80,8 @@ def test_piped_lines_are_inserted_as_they_arrive(env: dict[str, str]) -> None:
 
 
 def test_a_line_that_was_not_inserted_is_reported(env: dict[str, str]) -> None:
-    trace, errors = ask(env, "Enough, let $x\nbe 4.\n")  # nothing is inserted inside a formula
-    assert [s.text.strip() for s in trace.segments if s.hint] == ["Enough, let $x"]
+    trace, errors = ask(env, "Enough: ```python\nbe 4.\n")  # nothing is inserted inside a block
+    assert [s.text.strip() for s in trace.segments if s.hint] == ["Enough: ```python"]
     assert errors.splitlines()[-1] == "not inserted, too late: be 4."
 
 

@@ -1,9 +1,8 @@
-"""Hints inserted into finished thoughts, steering, and thoughts that repeat themselves."""
+"""Hints inserted into finished thoughts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -12,21 +11,18 @@ from start_sdk import (
     AfterConnective,
     BeforeEnd,
     ConfigError,
-    Delta,
     HintLibrary,
-    HintPolicy,
+    HintRefused,
     InsertionPoint,
     Limits,
     ReasoningFormat,
     ReasoningSession,
-    Segment,
     Trace,
     draw_insertion_point,
     find_insertion_points,
     last_insertion_point,
     verify_trace,
 )
-from start_sdk._text.repetition import repetition
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
 GENERAL = HintLibrary.load().get("general")
@@ -107,12 +103,15 @@ async def test_a_thought_without_tags_ends_where_the_answer_opens() -> None:
     assert before(trace, points[1]).endswith("Wait, 5.\n")
 
 
-@pytest.mark.parametrize(
-    "text", ["```python\n# Wait", "Waiting", "Iwait no: AWait", "so $x = Wait", "Await"]
-)
-async def test_no_point_inside_code_words_or_formulas(text: str) -> None:
+@pytest.mark.parametrize("text", ["Waiting", "Iwait no: AWait", "so $x = Wait", "Await"])
+async def test_no_point_inside_words_or_formulas(text: str) -> None:
     trace = await thought(f"{text} </think>4")
     assert [s.position for s in find_insertion_points(trace, TOKENIZER)] == ["end"]
+
+
+async def test_no_point_inside_a_block_nor_at_an_end_inside_one() -> None:
+    trace = await thought("```python\n# Wait </think>4")
+    assert find_insertion_points(trace, TOKENIZER) == []
 
 
 @pytest.mark.parametrize(
@@ -213,188 +212,56 @@ async def test_a_model_that_ends_right_after_a_hint_ends_the_run() -> None:
     assert trace.finish == "eos" and trace.calls == [] and len(trace.hints) == 1
 
 
-async def test_a_hint_that_does_not_fit_is_omitted() -> None:
-    trace = await thought(
-        "5.</think>5", cells={}, hints=BeforeEnd(), limits=Limits(max_hint_tokens=9)
-    )
-    assert trace.hints == [] and trace.finish == "eos" and trace.answer == "5"
-
-
-async def at_the_edge(budget: int, hints: HintPolicy | None = None) -> Trace:
-    """A thought of 40 tokens including its end, in a budget with a reserve of 20 for the answer."""
-    script = ["It is 5.\n".rjust(39, "5") + "</think>5", "4"]
-    limits = Limits(max_tokens=budget + 20, answer_reserve=20)
-    trace = await thought(*script, cells={}, hints=hints, limits=limits)
-    assert trace.finish == "eos" and trace.usage.model + trace.usage.dropped <= budget + 20
-    assert TOKENIZER.decode(trace.token_ids).count("</think>") == 1
-    return trace
-
-
-async def test_at_the_edge_of_the_budget_the_models_own_end_of_thinking_counts() -> None:
-    trace = await at_the_edge(40)
-    assert [s.source for s in trace.segments if s.phase == "close"] == ["model", "model"]
-    assert trace.usage.notice == 0 and trace.answer == "5"
-    cut = await at_the_edge(39)
-    assert [s.source for s in cut.segments if s.phase == "close"] == ["notice", "model"]
-    assert "It is 5.\n\n(I have no tokens left" in cut.thinking
-
-
-@pytest.mark.parametrize(("budget", "hints"), [(39, 0), (40, 0), (41, 1)])
-async def test_no_hint_if_no_token_is_left_to_answer_it(budget: int, hints: int) -> None:
-    trace = await at_the_edge(budget, BeforeEnd())
-    assert len(trace.hints) == hints
-    if budget == 40:  # withheld, then accepted after all
-        assert trace.answer == "5" and trace.usage.dropped == trace.usage.notice == 0
-
-
-@pytest.mark.parametrize(("spare", "hints"), [(-1, 0), (0, 0), (1, 1), (400, 1)])
-async def test_a_hint_at_the_end_of_the_context_fits_entirely_or_is_omitted(
-    spare: int, hints: int
-) -> None:
-    said = "It is 5.\n".rjust(300, "5")
-    hint = "\nWait, maybe using python here is a good idea.\n```python"
-    question, reserve = "?" * 999, 200
-    prompt = len(TOKENIZER.render([{"role": "user", "content": question}]))
-    room = prompt + len(said) + len(hint) + reserve + spare
-    backend = ScriptedBackend([f"{said}</think>5", "\n1\n```\n", "</think>4"], max_context=room)
-    session = ReasoningSession(
-        backend,
-        interpreter=FakeInterpreter({"1": "1"}),
-        hints=BeforeEnd(),
-        limits=Limits(answer_reserve=reserve),
-    )
-    trace = await session.run(question)
-    verify_trace(trace, TOKENIZER)
-    assert len(trace.hints) == hints and len(trace.token_ids) <= room
-    assert trace.finish == "eos" and (trace.answer == "4") == (spare == 400)
-
-
-async def steered(text: str, hint: str, after: str, **options: Any) -> Trace:
-    """Runs `text` and steers with `hint` once the model has written `after`."""
-    session = ReasoningSession(ScriptedBackend([text, "So 4.</think>4"]), **options)
-    said = ""
-    async with aclosing(session.stream("What is 2 + 2?")) as run:
-        async for event in run:
-            said += event.text if isinstance(event, Delta) else ""
-            if hint and isinstance(event, Delta) and said.endswith(after):
-                session.steer(hint)
-                hint = ""
-    verify_trace(run.trace, TOKENIZER)
-    return run.trace
-
-
-async def test_a_running_thought_is_steered() -> None:
-    trace = await steered("It is five, I think.", "Count on your fingers.", "It is")
-    assert trace.thinking == "It is\n\nCount on your fingers.So 4."
-    assert [(h.id, h.position) for h in trace.hints] == [("steer", "steer")]
-
-
-async def test_steering_waits_for_the_end_of_a_block() -> None:
-    code = "```python\n1\n```\n"
-    trace = await steered(code, "Go on.", "```python\n", interpreter=FakeInterpreter({"1": "1"}))
-    assert [s.source for s in trace.segments][1:4] == ["model", "tool", "hint"]
-
-
-async def test_a_thought_that_would_end_first_continues_with_the_steering_text() -> None:
-    trace = await steered("So $x</think>5", "Count again.", "So $x", hints=None)
-    assert trace.answer == "5" and trace.hints == []  # a formula was left open
-    trace = await steered("$x$</think>5", "Count again.", "$x")
-    assert "Count again." in trace.thinking and trace.answer == "4"
-
-
-async def test_text_queued_after_one_that_opens_a_block_waits_for_its_end() -> None:
-    script = ["\n1\n```\n", "So 4.</think>4"]
-    run = ReasoningSession(ScriptedBackend(script), interpreter=FakeInterpreter({"1": "1"})).stream(
-        "?"
-    )
-    run.steer("Compute it.\n```python")
-    run.steer("Good.")
-    async with aclosing(run):
-        async for _ in run:
-            pass
-    verify_trace(run.trace, TOKENIZER)
-    sources = [s.source for s in run.trace.segments[1:]]
-    assert sources == ["hint", "model", "tool", "hint", "model", "model", "model", "model"]
-
-
-async def test_steering_waits_for_the_tag_with_which_a_model_opens_its_thought() -> None:
-    tokenizer = CharTokenizer(opens_thought=False)
-    backend = ScriptedBackend(["<think>\nIt is 5.</think>5", "4</think>4"], tokenizer=tokenizer)
-    run = ReasoningSession(backend).stream("?")
-    run.steer("Count.")
-    async with aclosing(run):
-        async for _ in run:
-            pass
-    verify_trace(run.trace, tokenizer)
-    assert run.trace.segments[1].text == "<think>\n" and run.trace.thinking == "\n\nCount.4"
-
-
-async def test_no_hint_comes_before_that_tag_either() -> None:
-    tokenizer = CharTokenizer(opens_thought=False)
-    backend = ScriptedBackend([""], tokenizer=tokenizer)
-    trace = await ReasoningSession(backend, hints=BeforeEnd()).run("?")
-    assert trace.hints == [] and trace.finish == "eos"
-
-
-async def test_only_a_running_thought_can_be_steered() -> None:
-    session = ReasoningSession(ScriptedBackend(["5.</think>5"]))
-    with pytest.raises(ConfigError, match="0 runs"):
-        session.steer("Hm.")
-    run = session.stream("?")
-    with pytest.raises(ConfigError, match="text to steer with is empty"):
-        run.steer(" ")
-    other = session.stream("?")
-    with pytest.raises(ConfigError, match="2 runs"):
-        session.steer("Hm.")
-    for one in (run, other):
-        async with aclosing(one):
-            async for _ in one:
-                pass
-    with pytest.raises(ConfigError, match="over"):
-        run.steer("Hm.")
-    with pytest.raises(ConfigError, match="0 runs"):
-        session.steer("Hm.")
+CALL = "```python\n1\n```\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "copies", "period"),
+    ("script", "cut", "limits", "reason"),
     [
-        ("abcdefgh" * 8, 4, 8),
-        ("abcdefgh" * 7, 4, 0),  # 56 characters
-        ("0" * 64, 4, 1),
-        ("0" * 63, 4, 0),
-        ("some more text. " + "Wait, is that 17? Let me see once again. " * 4, 4, 41),
-        ("Wait, is that 17? Let me see once again. " * 3, 4, 0),
-        ("Wait, is that 17? Let me see once again. " * 4 + "No", 4, 0),
-        ("", 2, 0),
+        (["5. $x Wait = 5$</think>5"], "5. $x Wait", {}, "open formula"),
+        (["```python\n# Wait\n```\n"], "# Wait", {}, "open block"),
+        (["5. ```python"], "```python", {}, "open block"),
+        ([CALL, "Wait, no.</think>5"], "Wait", {"max_calls": 1}, "no calls left"),
+        (["Wait.</think>5"], "Wait", {"max_hint_tokens": 9}, "no tokens left"),
+        (["Wait.</think>5"], "Wait", {"max_tokens": 8, "answer_reserve": 4}, "no tokens left"),
+        (["Hm.</think>Wait, 5"], "</think>Wait", {}, "no thought"),
     ],
 )
-def test_repetition_is_an_exact_pattern(text: str, copies: int, period: int) -> None:
-    assert repetition([ord(c) for c in text], copies) == period
+async def test_a_hint_that_cannot_be_inserted_into_a_finished_thought_is_refused(
+    script: list[str], cut: str, limits: dict[str, int], reason: str
+) -> None:
+    trace = await thought(*script, cells={"1": "1"}, conclude="never")
+    at = next(
+        n
+        for n, _ in enumerate(trace.token_ids)
+        if TOKENIZER.decode(trace.token_ids[:n]).endswith(cut)
+    )
+    session = ReasoningSession(
+        ScriptedBackend([]), interpreter=FakeInterpreter({"1": "1"}), limits=Limits(**limits)
+    )
+    point = InsertionPoint(at=at, position="connective", trigger="Wait")
+    with pytest.raises(HintRefused, match=f"'general' cannot be inserted there: {reason}") as error:
+        await session.resume_hinted(trace, point, GENERAL)
+    assert error.value.reason == reason
 
 
-async def test_a_thought_that_repeats_itself_is_ended() -> None:
-    repeated = "Is it 5? Yes it is. No. " * 50
-    limits = Limits(max_repeats=4)
-    trace = await thought(repeated, "5", limits=limits)
-    assert [s.notice for s in trace.segments if s.notice] == ["repeats", "repeats"]
-    assert trace.answer == "5" and 96 <= trace.usage.model <= 150
-    assert len((await thought(repeated, "5")).thinking) == len(repeated)
+async def test_a_hint_that_opens_no_block_is_inserted_when_no_calls_are_left() -> None:
+    trace = await thought(CALL, "Wait, no.</think>5", cells={"1": "1"})
+    session = ReasoningSession(
+        ScriptedBackend([" 4</think>4"]),
+        interpreter=FakeInterpreter({}),
+        limits=Limits(max_calls=1),
+    )
+    point = find_insertion_points(trace, TOKENIZER)[0]
+    hint = GENERAL.model_copy(update={"text": "let me count again."})
+    hinted = await session.resume_hinted(trace, point, hint)
+    assert [h.position for h in hinted.hints] == ["connective"] and hinted.answer == "4"
 
 
-async def test_a_round_that_repeats_itself_ends_with_an_answer() -> None:
-    script = ["5.</think>5", " Hm, " + "so it is 5, " * 60, "5"]
-    trace = await thought(*script, hints=BeforeEnd(), limits=Limits(max_repeats=4))
-    assert trace.answer == "5" and trace.usage.model < 160
-
-
-async def test_steering_takes_effect_at_the_next_token() -> None:
-    session = ReasoningSession(ScriptedBackend(["Hm. " * 10_000, "So 4.</think>4"]))
-    run = session.stream("?")
-    async with aclosing(run):
-        async for event in run:
-            if isinstance(event, Delta) and run.trace.usage.model == 40:
-                run.steer("Enough of that.")
-            if isinstance(event, Segment) and event.hint:
-                assert run.trace.usage.model <= 42
-    assert run.trace.answer == "4"
+async def test_a_formula_left_open_where_the_thought_ends_refuses_no_hint() -> None:
+    trace = await thought("So $x = 5</think>5")
+    point = find_insertion_points(trace, TOKENIZER)[-1]
+    backend = ScriptedBackend(["\n1\n```\n", "</think>4"])
+    session = ReasoningSession(backend, interpreter=FakeInterpreter({"1": "1"}))
+    hinted = await session.resume_hinted(trace, point, GENERAL)
+    assert [h.position for h in hinted.hints] == ["end"] and len(hinted.calls) == 1

@@ -13,13 +13,13 @@ from start_sdk import (
     ConfigError,
     FirstOf,
     HintContext,
-    ReasoningFormat,
     ReasoningSession,
     Sampling,
     Segment,
     Trace,
     verify_trace,
 )
+from start_sdk.formats import in_block
 from start_sdk.hints import (
     FEATURES,
     AtCalculation,
@@ -192,7 +192,7 @@ def test_the_debug_hint_for_standard_input() -> None:
     assert hint.fields == () and hint.positions == ("end",)
     assert "(test_input1, test_input2,)" in hint.text and "sys.stdin" in hint.text
     assert "Input 2:\n1\n5\nOutput 2:\n5" in hint.text
-    assert ReasoningFormat.open_block(hint.text) is not None
+    assert in_block(hint.text)
 
 
 @pytest.mark.parametrize(

@@ -16,15 +16,15 @@ from recipes.hint_rft import Entry, Inspector, choose, curate, easy_problems, ev
 from recipes.hint_rft.__main__ import main
 from recipes.hint_rft.contamination import Overlap, common_subsequence, words
 from recipes.hint_rft.modify import without_failed_tries
-from recipes.hint_rft.score import Score, repeats
+from recipes.hint_rft.score import Score
 from recipes.rollout import rollout
 from recipes.settings import Curation, Evaluation, Problems, RolloutConfig
 from recipes.suites import Problem
 from recipes.tiny.families import MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, verify_trace
-from start_sdk._text.repetition import repetition
 from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.batch import Job, Row, export_jsonl
+from start_sdk.session import repeats
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
 END = "So 4.\n</think>\n\n\\boxed{4}"
@@ -218,8 +218,7 @@ def test_repetition_is_found_in_the_middle_of_a_text() -> None:
     assert not repeats([], 2) and not repeats(other, 2)
     looped = other[:5] + [1, 2, 3] * 22 + other[5:9]  # 66 tokens: one period more than needed
     assert repeats(looped, 4) and not repeats(looped[:-8], 4)
-    for ids in (pattern * 4, [1, 2] * 40, other + other):  # as it is found at an end
-        assert repeats(ids, 2) == bool(repetition(ids, 2))
+    assert all(repeats(ids, 2) for ids in (pattern * 4, [1, 2] * 40, other + other))
 
 
 def entry(question: str, rank: tuple[int, int, str], tokens: str = "") -> Entry:

@@ -11,6 +11,7 @@ import pytest
 from start_tools.python import PythonTool
 
 from start_sdk import CellResult, Chunk, Sampling
+from start_sdk.generation import Stop
 from start_sdk.testing import FakeInterpreter, check_backend, check_interpreter
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ class Altered:
         return getattr(self._inner, name)
 
     async def generate(
-        self, prefix_ids: Sequence[int], sampling: Sampling, stop: Sequence[str] = (), **kwargs: Any
+        self, prefix_ids: Sequence[int], sampling: Sampling, **kwargs: Any
     ) -> AsyncGenerator[Chunk, None]:
-        chunks = self._inner.generate(prefix_ids, sampling, stop, **kwargs)
+        chunks = self._inner.generate(prefix_ids, sampling, **kwargs)
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield self.alter(chunk)
@@ -61,8 +62,11 @@ class Altered:
 
 class HandsOutTheMatch(Altered):
     def alter(self, chunk: Chunk) -> Chunk:
-        ids, text = chunk.token_ids + chunk.matched_ids, chunk.text + chunk.matched_text
-        return replace(chunk, token_ids=ids, text=text, matched_ids=(), matched_text="")
+        text = chunk.text + "".join(stop.text for stop in chunk.stops)
+        stops = tuple(Stop(stop.event) for stop in chunk.stops)
+        return replace(
+            chunk, token_ids=chunk.token_ids + chunk.withheld_ids, text=text, stops=stops
+        )
 
 
 class GarblesText(Altered):

@@ -119,7 +119,7 @@ def test_the_prompt_lists_the_tools(
     messages: list[tuple[str, str]], expected: list[tuple[str, str]]
 ) -> None:
     given: Any = [{"role": role, "content": content} for role, content in messages]
-    found = ReasoningFormat().tell_tools(given, [send, broken])
+    found = ReasoningFormat().describe_tools(given, [send, broken])
     assert [(m["role"], m["content"]) for m in found] == expected
     assert [m["content"] for m in given] == [content for _, content in messages]
 

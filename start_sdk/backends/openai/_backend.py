@@ -31,7 +31,8 @@ from start_sdk.backends.openai._requests import (
 from start_sdk.backends.openai._server import Served, Server, is_transient
 from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.errors import BackendError, ModelError, StartError
-from start_sdk.protocols import Capabilities, Chunk, Sampling, Tokenizer
+from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
+from start_sdk.protocols import Tokenizer
 
 Mode = Literal["tokens", "text", "chat"]
 
@@ -147,14 +148,14 @@ class OpenAIBackend:
         self,
         prefix_ids: Sequence[int],
         sampling: Sampling,
-        stop: Sequence[str] = (),
         *,
+        watch: Watch | None = None,
         max_tokens: int,
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
-        """See `Backend.generate`. `Chunk.cached` is None where a stop text matched: servers
+        """See `Backend.generate`. `Chunk.cached` is None where the watch stopped it: servers
         report it only at the end of a stream, and that stream was closed."""
-        work = Continuation(self, prefix_ids, sampling, stop, max_tokens)
+        work = Continuation(self, prefix_ids, sampling, watch, max_tokens)
         headers = {"X-Session-ID": key} if key else {}  # routers can keep a session on its replica
         request = Request(
             self._server.client, self._model, self._tokenizer, work, sampling, headers, self._extra

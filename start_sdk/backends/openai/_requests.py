@@ -14,7 +14,8 @@ from openai import APIConnectionError, AsyncOpenAI, AsyncStream
 
 from start_sdk.backends._characters import CharTokenizer
 from start_sdk.backends._continuation import Continuation, request_seed
-from start_sdk.protocols import Sampling, Tokenizer
+from start_sdk.generation import Sampling
+from start_sdk.protocols import Tokenizer
 
 ENDS = ("stop", "length")
 """The regular finish reasons. Any other ("abort") means that the server gave up."""
@@ -107,7 +108,7 @@ async def by_text(request: Request) -> Pieces:
     )
 
     def read(choice: Any) -> Piece:
-        ids = tokenizer.encode(choice.text or "", control=True)
+        ids = tokenizer.encode(choice.text or "")  # text of a server is never control
         return Piece(ids, finish=choice.finish_reason)
 
     async for piece in _pieces(stream, read):

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from start_sdk.backends._continuation import StopMatcher
+from start_sdk.backends._continuation import Continuation
 from start_sdk.backends.tokenizer import HFTokenizer
 from start_sdk.backends.transformers._engine import Engine
 from start_sdk.backends.transformers._generation import Generation
 from start_sdk.backends.transformers._loading import Loaded, load
 from start_sdk.backends.transformers._memory import MIB
 from start_sdk.errors import BackendError, ConfigError
-from start_sdk.protocols import Capabilities, Chunk, Sampling
+from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
 
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
@@ -94,20 +94,14 @@ class TransformersBackend:
         self,
         prefix_ids: Sequence[int],
         sampling: Sampling,
-        stop: Sequence[str] = (),
         *,
+        watch: Watch | None = None,
         max_tokens: int,
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """See `Backend.generate`."""
-        prefix, tokenizer = list(prefix_ids), self._tokenizer
-        self._check(len(prefix), max_tokens)
-        matcher = StopMatcher(
-            tokenizer.stream(prefix), tokenizer.decode, stop, logprobs=sampling.logprobs
-        )
-        generation = Generation(
-            prefix, sampling, matcher, max_tokens, key, asyncio.get_running_loop()
-        )
+        work = Continuation(self, prefix_ids, sampling, watch, max_tokens)
+        generation = Generation(work, sampling, key, asyncio.get_running_loop())
         self._submit(self._engine.add, generation)
         try:
             while True:
@@ -137,18 +131,6 @@ class TransformersBackend:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-    def _check(self, prefix: int, max_tokens: int) -> None:
-        name, room = self._capabilities.model, self._max_context
-        if not prefix or max_tokens < 1:
-            raise BackendError(
-                f"{name}: a prefix of {prefix} tokens and max_tokens={max_tokens}: "
-                "both must be at least 1"
-            )
-        if prefix + max_tokens > room:
-            raise BackendError(
-                f"{name}: {prefix} + {max_tokens} tokens do not fit a context of {room}"
-            )
 
     def _submit(self, work: Callable[..., Any], argument: Any = None) -> None:
         try:

@@ -216,7 +216,11 @@ class Engine:
         drawn = draw(logits, [r.sampling for r in rows], [len(r.ids) for r in rows])
         deliveries: list[Delivery] = []
         for row, token, logprob in zip(rows, *drawn, strict=True):
-            row.pending += row.take(token, logprob, self._tokenizer)
+            try:
+                row.take(token, logprob)
+            except Exception as error:  # of its watch: crosses threads, ends this row alone
+                self._fail([row], error)
+                continue
             ended = bool(row.pending and row.pending[-1].reason)
             if ended:
                 self._park(row)

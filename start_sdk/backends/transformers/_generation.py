@@ -6,23 +6,20 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from start_sdk.backends._continuation import StopMatcher
-from start_sdk.backends.tokenizer import HFTokenizer
+from start_sdk.backends._continuation import Continuation
 from start_sdk.backends.transformers._cache import OneRow
 from start_sdk.backends.transformers._memory import CacheMemory, Source
-from start_sdk.protocols import Chunk, Sampling
+from start_sdk.generation import Chunk, Sampling
 
 
 @dataclass(eq=False, slots=True)
 class Generation:
     """The engine's state of a generation. The event loop only touches `cancelled`."""
 
-    ids: list[int]
-    """The prefix and the sampled ids. The model has not read the last one yet."""
+    work: Continuation
+    """Decodes, asks the watch and withholds; its `token_ids` are the prefix and the sampled ids, of
+    which the model has not read the last one yet."""
     sampling: Sampling
-    matcher: StopMatcher
-    left: int
-    """Tokens that may still be sampled."""
     key: str | None
     loop: asyncio.AbstractEventLoop
     chunks: asyncio.Queue[Chunk | Exception] = field(default_factory=asyncio.Queue)
@@ -42,28 +39,17 @@ class Generation:
         if self.cached is None:
             self.cached = self.read
 
-    def take(self, token: int, logprob: float, tokenizer: HFTokenizer) -> list[Chunk]:
-        """The chunks that a sampled token releases; the generation's last one has a reason."""
-        cached = self.cached or 0
-        if token in tokenizer.eos_ids:
-            end = replace(
-                self.matcher.flush(),
-                reason="eos",
-                matched_ids=(token,),
-                matched_text=tokenizer.decode([token]),
-                matched_logprobs=(logprob,) if self.sampling.logprobs else None,
-                cached=cached,
-            )
-            return [end]
-        self.ids.append(token)
-        self.left -= 1
-        chunk = self.matcher.push(token, logprob)
+    @property
+    def ids(self) -> list[int]:
+        return self.work.token_ids
+
+    def take(self, token: int, logprob: float) -> None:
+        """Takes a sampled token: what it releases is pending; the last chunk has a reason."""
+        chunk = self.work.push(token, logprob)
         if chunk.reason:
-            return [replace(chunk, cached=cached)]
-        chunks = [chunk] if chunk.token_ids else []
-        if self.left <= 0:
-            chunks.append(replace(self.matcher.flush(), reason="length", cached=cached))
-        return chunks
+            self.pending.append(replace(chunk, cached=self.cached or 0))
+        elif chunk.token_ids:
+            self.pending.append(chunk)
 
     def collect(self) -> Chunk:
         """The pending chunks as one."""

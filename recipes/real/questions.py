@@ -1,0 +1,58 @@
+"""Arithmetic questions, and the calculator that judges answers to them."""
+
+from __future__ import annotations
+
+import operator
+import random
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+_OPERATIONS: dict[str, Callable[[int, int], int]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+}
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Two numbers and what to do with them."""
+
+    left: int
+    sign: str
+    right: int
+
+    def __str__(self) -> str:
+        return f"What is {self.left} {self.sign} {self.right}?"
+
+    @property
+    def result(self) -> int:
+        """What Python makes of it."""
+        return _OPERATIONS[self.sign](self.left, self.right)
+
+    def is_answered_by(self, answer: str | None) -> bool:
+        """Whether the last number of an answer is the result: "12 * 13 = 156" answers 156."""
+        return bool(found := numbers(answer or "")) and found[-1] == self.result
+
+    def is_printed_in(self, outputs: Iterable[str]) -> bool:
+        """Whether the result is among the numbers of an output."""
+        return any(self.result in numbers(output) for output in outputs)
+
+
+def numbers(text: str) -> list[float]:
+    """The numbers of a text, in order."""
+    return [float(found.replace(",", "")) for found in _NUMBER.findall(text)]
+
+
+def draw(count: int, seed: int) -> list[Question]:
+    """Different questions: products of two digits, sums and differences of three."""
+    noise = random.Random(seed)
+    found: dict[Question, None] = {}
+    while len(found) < count:
+        sign = noise.choice("+-*")
+        digits = (10, 99) if sign == "*" else (100, 999)
+        left, right = noise.randint(*digits), noise.randint(*digits)
+        found[Question(max(left, right), sign, min(left, right))] = None
+    return list(found)
