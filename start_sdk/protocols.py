@@ -31,6 +31,7 @@ class Tokenizer(Protocol):
     @property
     def control_ids(self) -> Collection[int]:
         """Ids of all added tokens: their text counts as a tag only if it comes as that token."""
+        ...
 
     @property
     def chat_template(self) -> str | None: ...
@@ -41,12 +42,14 @@ class Tokenizer(Protocol):
         With `control=False` no text can become a control token: "</think>" in a tool's output
         becomes ordinary tokens. With `control=True` tags become their control tokens.
         """
+        ...
 
     def decode(self, token_ids: Sequence[int]) -> str: ...
 
     def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
         """Returns a function that takes the ids after a prefix one by one and returns the text
         that each completes ("" while a character is incomplete)."""
+        ...
 
     def render(self, messages: Sequence[Message]) -> list[int]:
         """Encodes a conversation up to where the model continues.
@@ -54,6 +57,7 @@ class Tokenizer(Protocol):
         Raises:
             ModelError: the tokenizer has no chat template.
         """
+        ...
 
 
 class Backend(Protocol):
@@ -87,6 +91,7 @@ class Backend(Protocol):
         Raises:
             BackendError: the engine failed.
         """
+        ...
 
     async def release(self, key: str) -> None: ...
 
@@ -122,6 +127,7 @@ class Kernel(Protocol):
         Raises:
             InterpreterError: the kernel can no longer run cells and could not be replaced.
         """
+        ...
 
 
 class Interpreter(Protocol):
@@ -136,6 +142,7 @@ class Interpreter(Protocol):
         Raises:
             InterpreterError: a kernel cannot be started.
         """
+        ...
 
 
 _FIELDS = {"code_template": "[A code template]", "sample_output": "[...]", "testcase": "{testcase}"}
@@ -219,6 +226,7 @@ class Tool(Protocol):
             ToolError: with the message that the cell sees. Other errors reach the cell as a
                 ToolError that states their type.
         """
+        ...
 
 
 class ToolHost(Protocol):
@@ -230,6 +238,7 @@ class ToolHost(Protocol):
     async def call(self, name: str, arguments: str) -> ToolCall:
         """Runs a call from a cell if it is allowed; never raises. Both arguments are exactly what
         the cell sent: `arguments` should be the text of a JSON object."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,5 +261,6 @@ class HintPolicy(Protocol):
     @property
     def triggers(self) -> Sequence[str]:
         """Texts inside a thought at which `decide` is called, besides the end of thinking."""
+        ...
 
     def decide(self, context: HintContext) -> Hint | None: ...

@@ -232,9 +232,8 @@ class Trace(Frozen):
     def answer(self) -> str | None:
         r"""The answer, never a hint, a block of code, an output or a notice.
 
-        What the response states (its last `\boxed{...}`, else what follows its last "the answer
-        is"), else the response itself. Without a response, or without tags that part it from the
-        thought, what the model's own prose states; else None.
+        What the response states (its last box, else what follows "the answer is"), else the
+        response. Without one, or without tags before it, what the model's prose states; else None.
         """
         own = [s for s in self.segments if s.source == "model" and s.phase == "answer"]
         response = "".join(s.text for s in own).strip()
@@ -243,8 +242,10 @@ class Trace(Frozen):
         tagged = any(s.phase == "close" for s in self.segments[:-1])
         if response and tagged:
             return response
-        stated = stated_answer(prose(self.segments))
-        return stated or (response if any(map(str.isalnum, response)) else None)
+        words = prose(own).strip()  # of a response without a statement: no program in it
+        return stated_answer(prose(self.segments)) or (
+            words if any(map(str.isalnum, words)) else None
+        )
 
     @property
     def truncated(self) -> bool:

@@ -91,7 +91,7 @@ def _from_sentence(rest: str) -> str | None:
     if rest.lstrip().startswith(("```", "~~~")):
         return None  # a program, not a word
     line = _SENTENCE_END.split(rest.lstrip(" :\n\t\r").partition("\n")[0], maxsplit=1)[0]
-    line = line.lstrip(" *_").rstrip(" *_.")
+    line = line.lstrip(" *_`").rstrip(" *_.`")
     if _is_bare(line) or not re.search(r"\d", line):
         return line or None
     if formula := _last_formula(line):
