@@ -157,7 +157,7 @@ class Continuation:
         return self._release(step.safe - self._base)
 
     def _counts(self, event: Event) -> bool:
-        """A trigger that ends inside a token is passed over: nothing can be put behind it."""
+        """A trigger that ends inside a token is passed over: nothing can be inserted after it."""
         at = event.at - self._base
         borders = {unit.end for unit in self._held} | {self._held[0].start}
         return event.kind != "trigger" or at in borders
