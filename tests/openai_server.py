@@ -214,6 +214,7 @@ class Handler(BaseHTTPRequestHandler):
             reset(self.connection)
         elif kind == "hang":
             self.fake.closing.wait()
+            reset(self.connection)
         elif kind == "abort":
             self.event({"choices": [{"index": 0, "text": "", "finish_reason": "abort"}]})
         elif kind == "error":

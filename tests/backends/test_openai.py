@@ -159,7 +159,7 @@ async def test_a_retry_after_beyond_the_time_limit_fails_at_once() -> None:
 
 
 async def test_32_generations_survive_a_killed_and_restarted_server() -> None:
-    first = FakeServer()
+    first = FakeServer(faults=[Fault("hang", after=100 + i) for i in range(32)])
     with first:
         async with opened(first, retry_seconds=120) as backend:
             starts = [backend.tokenizer.encode(f"{i}, so") for i in range(32)]
@@ -184,7 +184,7 @@ async def test_32_generations_survive_a_killed_and_restarted_server() -> None:
 
 
 async def test_a_server_that_stays_down_ends_every_session_with_a_typed_error() -> None:
-    with FakeServer() as server:
+    with FakeServer(faults=[Fault("hang", after=5)] * 32) as server:
         async with opened(server, retry_seconds=0.5) as backend:
             session = ReasoningSession(backend)
             runs = [session.stream("What is 12 * 7?", seed=i) for i in range(32)]

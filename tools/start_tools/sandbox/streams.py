@@ -82,6 +82,8 @@ class Streams:
     """Messages that may be queued before a flush waits."""
     PIECES = 64
     """Reads per flush, of 64 KiB each: a process that has ended left at most a full pipe."""
+    LONG = 1 << 20
+    """Characters that are written at once."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -91,7 +93,8 @@ class Streams:
         self._current = self._open({})
         stream._original_stdstream_copy = 1  # the result of `sys.stdout.fileno()`
         self._flush_and_wait, self._flush_buffers = stream.flush, stream._flush
-        self._ours = {"flush": self.flush, "_flush": self._send}
+        self._write_at_once = stream.write
+        self._ours = {"write": self._write, "flush": self.flush, "_flush": self._send}
         # Not in the sending thread: a cell's first output would wake it and so slow the cell.
         self._ours["_schedule_flush"] = lambda: None
         self._ours["close"] = self.flush  # a real close would last for all later cells
@@ -107,7 +110,6 @@ class Streams:
         """
         sys.stdout = sys.stderr = self._stream
         self._stream.set_parent(parent)  # ipykernel has set it on the previous stream
-        vars(self._stream).pop("write", None)
         vars(self._stream).update(self._ours)
         with self._lock:
             last = self._current
@@ -168,6 +170,15 @@ class Streams:
     def _unwatch(self, pipe: Pipe) -> None:
         with contextlib.suppress(OSError):  # not watched
             self._epoll.unregister(pipe.read_end)
+
+    def _write(self, text: str) -> int:
+        """Writes a long text in pieces: one buffer and one message of it might not fit the memory."""
+        if not isinstance(text, str) or len(text) <= self.LONG:
+            return self._write_at_once(text)  # type: ignore[no-any-return]
+        for start in range(0, len(text), self.LONG):
+            self._write_at_once(text[start : start + self.LONG])
+            self.flush()
+        return len(text)
 
     def flush(self) -> None:
         """Passes on everything that has been written so far."""
