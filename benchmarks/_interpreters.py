@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +46,9 @@ class Timed:
     clock: Clock
 
     @asynccontextmanager
-    async def open(self, *, tools: ToolHost | None = None) -> AsyncIterator[Any]:
+    async def open(
+        self, *, tools: ToolHost | None = None, files: Mapping[str, bytes] | None = None
+    ) -> AsyncIterator[Any]:
         clock = self.clock
         clock.change(waiting=1)
         async with self.inner.open(tools=tools) as kernel:
@@ -70,7 +72,9 @@ class Sleeping:
         self._random = random.Random(0)
 
     @asynccontextmanager
-    async def open(self, *, tools: ToolHost | None = None) -> AsyncIterator[Sleeping]:
+    async def open(
+        self, *, tools: ToolHost | None = None, files: Mapping[str, bytes] | None = None
+    ) -> AsyncIterator[Sleeping]:
         yield self
 
     async def run(self, code: str, *, timeout: float | None = None) -> CellResult:

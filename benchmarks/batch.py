@@ -20,7 +20,7 @@ import json
 import resource
 import statistics
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +42,8 @@ SESSIONS = 32
 SAMPLED = 384
 """Tokens sampled in each session."""
 CALL = "\n```python\nprint(2**10)\n```\n"
+FORMAT = ENDLESS.model_copy(update={"languages": ("none",)})
+"""Of the blocks that the model writes by itself none is run: every session has the same calls."""
 LIMITS = {"sessions / generate": 0.7, "with calls / sessions": 0.85}
 RESULT = Path(__file__).parent / "results" / "batch.json"
 PROMPTS = [f"Find the product of {34 + i} and {5 + 7 * i}." for i in range(SESSIONS)]
@@ -51,7 +53,9 @@ class Idle:
     """An interpreter whose cells take time but no CPU."""
 
     @asynccontextmanager
-    async def open(self, *, tools: ToolHost | None = None) -> AsyncIterator[Idle]:
+    async def open(
+        self, *, tools: ToolHost | None = None, files: Mapping[str, bytes] | None = None
+    ) -> AsyncIterator[Idle]:
         yield self
 
     async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
@@ -115,7 +119,7 @@ async def sessions(
         first = SAMPLED // 3 + i - SESSIONS // 2
         calling: Any = Calling(backend, [first, first] if interpreter else [])
         session = ReasoningSession(
-            calling, interpreter=interpreter, limits=limits, sampling=sampling, format=ENDLESS
+            calling, interpreter=interpreter, limits=limits, sampling=sampling, format=FORMAT
         )
         trace = await session.run(PROMPTS[i], seed=i)
         assert trace.usage.model == limits.max_tokens, trace.usage

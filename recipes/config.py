@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from recipes.command import CommandLine
 from recipes.settings import (
     Cluster,
     Curation,
@@ -29,7 +30,7 @@ from recipes.settings import (
     Training,
 )
 from start_sdk import ConfigError, Limits
-from start_sdk.trace import Settings
+from start_sdk.values import Settings
 
 
 class Config(Settings):
@@ -122,7 +123,7 @@ def command_line(
     program: str, doc: str | None, *, required: bool = True
 ) -> argparse.ArgumentParser:
     """A command line that names a config and what goes over it; `given` reads both."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog=f"python -m {program}",
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from start_sdk.trace import Settings, Source
+from start_sdk.trace import Source
+from start_sdk.values import Settings
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]

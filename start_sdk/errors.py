@@ -30,6 +30,8 @@ class StartError(Exception):
     trace: Any = None
     """The `Trace` of what a session had computed when the error occurred, so that nothing is lost;
     None outside sessions. (Untyped: traces raise these errors, so importing them is circular.)"""
+    traces: Any = ()
+    """From `run_many`: the traces of all its runs, in order."""
 
 
 class ConfigError(StartError, ValueError):

@@ -6,22 +6,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from start_sdk._text.events import Event, Step
-from start_sdk.trace import Settings
+from start_sdk.values import Settings
 
 __all__ = ["Capabilities", "Chunk", "Event", "Sampling", "Step", "Stop", "Watch"]
 
 
 class Sampling(Settings):
-    """How tokens are sampled. A token's noise depends only on (seed, position)."""
+    """How tokens are sampled. A token's noise depends only on (seed, position).
+
+    Args:
+        temperature: 0 is greedy. The defaults of this and `top_p` are the paper's (START, 3.4).
+        top_p: keep the smallest set of likeliest tokens with this probability mass; 1 keeps all.
+        top_k: keep this many of the likeliest tokens; 0 keeps all.
+        min_p: keep tokens with at least this share of the likeliest token's probability.
+        repetition_penalty: divides positive logits, and multiplies negative ones, of tokens that
+            are in the context already (CTRL, arXiv 1909.05858, section 4.1); 1 changes nothing.
+        seed: of the noise.
+        logprobs: whether traces hold the log probability of each sampled token.
+        extra: fields for one engine, under its own names.
+
+    Raises:
+        ConfigError: a value is out of range, or a name is unknown.
+    """
 
     temperature: Annotated[float, Field(ge=0)] = 0.6
-    """0 is greedy. The defaults for this and `top_p` are the paper's (START section 3.4)."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    top_k: Annotated[int, Field(ge=0)] = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     seed: Annotated[int, Field(ge=0)] = 0
     logprobs: bool = False
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Watch(Protocol):
@@ -91,5 +109,7 @@ class Capabilities:
     """True if it returns the ids it sampled; False if it returns only text."""
     logprobs: bool = True
     seeded: bool = True
+    lacks: frozenset[str] = frozenset()
+    """Fields of `Sampling` that it cannot obey: a session refuses any value but the default."""
     note: str = ""
     """Device and number format, for display."""

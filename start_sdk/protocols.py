@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 from pydantic import JsonValue
 
 from start_sdk.errors import ConfigError
 from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
-from start_sdk.trace import Position, Settings, Status, ToolCall, Trace
+from start_sdk.trace import Position, Status, ToolCall, Trace
+from start_sdk.values import Settings
 
 
 class Message(TypedDict):
-    """One message of a conversation, as chat templates take it."""
+    """One message of a conversation, as chat templates take it.
+
+    The content may also be a list of text parts, `[{"type": "text", "text": "..."}]`.
+    """
 
     role: str
     content: str
@@ -51,11 +55,18 @@ class Tokenizer(Protocol):
         that each completes ("" while a character is incomplete)."""
         ...
 
-    def render(self, messages: Sequence[Message]) -> list[int]:
+    def render(
+        self, messages: Sequence[Message], template: Mapping[str, Any] | None = None
+    ) -> list[int]:
         """Encodes a conversation up to where the model continues.
 
+        Args:
+            messages: their contents are strings.
+            template: options of the chat template, such as `enable_thinking`.
+
         Raises:
-            ModelError: the tokenizer has no chat template.
+            ModelError: the tokenizer has no chat template, or it rejects the messages.
+            ConfigError: the chat template has no such option.
         """
         ...
 
@@ -133,11 +144,14 @@ class Kernel(Protocol):
 class Interpreter(Protocol):
     """Hands out kernels. Concurrent runs never share one."""
 
-    def open(self, *, tools: ToolHost | None = None) -> AbstractAsyncContextManager[Kernel]:
+    def open(
+        self, *, tools: ToolHost | None = None, files: Mapping[str, bytes] | None = None
+    ) -> AbstractAsyncContextManager[Kernel]:
         """Opens a fresh kernel that has already run a cell; leaving the context closes it.
 
-        Cells can call `tools` as functions. An interpreter whose `open` lacks that parameter works
-        only in sessions without tools.
+        Cells can call `tools` as functions, and `files` are in their working directory, also after
+        the kernel was replaced. An interpreter whose `open` lacks one of these parameters works
+        only in sessions without tools or without files.
 
         Raises:
             InterpreterError: a kernel cannot be started.
@@ -256,7 +270,11 @@ class HintContext:
 
 
 class HintPolicy(Protocol):
-    """Decides when to insert a hint, and which. Pure: the same context gives the same result."""
+    """Decides when to insert a hint, and which. Pure: the same context gives the same result.
+
+    A policy may also have `candidates`, the hints that it can give: then a session without an
+    interpreter refuses it at once if one of them opens a block of code.
+    """
 
     @property
     def triggers(self) -> Sequence[str]:

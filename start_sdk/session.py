@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
-from types import TracebackType
+from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
 
+from start_sdk import _opening as opening
 from start_sdk._loop.budget import Limits
 from start_sdk._loop.cutting import cut_segments
 from start_sdk._loop.hinter import Pending
 from start_sdk._loop.kernel import LazyKernel
-from start_sdk._loop.run import Delta, Event, Run
+from start_sdk._loop.loop import Delta, Event
+from start_sdk._loop.many import finish, finish_all
+from start_sdk._loop.run import Run
 from start_sdk._loop.setup import Setup
 from start_sdk._text.inert import inert
 from start_sdk._text.repetition import repeats
-from start_sdk.errors import ConfigError, PromptError
-from start_sdk.formats import ReasoningFormat, detect
+from start_sdk.errors import ConfigError
+from start_sdk.formats import ReasoningFormat
 from start_sdk.generation import Sampling
 from start_sdk.protocols import Backend, Hint, HintPolicy, Interpreter, Message, Tokenizer, Tool
 from start_sdk.trace import InsertionPoint, Parent, Segment, Trace
@@ -36,56 +38,92 @@ __all__ = [
 class ReasoningSession:
     r"""Runs prompts with a backend, an interpreter and a hint policy.
 
-    The caller owns the backend and the interpreter and closes them. A session can run many
-    prompts, also concurrently; each run has its own kernel, opened at its first call. With
-    `keep_state=True` a single kernel serves all runs, one run after another, until `aclose`.
+        async with ReasoningSession("start-tiny", interpreter="python", hints="end") as session:
+            trace = await session.run("Find the product of 34 and 57.")
+
+    A session can run many prompts, also concurrently; each run has its own kernel, opened at its
+    first call. With `keep_state=True` a single kernel serves all runs, one run after another, until
+    `aclose`. What the session opened by name it closes; what it was passed stays open.
 
     Args:
-        backend: continues token ids.
-        interpreter: runs the Python blocks in a thought; without one they remain text.
+        model: an open backend, or the name of a model that `backend` runs.
+        backend: with a model's name, the name of what runs it.
+        interpreter: runs the Python blocks in a thought, an object or a name ("python"); without
+            one they remain text.
         tools: functions of this process that code in a cell can call (`start_sdk.tool`). The
             prompt lists them for the model.
-        hints: a policy that may insert hints into the thought.
+        files: put into the kernel's working directory, by name: a path, read now, or bytes.
+        hints: a policy that may insert hints into the thought, an object or a name ("end").
         format: how the model writes; detected from its tokenizer by default.
         limits: what one run may spend.
         conclude: when a run that would end without an answer is asked for it: "auto" after a hint,
             a cell or a limit, "always", or "never". Any other text is "always" with that text, e.g.
             `\boxed{` for mathematics or an open fence for programs.
         sampling: how tokens are sampled; its seed is the default seed of a run.
+        system: the system message of conversations that have none.
+        template: options of the model's chat template, e.g. `{"enable_thinking": True}`.
         keep_state: keep one kernel across runs.
 
     Raises:
-        ConfigError: the tools cannot be called: there is no interpreter, the interpreter does not
-            support tools, or two tools have the same name.
+        ConfigError: an argument is of the wrong type or out of range; the backend, interpreter or
+            template cannot do what is wanted; or hints open blocks that no interpreter would run.
+        ModelError: the model cannot be found, read or used.
+        PluginError: nothing is installed under one of the names.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        model: Backend | str,
         *,
-        interpreter: Interpreter | None = None,
+        backend: str = "transformers",
+        interpreter: Interpreter | str | None = None,
         tools: Sequence[Tool] = (),
-        hints: HintPolicy | None = None,
+        files: Mapping[str, str | Path | bytes] | None = None,
+        hints: HintPolicy | str | None = None,
         format: ReasoningFormat | None = None,
         limits: Limits | None = None,
         conclude: str = "auto",
         sampling: Sampling | None = None,
+        system: str | None = None,
+        template: Mapping[str, Any] | None = None,
         keep_state: bool = False,
     ) -> None:
-        if tools and not interpreter:
-            raise ConfigError("tools are called from cells: pass an interpreter too")
-        kernel = LazyKernel(interpreter, tools) if interpreter else None  # checks the tools
+        interpreter = opening.opened_interpreter(interpreter)
+        policy = opening.opened_policy(hints, runs_code=interpreter is not None)
+        tools, contents = opening.checked_tools(tools), opening.read_files(files)
+        if (tools or contents) and not interpreter:
+            raise ConfigError("tools and files are used in cells: pass an interpreter too")
+        kernel = LazyKernel(interpreter, tools, contents) if interpreter else None  # checks them
+        limits = Limits() if limits is None else opening.of_type("limits", limits, Limits)
+        self._sampling = (
+            Sampling() if sampling is None else opening.of_type("sampling", sampling, Sampling)
+        )
+        if format is not None:
+            opening.of_type("format", format, ReasoningFormat)
+        if not opening.of_type("conclude", conclude, str).strip():
+            raise ConfigError(
+                'conclude must be "auto", "always", "never" or a text to conclude with'
+            )
+        if system is not None and not opening.of_type("system", system, str).strip():
+            raise ConfigError("system is empty: leave it out, or write a system message")
+        options = {} if template is None else dict(opening.of_type("template", template, dict))
+        opening.of_type("keep_state", keep_state, bool)
+        opened = opening.opened_backend(model, backend)
+        self._owned = opened if isinstance(model, str) else None
         self._setup = Setup(
-            backend=backend,
+            backend=opened,
             interpreter=interpreter,
-            tools=tuple(tools),
-            hints=hints,
-            format=_format_of(backend, format),
-            limits=limits or Limits(),
+            tools=tools,
+            files=contents,
+            hints=policy,
+            format=opening.format_of(opened, format, options),
+            limits=limits.within(opened.max_context),
             conclude=conclude,
+            system=system,
+            template=options,
             kept=kernel if keep_state else None,
         )
-        self._sampling = sampling or Sampling()
+        self._setup.check(self._sampling)
         self._runs: WeakSet[Run] = WeakSet()
 
     @property
@@ -98,15 +136,20 @@ class ReasoningSession:
         """How the model writes."""
         return self._setup.format
 
+    @property
+    def limits(self) -> Limits:
+        """What a run may spend, cut to what fits the model's context."""
+        return self._setup.limits
+
     async def run(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Trace:
         """Runs a prompt to the end.
 
         Raises:
-            PromptError: the prompt is empty or does not fit the model's context.
+            PromptError: the prompt is empty, no conversation, or does not fit the model's context.
             BackendError: the engine failed. The error's `trace` holds the trace so far.
             InterpreterError: a kernel could not be started. It has a `trace`, too.
         """
-        return await self._drain(self.stream(prompt, seed=seed))
+        return await finish(self.stream(prompt, seed=seed))
 
     def stream(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Run:
         """Like `run`, but yields events: a `Delta` as tokens arrive, then each finished `Segment`.
@@ -114,19 +157,48 @@ class ReasoningSession:
         The returned run's `trace` holds the trace so far at any time, and the complete trace once
         the events are exhausted.
         """
-        messages = [Message(role="user", content=prompt)] if isinstance(prompt, str) else prompt
-        if not all(isinstance(m["content"], str) for m in messages):
-            raise PromptError("the content of a message must be a string")
-        if not any(m["content"].strip() for m in messages):
-            raise PromptError("the prompt is empty")
+        messages = opening.conversation(prompt, self._setup.system)
         tokenizer = self._setup.backend.tokenizer
         asked = self._setup.format.describe_tools(messages, self._setup.tools)
         if not self._setup.backend.capabilities.exact:
             asked = [Message(role=m["role"], content=inert(m["content"])) for m in asked]
-        ids = tuple(tokenizer.render(asked))
+        ids = tuple(tokenizer.render(asked, self._setup.template))
         text = tokenizer.decode(ids)
         start = Segment(source="prompt", text=text, token_ids=ids, phase="prompt")
         return self._start(self._seeded(seed), [start], prompt=messages)
+
+    async def run_many(
+        self,
+        prompts: Sequence[str | Sequence[Message]],
+        *,
+        n: int = 1,
+        max_concurrency: int = 32,
+        seed: int | None = None,
+    ) -> list[Trace]:
+        """Runs each prompt `n` times, several at once.
+
+        Args:
+            prompts: each as for `run`.
+            n: samples per prompt; sample i has the seed `seed + i`.
+            max_concurrency: runs at the same time.
+            seed: of the first sample of each prompt; by default the session's.
+
+        Returns:
+            `n` traces for the first prompt, then `n` for the second, and so on.
+
+        Raises:
+            PromptError: one of the prompts cannot be used; nothing was run.
+            StartError: a run failed. The others are finished first, and the error's `traces` holds
+                all of them in order, failed ones up to where they failed.
+        """
+        if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+            raise ConfigError(f"prompts must be a list of prompts, not {opening.shown(prompts)}")
+        for name, value in (("n", n), ("max_concurrency", max_concurrency)):
+            if opening.of_type(name, value, int) < 1:
+                raise ConfigError(f"{name}={value}: must be at least 1")
+        first = self._seeded(seed).seed
+        runs = [self.stream(p, seed=first + i) for p in prompts for i in range(n)]
+        return await finish_all(runs, max_concurrency)
 
     async def resume(self, trace: Trace, at: int, *, seed: int | None = None) -> Trace:
         """Continues a trace after its first `at` tokens: a fork, or another round.
@@ -138,11 +210,14 @@ class ReasoningSession:
         Raises:
             ConfigError: `at` is outside the trace or inside a spliced segment.
         """
-        return await self._drain(self.stream_from(trace, at, seed=seed))
+        return await finish(self.stream_from(trace, at, seed=seed))
 
     def stream_from(self, trace: Trace, at: int, *, seed: int | None = None) -> Run:
         """Like `resume`, but yields events, starting with the segments before `at`."""
-        segments = cut_segments(trace, at, self._setup.backend.tokenizer)
+        opening.of_type("trace", trace, Trace)
+        segments = cut_segments(
+            trace, opening.of_type("at", at, int), self._setup.backend.tokenizer
+        )
         sampling = self._seeded(trace.seed if seed is None else seed)
         parent = Parent(trace_id=trace.id, at=at)
         return self._start(sampling, segments, parent, prompt=trace.prompt)
@@ -159,16 +234,20 @@ class ReasoningSession:
             ConfigError: the point is outside the trace, or the hint has fields to fill in.
             HintRefused: the hint cannot be inserted there, e.g. inside a block.
         """
-        if hint.fields:
+        opening.of_type("trace", trace, Trace)
+        opening.of_type("point", point, InsertionPoint)
+        if opening.of_type("hint", hint, Hint).fields:
             raise ConfigError(
                 f"hint {hint.id!r} has fields to fill in first: {', '.join(hint.fields)}"
             )
+        if self._setup.interpreter is None:
+            opening.check_needs_no_interpreter([hint])
         segments = cut_segments(trace, point.at, self._setup.backend.tokenizer)
         sampling = self._seeded(trace.seed if seed is None else seed)
         staged = (hint, point.position, point.trigger)
         parent = Parent(trace_id=trace.id, at=point.at)
         run = self._start(sampling, segments, parent, staged, prompt=trace.prompt)
-        return await self._drain(run)
+        return await finish(run)
 
     def steer(self, text: str) -> None:
         """Inserts a text into the running thought (`Run.steer`).
@@ -198,35 +277,23 @@ class ReasoningSession:
         return run
 
     def _seeded(self, seed: int | None) -> Sampling:
-        return self._sampling.model_copy(update={} if seed is None else {"seed": seed})
+        if seed is None:
+            return self._sampling
+        if opening.of_type("seed", seed, int) < 0:
+            raise ConfigError(f"seed={seed}: must be 0 or more")
+        return self._sampling.model_copy(update={"seed": seed})
 
     async def aclose(self) -> None:
-        """Closes the kernel that `keep_state` kept; the backend and interpreter stay open."""
-        if self._setup.kept:
-            await self._setup.kept.aclose()
+        """Closes the kernel that `keep_state` kept, and the backend if it was opened by name."""
+        try:
+            if self._setup.kept:
+                await self._setup.kept.aclose()
+        finally:
+            if self._owned:
+                await self._owned.aclose()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-    @staticmethod
-    async def _drain(run: Run) -> Trace:
-        async with aclosing(run):
-            async for _ in run:
-                pass
-        return run.trace
-
-
-def _format_of(backend: Backend, format: ReasoningFormat | None) -> ReasoningFormat:
-    """How the model writes. Text from a server never holds control tokens: tags are text there."""
-    format = format or detect(backend.tokenizer)
-    return (
-        format if backend.capabilities.exact else format.model_copy(update={"tag_is_token": False})
-    )

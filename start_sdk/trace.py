@@ -7,17 +7,21 @@ mask) is derived from the segments, so it cannot disagree with them.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
+from pydantic import Field, computed_field
 
-from start_sdk._text.answers import prose, stated_answer
+from start_sdk._text.answers import answer_of
 from start_sdk._text.tags import without_opening
 from start_sdk._text.unicode import Json, Text
 from start_sdk.errors import ConfigError
+from start_sdk.values import Frozen, write_whole
 
 Source = Literal["prompt", "model", "hint", "tool", "notice"]
 """Who wrote a segment: a hint comes from a policy, a notice from the session (limits)."""
@@ -47,29 +51,6 @@ ToolFailure = Literal["ToolError", "TypeError", "ValueError", "TimeoutError"]
 
 Count = Annotated[int, Field(ge=0)]
 TRAIN_ON: tuple[Source, ...] = ("model", "hint")
-
-
-class Frozen(BaseModel):
-    """An immutable value, validated on creation."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Settings(Frozen):
-    """Settings from a caller: an invalid value or unknown name raises a one-line ConfigError."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    if not TYPE_CHECKING:  # type checkers see pydantic's own signature
-
-        def __init__(self, **values):
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(map(str, first["loc"])) or type(self).__name__
-                value = "" if first["type"] == "missing" else f"={first['input']!r}"
-                raise ConfigError(f"{where}{value}: {first['msg']}") from error
 
 
 class HintRecord(Frozen):
@@ -174,8 +155,8 @@ class Trace(Frozen):
     finish: Finish
     model: str = ""
     seed: int = 0
-    config: str = ""
-    """Hash of everything that shaped the run except the prompt and the seed."""
+    settings: dict[str, Json] = Field(default_factory=dict)
+    """Everything that shaped the run except the prompt and the seed, readable."""
     exact: bool = True
     """False if the backend returned only text, so that the ids are a re-encoding of it."""
     dropped: Count = 0
@@ -191,6 +172,13 @@ class Trace(Frozen):
     parent: Parent | None = None
     prompt: tuple[dict[str, Text], ...] = ()
     """The messages that the prompt was rendered from."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def config(self) -> str:
+        """Hash of the settings."""
+        text = json.dumps(self.settings, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -235,23 +223,18 @@ class Trace(Frozen):
         What the response states (its last box, else what follows "the answer is"), else the
         response. Without one, or without tags before it, what the model's prose states; else None.
         """
-        own = [s for s in self.segments if s.source == "model" and s.phase == "answer"]
-        response = "".join(s.text for s in own).strip()
-        if response and (stated := stated_answer(self.response)):
-            return stated
-        tagged = any(s.phase == "close" for s in self.segments[:-1])
-        if response and tagged:
-            return response
-        words = prose(own).strip()  # of a response without a statement: no program in it
-        return stated_answer(prose(self.segments)) or (
-            words if any(map(str.isalnum, words)) else None
-        )
+        return answer_of(self.segments)
 
     @property
     def truncated(self) -> bool:
         """Whether a limit ended the thought or the answer."""
-        limited = any(s.notice not in (None, "calls", "conclusion") for s in self.segments)
-        return limited or self.finish in ("length", "time")
+        return self.limit is not None or self.finish in ("length", "time")
+
+    @property
+    def limit(self) -> Notice | None:
+        """The limit that ended the thought, if one did."""
+        notices = (s.notice for s in self.segments)
+        return next((n for n in notices if n not in (None, "calls", "conclusion")), None)
 
     def messages(self) -> list[dict[str, str]]:
         """The conversation as chat messages, e.g. to ask another question: the prompt's, then the
@@ -267,6 +250,11 @@ class Trace(Frozen):
         return [s.call for s in self.segments if s.call is not None]
 
     @property
+    def pictures(self) -> list[bytes]:
+        """The images that cells displayed, as PNG files, in order."""
+        return [base64.b64decode(picture) for call in self.calls for picture in call.pictures]
+
+    @property
     def hints(self) -> list[HintRecord]:
         return [s.hint for s in self.segments if s.hint is not None]
 
@@ -279,18 +267,8 @@ class Trace(Frozen):
         tool_calls = sum(len(call.tool_calls) for call in self.calls)
         return Usage(**counts, dropped=self.dropped, tool_calls=tool_calls)
 
-    @property
-    def timing(self) -> str:
-        """One line: seconds in model and tool, engine idle time, recomputed tokens."""
-        model, tool = self.seconds.get("model", 0.0), self.seconds.get("tool", 0.0)
-        recomputed = "unknown" if self.recomputed is None else sum(self.recomputed)
-        return (
-            f"model {model:.2f} s, tool {tool:.2f} s (engine idle {self.idle:.2f} s), "
-            f"tokens recomputed: {recomputed}"
-        )
-
     def loss_mask(self, train_on: Sequence[Source] = TRAIN_ON) -> list[int]:
-        """Returns 1 for each token that a model should learn to write, 0 for every other token.
+        """Returns 1 for each token that a model should learn to write, else 0.
 
         The end-of-sequence token is in a model segment, so it carries loss: without it a trained
         model never learns to stop. Hints carry loss by default: if they were masked, a model would
@@ -298,3 +276,29 @@ class Trace(Frozen):
         one account; pass `train_on=("model",)` for that).
         """
         return [int(s.source in train_on) for s in self.segments for _ in s.token_ids]
+
+    def save(self, path: str | Path) -> None:
+        """Writes the trace to a JSON file, whole or not at all.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        try:
+            write_whole(path, self.model_dump_json(indent=2) + "\n")
+        except OSError as error:
+            raise ConfigError(f"cannot write the trace {str(path)!r}: {error.strerror}") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Reads a trace that `save` wrote.
+
+        Raises:
+            ConfigError: the file cannot be read or holds no trace.
+        """
+        try:
+            return cls.model_validate_json(Path(path).read_bytes())
+        except OSError as error:
+            raise ConfigError(f"cannot read the trace {str(path)!r}: {error.strerror}") from error
+        except ValueError as error:
+            reason = " ".join(str(error).split("\n")[:3])
+            raise ConfigError(f"{str(path)!r} is no trace: {reason}") from error

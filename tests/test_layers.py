@@ -22,6 +22,7 @@ ROOMS = [
     {"start_sdk._text"},
     {
         "start_sdk.errors",
+        "start_sdk.values",
         "start_sdk.trace",
         "start_sdk.protocols",
         "start_sdk.plugins",

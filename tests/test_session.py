@@ -169,7 +169,8 @@ async def test_a_connective_inside_a_word_is_ignored() -> None:
             return super().decode(token_ids).replace("W", "Waiting")
 
     backend = ScriptedBackend(["I am W. So 4.</think>4"], tokenizer=Words())
-    trace = await ReasoningSession(backend, hints=AfterConnective()).run("?")
+    session = ReasoningSession(backend, interpreter=FakeInterpreter(), hints=AfterConnective())
+    trace = await session.run("?")
     assert trace.hints == [] and trace.thinking == "I am Waiting. So 4."
 
 
@@ -200,7 +201,7 @@ async def test_the_seventh_block_gets_a_notice_instead_of_an_output() -> None:
 
 
 async def test_at_the_token_limit_an_open_block_is_closed_and_the_model_answers() -> None:
-    limits = Limits(max_tokens=120, answer_reserve=40)
+    limits = Limits(max_tokens=120, answer_reserve=40, max_repeats=None)
     trace = await think(["```python\n" + "x" * 500, "It is \\boxed{4}."], {}, limits=limits)
     notices = [s for s in trace.segments if s.source == "notice"]
     assert [n.phase for n in notices] == ["thinking", "thinking", "close"]
@@ -222,7 +223,7 @@ async def test_the_answer_also_ends_at_the_limit() -> None:
 
 async def test_a_small_context_is_respected() -> None:
     backend = ScriptedBackend(["x" * 500, "y" * 500], max_context=300)
-    trace = await ReasoningSession(backend).run("?")
+    trace = await ReasoningSession(backend, limits=Limits(max_repeats=None)).run("?")
     assert len(trace.token_ids) <= 300 and trace.finish == "length"
     assert {s.notice for s in trace.segments if s.source == "notice"} == {"context"}
 

@@ -18,6 +18,7 @@ from start_sdk import (
     PromptError,
     SyncSession,
     find_insertion_points,
+    plugins,
 )
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
@@ -110,9 +111,24 @@ def test_errors_propagate() -> None:
         session.run("")
 
 
-@pytest.mark.parametrize("handed_over", [True, False])
-def test_the_backend_stays_open_unless_handed_over(handed_over: bool) -> None:
+def test_a_backend_that_was_passed_stays_open() -> None:
     backend = ScriptedBackend(["x</think>4"])
-    with SyncSession(backend, close_backend=handed_over):
+    with SyncSession(backend):
         pass
-    assert backend.closed == handed_over
+    assert not backend.closed
+
+
+def test_a_session_closes_what_it_opened_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = ScriptedBackend(["x</think>", "\n1\n```\n", "so</think>4"])
+    made: dict[str, Any] = {
+        "backends": lambda model: backend,
+        "interpreters": lambda: FakeInterpreter({"1": "1"}),
+        "hints": BeforeEnd,
+    }
+    monkeypatch.setattr(plugins, "load", lambda group, name: made[group])
+    session = SyncSession("any", interpreter="python", hints="end")
+    trace = session.run("?")
+    assert (len(trace.hints), len(trace.calls), trace.answer) == (1, 1, "4")
+    assert not backend.closed
+    session.close()
+    assert backend.closed

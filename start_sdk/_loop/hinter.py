@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from start_sdk._loop.context import Context
 from start_sdk._text.blocks import opening
-from start_sdk.errors import HintRefused, Refusal
+from start_sdk.errors import ConfigError, HintRefused, Refusal
 from start_sdk.formats import Join
 from start_sdk.protocols import Hint, HintContext, HintPolicy
 from start_sdk.trace import HintRecord, Position
@@ -107,7 +107,9 @@ class Hinter:
         """Returns why it cannot be inserted, None if it was."""
         budget = self._context.budget
         opens_block = opening(hint.text.rpartition("\n")[2]) is not None
-        if opens_block and self._runs_code and budget.calls_left() <= 0:
+        if opens_block and not self._runs_code:
+            raise ConfigError(f"hint {hint.id!r} opens a block of code: pass an interpreter")
+        if opens_block and budget.calls_left(position) <= 0:
             return "no calls left"
         if budget.room(thinking=True) <= 0:
             return "no tokens left"  # to answer it with

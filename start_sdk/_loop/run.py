@@ -1,45 +1,30 @@
-"""One run of a session: the loop of thinking, calling and hinting (START: Hint-infer)."""
+"""One run of a session, as its caller sees it: iterate over it, steer it, cancel it."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import logging
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, nullcontext
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from contextlib import aclosing, nullcontext, suppress
 from typing import Any
 
-from start_sdk._loop.budget import Budget
-from start_sdk._loop.conclusion import Conclusion
-from start_sdk._loop.context import Context
-from start_sdk._loop.hinter import Hinter, Pending
-from start_sdk._loop.kernel import LazyKernel
+from start_sdk._loop.hinter import Pending
+from start_sdk._loop.loop import Event, Loop
 from start_sdk._loop.setup import Setup
-from start_sdk._loop.timing import Timing
-from start_sdk._loop.watch import ConclusionWatch, LoopWatch
-from start_sdk.errors import BackendError, ConfigError, StartError
-from start_sdk.generation import Chunk, Sampling, Stop, Watch
-from start_sdk.protocols import HintContext
-from start_sdk.trace import Finish, Limit, Parent, Phase, Position, Segment, Trace
+from start_sdk.errors import ConfigError, StartError
+from start_sdk.generation import Sampling
+from start_sdk.trace import Parent, Segment, Trace
 
-NO_CALLS = "No more code can be run: the limit of {n} calls is reached. Go on without code."
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """Tokens of the model, as they arrive. The finished `Segment` with these tokens follows."""
-
-    text: str
-    token_ids: tuple[int, ...]
-    phase: Phase
-
-
-Event = Delta | Segment
+log = logging.getLogger(__name__)
 
 
 class Run:
-    """One run: iterate over it for events; `trace` is the trace so far."""
+    """One run: iterate over it for events; `trace` is the trace so far.
+
+    A run that is left in the middle keeps its kernel and its place in the backend's cache until
+    `aclose`, so close it: `async with aclosing(session.stream(...)) as run`.
+    """
 
     def __init__(
         self,
@@ -50,32 +35,24 @@ class Run:
         staged: Pending | None = None,
         prompt: Sequence[Mapping[str, Any]] = (),
     ) -> None:
+        setup.check(sampling)
         self._setup = setup
-        self._sampling = sampling
+        self._settings = setup.settings(sampling)
+        self._seed = sampling.seed
         self._parent = parent
         self._prompt = tuple(map(dict, prompt))
-        self._budget = Budget(setup.limits, setup.backend.max_context)
-        exact = setup.backend.capabilities.exact
-        self._context = Context(setup.backend.tokenizer, setup.format, self._budget, exact=exact)
-        triggers = setup.hints.triggers if setup.hints else ()
-        self._context.load(segments, triggers)
-        self._kernel = setup.kept or (
-            LazyKernel(setup.interpreter, setup.tools) if setup.interpreter else None
-        )
-        runs_code = self._kernel is not None
-        self._hinter = Hinter(self._context, setup.hints, runs_code=runs_code, staged=staged)
-        self._conclusion = Conclusion(setup.conclude, self._context, setup.format)
-        self._budget.check_prompt()
         self._key = uuid.uuid4().hex
-        self._finish: Finish | None = None
-        self._late = self._over = False
-        self._last = Chunk()
-        self._watch: LoopWatch | None = None
-        self._timing = Timing(setup.clock)
+        self._loop = Loop(
+            setup, sampling, segments, staged=staged, key=self._key, trace=lambda: self.trace
+        )
+        self._cancelled = False
+        self._iterators = 0
+        self._scope: asyncio.Timeout | None = None  # set while the next event is awaited
+        self._ended = asyncio.Event()
         self._events = self._drive()
 
-    def __aiter__(self) -> AsyncGenerator[Event, None]:
-        return self._events
+    def __aiter__(self) -> Events:
+        return Events(self)
 
     def steer(self, text: str) -> None:
         """Inserts a text into the running thought, as soon as no block or formula is open in it.
@@ -85,215 +62,131 @@ class Run:
         Raises:
             ConfigError: the text is empty, or the thought is over.
         """
-        if not text.strip():
+        if not isinstance(text, str) or not text.strip():
             raise ConfigError("the text to steer with is empty")
         if not self.thinking:
             raise ConfigError("the thought is over: only a running thought can be steered")
-        self._hinter.add(text)
-        if self._watch:
-            self._watch.steered = True
+        self._loop.steer(text)
+
+    def cancel(self) -> None:
+        """Stops the run, also in the middle of a cell: its events end, and its trace so far is kept
+        with finish "cancelled". Call it in the run's event loop; a run that is over is unchanged.
+        """
+        self._cancelled = True
+        if self._scope:
+            self._scope.reschedule(asyncio.get_running_loop().time())
 
     @property
     def thinking(self) -> bool:
         """Whether the thought is still running, so that it can be steered."""
-        return not (self._over or self._finish) and self._context.phase == "thinking"
+        ended = self._ended.is_set() or self._cancelled or self._loop.finish
+        return not ended and self._loop.context.phase == "thinking"
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether it was begun and left: it is not over, and no iterator over it is left."""
+        return not (self._iterators or self._scope or self._ended.is_set())
 
     async def aclose(self) -> None:
         """Stops the run; its trace is kept, with finish "cancelled" unless the run had ended."""
-        await self._events.aclose()
+        self.cancel()
+        if self._scope:  # another task awaits the next event
+            await self._ended.wait()
+        else:
+            await self._events.aclose()
 
     @property
     def trace(self) -> Trace:
-        capabilities = self._setup.backend.capabilities
+        """The trace so far, and the complete one once the events are exhausted."""
+        capabilities, loop = self._setup.backend.capabilities, self._loop
         return Trace(
-            segments=self._context.snapshot(),
-            finish=self._finish or "cancelled",
+            segments=loop.context.snapshot(),
+            finish=loop.finish or "cancelled",
             model=capabilities.model,
-            seed=self._sampling.seed,
-            config=self._setup.hash(self._sampling),
+            seed=self._seed,
+            settings=self._settings,
             exact=capabilities.exact,
-            dropped=self._budget.dropped,
-            seconds={k: round(seconds, 4) for k, seconds in self._timing.seconds.items()},
-            idle=round(self._timing.idle, 4),
-            recomputed=self._timing.recomputed,
+            dropped=loop.budget.dropped,
+            seconds={k: round(seconds, 4) for k, seconds in loop.timing.seconds.items()},
+            idle=round(loop.timing.idle, 4),
+            recomputed=loop.timing.recomputed,
             parent=self._parent,
             prompt=self._prompt,
         )
 
+    async def _next(self) -> Event:
+        """The next event.
+
+        Raises:
+            StopAsyncIteration: there is none, or the run was cancelled.
+        """
+        if self._cancelled:
+            await self._events.aclose()
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                self._scope = limit
+                return await anext(self._events)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StopAsyncIteration from None
+        finally:
+            self._scope = None
+
     async def _drive(self) -> AsyncGenerator[Event, None]:
         kept = self._setup.kept
         try:
-            async with kept.turn() if kept else nullcontext(), aclosing(self._loop()) as events:
+            turn = kept.turn(self) if kept else nullcontext()
+            async with turn, aclosing(self._loop.events()) as events:
                 async for event in events:
                     yield event
         except Exception as error:
-            self._finish = "error"
+            self._loop.finish = "error"
             if isinstance(error, StartError):
                 error.trace = self.trace
             raise
         finally:
-            self._over = True
-            await self._setup.backend.release(self._key)
-            if self._kernel and not kept:
-                await self._kernel.aclose()
+            try:
+                await self._release()
+            finally:
+                self._ended.set()
 
-    async def _loop(self) -> AsyncGenerator[Event, None]:
-        context = self._context
-        if self._kernel and not self._setup.kept:
-            context.segments[:] = await self._kernel.replay(context.segments)
-        if self._kernel and context.pending_code:  # a trace resumed right after a block
-            await self._call(context.pending_code)
-        self._hinter.insert_staged()
-        shown = 0
-        while True:
-            self._hinter.insert_pending()
-            for segment in context.segments[shown:]:
-                shown += 1
-                yield segment
-            if self._finish:
-                return
-            async with aclosing(self._generate()) as deltas:
-                async for delta in deltas:
-                    yield delta
-            async with aclosing(self._react(self._last)) as deltas:
-                async for delta in deltas:
-                    yield delta
-            if self._finish:
-                context.flush()
-
-    async def _generate(self) -> AsyncGenerator[Delta, None]:
-        """Lets the model continue until it pauses; `_last` says why it paused."""
-        context, backend = self._context, self._setup.backend
-        thinking = context.phase == "thinking"
-        room = self._budget.room(thinking=thinking) - (0 if thinking else self._conclusion.kept())
-        self._last = Chunk(reason="length")
-        if room <= 0:
-            return
-        prefix, spliced = tuple(context.token_ids), context.take_spliced()
-        chunks = backend.generate(
-            prefix, self._sampling, watch=self._watched(), max_tokens=room, key=self._key
-        )
-        with self._setup.clock.generating():
-            async with aclosing(chunks):
-                while True:
-                    chunk = await self._next(chunks)
-                    context.sample(chunk)
-                    if chunk.token_ids:
-                        yield Delta(chunk.text, chunk.token_ids, context.phase)
-                    if chunk.reason:
-                        self._last = chunk
-                        break
-        if not self._late:
-            self._timing.generated(len(prefix), spliced, len(context.token_ids), chunk)
-
-    def _watched(self) -> Watch:
-        context, setup = self._context, self._setup
-        if self._conclusion.given:
-            return ConclusionWatch(setup.format, self._conclusion.text)
-        self._watch = LoopWatch(
-            context.reader,
-            setup.format.languages if self._kernel else (),
-            final_program=not setup.format.end_tag,
-            repetition=context.repetition(setup.limits.max_repeats),
-            begins=context.begins,
-        )
-        self._watch.steered = self._hinter.waiting
-        return self._watch
-
-    async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk:
-        left = self._budget.seconds_left(thinking=self._context.phase == "thinking")
+    async def _release(self) -> None:
+        """Frees what the run used. A failure costs no result: it is logged."""
         try:
-            with self._timing.model():
-                return await asyncio.wait_for(anext(chunks), left)
-        except TimeoutError:
-            self._late = True
-            self._context.abandon()
-            return Chunk(reason="length")
-        except StopAsyncIteration:
-            raise BackendError("the backend's last chunk has no `reason`") from None
+            await _logged(self._setup.backend.release(self._key))
+        finally:
+            if (kernel := self._loop.kernel) and not self._setup.kept:
+                await _logged(kernel.aclose())
 
-    async def _react(self, last: Chunk) -> AsyncGenerator[Delta, None]:
-        """Decides what happens to withheld tokens, event by event, and what takes their place."""
-        if last.reason == "length":
-            self._limit("time" if self._late else "tokens")
-        for i, stop in enumerate(last.stops):
-            if not await self._accepts(stop, withheld=len(last.withheld_ids)):
-                self._context.drop(last.stops[i:])
-                return
-            if stop.event and stop.event.kind in ("trigger", "answer") and stop.token_ids:
-                self._context.sample(stop)
-                yield Delta(stop.text, stop.token_ids, self._context.phase)
 
-    async def _accepts(self, stop: Stop, withheld: int) -> bool:
-        """Deals with an event; returns whether the tokens after it stay."""
-        event = stop.event
-        kind = event.kind if event else "eos"
-        if self._conclusion.given and kind in ("block", "pause"):
-            self._finish = "concluded"
-            return False
-        if event and kind == "block":
-            await self._call(event.code)
-            return False
-        if event and kind == "pause":
-            if event.text == "repeats":
-                self._limit("repeats")
-            return False
-        if event and kind == "trigger":
-            return not self._hint("connective", event.text, withheld)
-        return self._ends(stop, withheld)
+class Events:
+    """An iterator over a run's events."""
 
-    def _ends(self, stop: Stop, withheld: int) -> bool:
-        """The thought or the text would end here, unless a hint or a conclusion follows."""
-        context, event = self._context, stop.event
-        within = event is not None and event.in_block
-        trigger = event.text if event else ""
-        if context.phase == "thinking" and not within and self._hint("end", trigger, withheld):
-            return False
-        if event and event.kind == "answer":
-            context.open_answer()
-        elif event:
-            context.close(stop)
-        elif self._conclusion.due():
-            self._conclusion.give()
-            return False
-        else:
-            context.close(stop)
-            self._finish = "eos"
-        return True
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        run._iterators += 1
 
-    async def _call(self, code: str) -> None:
-        """Runs a block that was just closed."""
-        assert self._kernel
-        if self._budget.calls_left() <= 0:
-            notice = NO_CALLS.format(n=self._setup.limits.max_calls)
-            self._context.splice_notice(self._setup.format.show_output(notice), "calls")
-            return
-        began = time.monotonic()
-        left = self._budget.seconds_left(thinking=True)
-        with self._timing.tool():
-            call = await self._kernel.run(code, left)
-        self._late = left is not None and time.monotonic() - began >= left
-        self._context.splice_output(call)
-        self._hint("output", "", 0)
+    def __aiter__(self) -> Events:
+        return self
 
-    def _hint(self, position: Position, trigger: str, withheld: int) -> bool:
-        """Inserts a hint here if one is pending or the policy decides on one."""
-        if self._budget.room(thinking=True) <= withheld:
-            return False  # no tokens are left to answer a hint
+    async def __anext__(self) -> Event:
+        return await self._run._next()
 
-        def observe() -> HintContext:
-            calls_left = self._budget.calls_left() if self._kernel else 0
-            return HintContext(self.trace, position, trigger, self._sampling.seed, calls_left)
+    async def aclose(self) -> None:
+        """Stops the run."""
+        await self._run.aclose()
 
-        return self._hinter.insert(observe)
+    def __del__(self) -> None:
+        self._run._iterators -= 1
+        if kept := self._run._setup.kept:
+            with suppress(RuntimeError):  # no event loop, so nobody waits for the kernel
+                kept.let_go(self._run)
 
-    def _limit(self, kind: Limit) -> None:
-        """At a limit the thought ends, so that the model answers; else the run ends."""
-        if self._context.phase == "thinking":
-            if kind == "tokens" and self._budget.context_left() <= self._budget.reserve:
-                kind = "context"
-            self._conclusion.end_thinking(kind)
-        elif not self._late and self._conclusion.due(limited=True):
-            self._conclusion.give()
-        else:
-            self._finish = "time" if self._late else "length"
+
+async def _logged(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.warning("a run could not free what it used", exc_info=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from start_sdk._loop.budget import Limits
 from start_sdk._loop.kernel import LazyKernel
 from start_sdk._loop.timing import EngineClock
+from start_sdk.errors import ConfigError
 from start_sdk.formats import ReasoningFormat
 from start_sdk.generation import Sampling
 from start_sdk.protocols import Backend, HintPolicy, Interpreter, Tool
@@ -22,27 +24,50 @@ class Setup:
     backend: Backend
     interpreter: Interpreter | None
     tools: tuple[Tool, ...]
+    files: Mapping[str, bytes]
     hints: HintPolicy | None
     format: ReasoningFormat
     limits: Limits
     conclude: str
+    system: str | None
+    template: Mapping[str, Any]
     kept: LazyKernel | None
     clock: EngineClock = field(default_factory=EngineClock)
 
-    def hash(self, sampling: Sampling) -> str:
-        """Hash of everything that shapes a run except its prompt and seed."""
-        config = {
+    def settings(self, sampling: Sampling) -> dict[str, Any]:
+        """Everything that shapes a run except its prompt and seed, as JSON."""
+        settings: dict[str, Any] = {
             "model": self.backend.capabilities.model,
             "sampling": sampling.model_dump(exclude={"seed"}),
             "limits": self.limits.model_dump(),
-            "format": self.format.model_dump(),
+            "format": self.format.model_dump(mode="json"),
             "conclude": self.conclude,
-            # A default repr contains an address, which differs from run to run.
-            "hints": re.sub(r" at 0x\w+", "", repr(self.hints)),
-            "interpreter": re.sub(r" at 0x\w+", "", repr(self.interpreter)),
+            "hints": _named(self.hints),
+            "interpreter": _named(self.interpreter),
         }
-        if self.tools:  # only with tools, so that hashes of earlier runs stay valid
-            config["tools"] = re.sub(r" at 0x\w+", "", repr(self.tools))
-        return hashlib.blake2b(
-            json.dumps(config, sort_keys=True).encode(), digest_size=8
-        ).hexdigest()
+        optional = {
+            "tools": [_named(tool) for tool in self.tools],
+            "files": {name: _digest(content) for name, content in self.files.items()},
+            "system": self.system,
+            "template": dict(self.template),
+        }
+        return settings | {name: value for name, value in optional.items() if value}
+
+    def check(self, sampling: Sampling) -> None:
+        """Raises ConfigError if the backend cannot sample like this."""
+        capabilities = self.backend.capabilities
+        for name in sorted(capabilities.lacks):
+            value = getattr(sampling, name)
+            if value != getattr(Sampling(), name):
+                raise ConfigError(
+                    f"{capabilities.model}: its backend does not take {name}={value!r}"
+                )
+
+
+def _named(value: object) -> str:
+    """A repr without the address that a default one has, which differs from run to run."""
+    return re.sub(r" at 0x\w+", "", repr(value))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()

@@ -7,7 +7,7 @@ unbounded parts that can match the same characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from start_sdk._text.events import Written
 from start_sdk._text.reader import Reader
@@ -48,6 +48,20 @@ def prose(segments: Iterable[Written]) -> str:
         if found and segment.source != "model":
             found.append("\n\n")
     return "".join(found)
+
+
+def answer_of(segments: Sequence[Written]) -> str | None:
+    """The answer of a whole trace (see `Trace.answer`)."""
+    own = [s for s in segments if s.source == "model" and s.phase == "answer"]
+    written = "".join(s.text for s in own).strip()
+    response = "".join(s.text for s in segments if s.phase == "answer").strip()
+    if written and (stated := stated_answer(response)):
+        return stated
+    tagged = any(s.phase == "close" for s in segments[:-1])
+    if written and tagged:
+        return written
+    words = prose(own).strip()  # of a response without a statement: no program in it
+    return stated_answer(prose(segments)) or (words if any(map(str.isalnum, words)) else None)
 
 
 def stated_answer(text: str) -> str | None:

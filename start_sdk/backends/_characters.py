@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from start_sdk._text.unicode import printable
+from start_sdk.errors import ConfigError
 from start_sdk.protocols import Message
 
 EOS = "<|im_end|>"
@@ -45,7 +47,13 @@ class CharTokenizer:
     def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
         return lambda token_id: self.decode([token_id])
 
-    def render(self, messages: Sequence[Message]) -> list[int]:
+    def render(
+        self, messages: Sequence[Message], template: Mapping[str, Any] | None = None
+    ) -> list[int]:
+        if template:
+            raise ConfigError(
+                f"template: there is no chat template with {', '.join(template)} here"
+            )
         ids: list[int] = []
         for m in messages:
             start, role, end = (

@@ -6,7 +6,7 @@ import codecs
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from tokenizers.decoders import DecodeStream
 from start_sdk import models
 from start_sdk._text.tags import TAGS
 from start_sdk._text.unicode import printable
-from start_sdk.errors import ModelError
+from start_sdk.errors import ConfigError, ModelError
 from start_sdk.protocols import Message
 
 _SENTINEL = "\n"
 _PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE))
+_GIVEN = {"messages", "add_generation_prompt", "raise_exception", "strftime_now", "bos_token",
+    "eos_token", "pad_token", "unk_token", "tools", "documents"}  # fmt: skip
+"""What a chat template always gets, or sessions do not use."""
 _THINKING = tuple(tag for tags in TAGS for tag in tags)
 
 
@@ -116,16 +119,19 @@ class HFTokenizer:
 
         return step
 
-    def render(self, messages: Sequence[Message]) -> list[int]:
+    def render(
+        self, messages: Sequence[Message], template: Mapping[str, Any] | None = None
+    ) -> list[int]:
         if not self._tokenizer.chat_template:
             raise ModelError(
                 f"the tokenizer of {self._tokenizer.name_or_path!r} has no chat template: "
                 "use a chat model, or set `chat_template` in its tokenizer_config.json"
             )
+        options = self._options(template or {})
         inert, marks = self._inert(messages)
         try:
             text = self._tokenizer.apply_chat_template(
-                inert, add_generation_prompt=True, tokenize=False
+                inert, add_generation_prompt=True, tokenize=False, **options
             )
         except Exception as error:  # a boundary: a template is somebody's program
             reason = " ".join(str(error).split())
@@ -136,6 +142,17 @@ class HFTokenizer:
         for part in rest:
             ids += self.encode(marks.get(part, part), control=part not in marks)
         return ids
+
+    def _options(self, template: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a template; one that it does not read would do nothing, unnoticed."""
+        known = _variables(self.chat_template or "") if template else ()
+        for name in template:
+            if name not in known:
+                raise ConfigError(
+                    f"template: the chat template has no option {name!r}; "
+                    f"it has {', '.join(known) or 'none'}"
+                )
+        return dict(template)
 
     def _inert(self, messages: Sequence[Message]) -> tuple[list[dict[str, Any]], dict[str, str]]:
         """The messages with marks in place of text that would become control tokens, and what each
@@ -161,6 +178,16 @@ class HFTokenizer:
             hidden = {k: inert(text, kept if k == "content" else ()) for k, text in fields.items()}
             made.append({**message, **hidden})
         return made, {mark: text for text, mark in marks.items()}
+
+
+def _variables(template: str) -> list[str]:
+    """The options that a chat template reads."""
+    from jinja2 import Environment, meta
+
+    found = meta.find_undeclared_variables(
+        Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)
+    )
+    return sorted(found - _GIVEN)
 
 
 def _check_rendered(messages: Sequence[dict[str, Any]], text: str) -> None:

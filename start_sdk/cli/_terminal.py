@@ -8,6 +8,8 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from start_sdk._text.blocks import Block, opening
+from start_sdk._text.terminal import styled
+from start_sdk._text.visible import visible
 from start_sdk.session import Delta, Event
 from start_sdk.trace import Segment, Trace
 
@@ -46,10 +48,8 @@ class TerminalView:
         self._rest_of_line("")
         self._console.print()
         answer = trace.answer if trace.answer is not None else "(no answer)"
-        used = trace.usage
-        counts = f"{used.model} tokens, {len(trace.hints)} hints, {len(trace.calls)} calls"
-        self._console.print(Panel(Text(answer, "bold"), title="answer", expand=False))
-        self._console.print(Text(f"{counts}, finish {trace.finish}\n{trace.timing}", "dim"))
+        self._console.print(Panel(styled(answer, "bold"), title="answer", expand=False))
+        self._console.print(styled(f"{summary(trace)}\n{timing(trace)}", "dim"))
 
     def _write(self, text: str, style: str) -> None:
         """Prints text as it arrives; a line that may become a fence is held until it ends."""
@@ -102,16 +102,34 @@ class TerminalView:
         style = _STATUS.get(call.status, "bold red")
         self._frame(f"╭─ Out [{self._runs}] · {call.status} · {call.seconds:.2f} s", style)
         for line in segment.text.strip("\n").split("\n")[1:-1]:  # without its fences
-            self._console.print(Text("│ ", style) + Text(line), soft_wrap=True)
+            self._console.print(Text("│ ", style) + styled(line), soft_wrap=True)
         self._frame("╰─", style)
 
     def _code(self, line: str) -> None:
-        code = self._syntax.highlight(line)
+        code = self._syntax.highlight(visible(line))
         code.rstrip()
         self._console.print(Text("│ ", "cyan") + code, soft_wrap=True)
 
     def _frame(self, text: str, style: str = "cyan") -> None:
-        self._console.print(Text(text, style), soft_wrap=True)
+        self._console.print(styled(text, style), soft_wrap=True)
 
     def _print(self, text: str, style: str) -> None:
-        self._console.print(Text(text, style), end="", soft_wrap=True)
+        self._console.print(styled(text, style), end="", soft_wrap=True)
+
+
+def summary(trace: Trace) -> str:
+    """One line: what a run used, and why it ended."""
+    used = trace.usage
+    counts = f"{used.model} tokens, {len(trace.hints)} hints, {len(trace.calls)} calls"
+    limited = f" (the thought ended at a limit: {trace.limit})" if trace.limit else ""
+    return f"{counts}, finish {trace.finish}{limited}"
+
+
+def timing(trace: Trace) -> str:
+    """One line: seconds in model and tool, engine idle time, recomputed tokens."""
+    model, tool = trace.seconds.get("model", 0.0), trace.seconds.get("tool", 0.0)
+    recomputed = "unknown" if trace.recomputed is None else sum(trace.recomputed)
+    return (
+        f"model {model:.2f} s, tool {tool:.2f} s (engine idle {trace.idle:.2f} s), "
+        f"tokens recomputed: {recomputed}"
+    )

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from start_sdk import models, plugins
+from start_sdk._text.terminal import Terminal
 from start_sdk.backends import open_backend
 from start_sdk.cli._common import (
     BackendName,
@@ -22,6 +21,7 @@ from start_sdk.cli._common import (
     Temperature,
     one_line_errors,
     quiet_libraries,
+    say_json,
 )
 from start_sdk.cli._options import check_writable, load_policy, load_tool
 from start_sdk.cli._steering import Steering
@@ -43,6 +43,13 @@ def ask(
     ] = None,
     rounds: Annotated[int, typer.Option(help="With --hints end: number of hints.")] = 1,
     max_calls: Annotated[int, typer.Option(help="Maximum number of cells to run.")] = 6,
+    max_tokens: Annotated[
+        int, typer.Option(help="Maximum number of tokens to sample; at most the model's context.")
+    ] = 32_768,
+    max_repeats: Annotated[
+        int, typer.Option(help="End a thought that repeats itself this often; 0 never does.")
+    ] = 8,
+    system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     temperature: Temperature = 0.0,
     seed: Seed = 0,
     steer: Annotated[
@@ -61,7 +68,7 @@ def ask(
     tools = [load_tool(named) for named in tool or ()]
     policy = load_policy(hints, rounds, seed, [hint for t in tools for hint in t.hints])
     sampling = Sampling(temperature=temperature, seed=seed)
-    limits = Limits(max_calls=max_calls)
+    limits = Limits(max_calls=max_calls, max_tokens=max_tokens, max_repeats=max_repeats or None)
     if why := models.outside(model, question):
         raise PromptError(f"{why} Name a larger model with --model, e.g. --model Qwen/Qwen3-4B.")
     interpreter = plugins.load("interpreters", "python")()
@@ -74,13 +81,14 @@ def ask(
         hints=policy,
         limits=limits,
         sampling=sampling,
+        system=system,
     )
-    errors = Console(stderr=True)
-    errors.print(Text(f"{model} on {opened.capabilities.note or backend}", "dim"), soft_wrap=True)
+    errors = Terminal(stderr=True)
+    errors.show((f"{model} on {opened.capabilities.note or backend}", "dim"))
     if steer and sys.stdin and sys.stdin.isatty():
-        errors.print(Text("type a line and press Enter to insert it into the thought", "dim"))
+        errors.show(("type a line and press Enter to insert it into the thought", "dim"))
     run = session.stream(question)
-    view = None if json else TerminalView(Console())
+    view = None if json else TerminalView(Terminal())
     steering = Steering(run) if steer else None
 
     async def think() -> None:
@@ -99,14 +107,14 @@ def ask(
     finally:  # also after an error or Ctrl-C: nothing computed is lost
         deliver(run, view, trace, as_json=json)
         for line in steering.unused() if steering else ():
-            errors.print(Text(f"not inserted, too late: {line}", "yellow"), soft_wrap=True)
+            errors.show((f"not inserted, too late: {line}", "yellow"))
 
 
 def deliver(run: Run, view: TerminalView | None, path: Path | None, *, as_json: bool) -> None:
     """Prints and writes the trace, complete or up to where the run stopped."""
     if as_json:
-        sys.stdout.write(run.trace.model_dump_json(indent=2) + "\n")
+        say_json(run.trace.model_dump_json())
     elif view:
         view.finish(run.trace)
     if path:
-        path.write_text(run.trace.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        run.trace.save(path)

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import Field
-from rich.console import Console
-from rich.text import Text
 
 from start_sdk import models, plugins
+from start_sdk._text.terminal import Terminal
 from start_sdk.backends import open_backend
 from start_sdk.batch import (
     BatchProgress,
@@ -46,7 +45,7 @@ from start_sdk.formats import detect
 from start_sdk.generation import Sampling
 from start_sdk.protocols import Backend, HintPolicy
 from start_sdk.session import Limits, ReasoningSession
-from start_sdk.trace import Settings
+from start_sdk.values import Settings
 
 SHOWN = 10
 """Maximum number of skipped lines, and of failure reasons, that are listed."""
@@ -114,9 +113,9 @@ def solve_file(file: Path, out: Path, config: SolveConfig, policy: HintPolicy) -
     """
     began = time.monotonic()
     problems = read_problems(file)
-    errors, shown = Console(stderr=True), list(problems.skipped.items())[:SHOWN]
+    errors, shown = Terminal(stderr=True), list(problems.skipped.items())[:SHOWN]
     for number, reason in shown:
-        errors.print(Text(f"line {number} skipped: {reason}", "yellow"), soft_wrap=True)
+        errors.show((f"line {number} skipped: {reason}", "yellow"))
     limits = Limits(max_calls=config.max_calls)
     sampling = Sampling(temperature=config.temperature)
     if config.samples > 1 and not config.temperature and config.hints in ("none", "end"):
@@ -233,9 +232,7 @@ def _print_summary(
         ),
         ("written", str(out / "rows.jsonl")),
     ]
-    console = Console()
+    console = Terminal()
     for name, value in lines:
         if value:
-            # A reason may quote a problem, which may contain terminal escape sequences.
-            value = "".join(c if c.isprintable() else "?" for c in value)
-            console.print(Text(f"{name:<9}{value}"), soft_wrap=True)
+            console.show(f"{name:<9}{value}")

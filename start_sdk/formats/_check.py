@@ -10,7 +10,7 @@ from start_sdk.errors import ModelError
 from start_sdk.formats._detect import detect
 from start_sdk.formats._format import ReasoningFormat
 from start_sdk.protocols import Message, Tokenizer
-from start_sdk.trace import Frozen
+from start_sdk.values import Frozen
 
 QUESTION = "What is 12 * 7?\n\n  (café, 等等, 😀)"
 INSTRUCTION = "Answer in one word."

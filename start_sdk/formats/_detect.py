@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from start_sdk._text.tags import TAGS
 from start_sdk.errors import ModelError
 from start_sdk.formats._format import PLAIN, ReasoningFormat
@@ -11,8 +14,12 @@ CHANNELS = ("<|channel|>", "<|message|>")
 """Tokens of the harmony format (gpt-oss)."""
 
 
-def detect(tokenizer: Tokenizer) -> ReasoningFormat:
+def detect(tokenizer: Tokenizer, options: Mapping[str, Any] | None = None) -> ReasoningFormat:
     """How a model writes.
+
+    Args:
+        tokenizer: the model's.
+        options: of its chat template (`Tokenizer.render`), which may switch thinking off.
 
     A model thinks in tags if its prompt ends with one of them or its chat template knows them. That
     its vocabulary has a token for a tag says nothing: models that do not think share it.
@@ -27,7 +34,8 @@ def detect(tokenizer: Tokenizer) -> ReasoningFormat:
             "the model writes in harmony channels (gpt-oss), which sessions cannot continue: its "
             "calls are messages to a tool, not code in a thought"
         )
-    prompt = tokenizer.decode(tokenizer.render([Message(role="user", content="?")])).rstrip()
+    ids = tokenizer.render([Message(role="user", content="?")], options)
+    prompt = tokenizer.decode(ids).rstrip()
     found = next((tags for tags in TAGS if prompt.endswith(tags)), None)
     found = found or next((tags for tags in TAGS if tags[1] in template), None)
     if found is None:

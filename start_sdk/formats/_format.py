@@ -16,7 +16,7 @@ from pydantic import model_validator
 from start_sdk._text.events import Event
 from start_sdk._text.reader import Reader
 from start_sdk.protocols import Message, Tool
-from start_sdk.trace import Settings
+from start_sdk.values import Settings
 
 TOOLS = """\
 Python code in your thoughts can call these functions. They are there already, without an import:

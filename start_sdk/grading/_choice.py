@@ -7,7 +7,7 @@ import string
 from collections.abc import Sequence
 
 from start_sdk.errors import ConfigError
-from start_sdk.trace import Frozen
+from start_sdk.values import Frozen
 
 
 class Choices(Frozen):

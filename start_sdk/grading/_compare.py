@@ -11,7 +11,7 @@ from typing import Literal
 
 from start_sdk.grading._extract import choice_letter
 from start_sdk.grading._normalise import Answer, is_decimal, normalise, number
-from start_sdk.trace import Frozen
+from start_sdk.values import Frozen
 
 How = Literal["exact", "normalised", "symbolic", "numeric", "choice", "undecided"]
 _LETTER = re.compile(r"\(?([A-J])\)?")

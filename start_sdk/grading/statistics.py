@@ -11,7 +11,7 @@ from math import comb
 from typing import TYPE_CHECKING, Any
 
 from start_sdk.errors import ConfigError, MissingExtra
-from start_sdk.trace import Frozen
+from start_sdk.values import Frozen
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -15,7 +15,7 @@ from start_sdk.errors import ConfigError
 from start_sdk.hints._features import FEATURES, features
 from start_sdk.hints._library import HintLibrary
 from start_sdk.protocols import Hint, HintContext
-from start_sdk.trace import Settings
+from start_sdk.values import Settings
 
 
 class Logit(Settings):
@@ -66,8 +66,12 @@ class Learned:
     triggers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for hint in self.policy.hinted:
-            (self.library or HintLibrary.load()).get(hint)
+        _ = self.candidates  # checks them
+
+    @property
+    def candidates(self) -> list[Hint]:
+        """The hints that it chooses from."""
+        return [(self.library or HintLibrary.load()).get(hint) for hint in self.policy.hinted]
 
     @staticmethod
     def load(path: str | Path, library: HintLibrary | None = None) -> Learned:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from start_sdk.errors import ConfigError
 from start_sdk.protocols import Hint
-from start_sdk.trace import Position, Settings
+from start_sdk.trace import Position
+from start_sdk.values import Settings
 
 
 class HintLibrary(Settings):

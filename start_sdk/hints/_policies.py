@@ -50,7 +50,7 @@ class BeforeEnd:
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise ConfigError(f"rounds={self.rounds}: must be at least 1")
-        self._texts()
+        _ = self.candidates  # checks them
 
     @property
     def triggers(self) -> tuple[str, ...]:
@@ -60,10 +60,12 @@ class BeforeEnd:
         given = sum(h.position == "end" for h in context.trace.hints)
         if context.position != "end" or given >= self.rounds:
             return None
-        texts = self._texts()
+        texts = self.candidates
         return texts[min(given, len(texts) - 1)]
 
-    def _texts(self) -> list[Hint]:
+    @property
+    def candidates(self) -> list[Hint]:
+        """The hints that it gives, by round."""
         ids = (
             self.hints if self.hints is not None else (("general",) if self.rounds == 1 else ROUNDS)
         )
@@ -103,7 +105,7 @@ class AfterConnective:
             raise ConfigError(f"max_hints={self.max_hints}: must be at least 1")
         if not self.triggers:
             raise ConfigError(f"there are no connectives for lang={self.lang!r}: pass `words`")
-        self._texts()
+        _ = self.candidates  # checks them
 
     @property
     def triggers(self) -> tuple[str, ...]:
@@ -119,9 +121,11 @@ class AfterConnective:
         noise = random.Random(f"{self.seed}:{context.seed}:{position}")
         if given >= self.max_hints or noise.random() >= self.probability:
             return None
-        return noise.choice(self._texts())
+        return noise.choice(self.candidates)
 
-    def _texts(self) -> list[Hint]:
+    @property
+    def candidates(self) -> list[Hint]:
+        """The hints that it draws from."""
         if self.hints is not None:
             return _look_up(self.hints, "connective", self.library)
         library = self.library or HintLibrary.load()
@@ -140,6 +144,11 @@ class FirstOf:
     @property
     def triggers(self) -> Sequence[str]:
         return tuple(dict.fromkeys(t for p in self.policies for t in p.triggers))
+
+    @property
+    def candidates(self) -> list[Hint]:
+        """The hints of all policies."""
+        return [hint for p in self.policies for hint in getattr(p, "candidates", ())]
 
     def decide(self, context: HintContext) -> Hint | None:
         return next((hint for p in self.policies if (hint := p.decide(context))), None)

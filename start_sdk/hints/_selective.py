@@ -49,7 +49,7 @@ class AtCalculation:
     def __post_init__(self) -> None:
         if self.digits < 1 or self.max_hints < 1:
             raise ConfigError("digits and max_hints must be at least 1")
-        self._text()
+        _ = self.candidates  # checks it
 
     def decide(self, context: HintContext) -> Hint | None:
         given = sum(h.position == "calculation" for h in context.trace.hints)
@@ -62,11 +62,13 @@ class AtCalculation:
         nats = surprisals(context.trace)[-16:]
         if nats and sum(nats) / len(nats) < self.surprise:
             return None
-        return self._text()
+        return self.candidates[0]
 
-    def _text(self) -> Hint:
+    @property
+    def candidates(self) -> list[Hint]:
+        """The hint that it gives."""
         hint = (self.library or HintLibrary.load()).get(self.hint)
-        return hint.model_copy(update={"positions": ("calculation",)})
+        return [hint.model_copy(update={"positions": ("calculation",)})]
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class WhenUnsure:
     @property
     def triggers(self) -> Sequence[str]:
         return self.policy.triggers
+
+    @property
+    def candidates(self) -> list[Hint]:
+        """The other policy's hints."""
+        return list(getattr(self.policy, "candidates", ()))
 
     def decide(self, context: HintContext) -> Hint | None:
         found = features(context.trace)

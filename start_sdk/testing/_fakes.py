@@ -114,6 +114,7 @@ class FakeInterpreter:
 
     Attributes:
         answers: results of these tool calls, in order.
+        files: that the last kernel was opened with.
         opened: kernels opened so far.
         open_now: kernels open now.
         ran: the code of every cell, in order.
@@ -129,6 +130,7 @@ class FakeInterpreter:
         self._calls = calls or {}
         self._tools: ToolHost | None = None
         self.answers: list[ToolCall] = []
+        self.files: Mapping[str, bytes] = {}
         self.opened = 0
         self.open_now = 0
         self.ran: list[str] = []
@@ -137,8 +139,10 @@ class FakeInterpreter:
         return "FakeInterpreter()"
 
     @asynccontextmanager
-    async def open(self, *, tools: ToolHost | None = None) -> AsyncIterator[FakeInterpreter]:
-        self._tools = tools
+    async def open(
+        self, *, tools: ToolHost | None = None, files: Mapping[str, bytes] | None = None
+    ) -> AsyncIterator[FakeInterpreter]:
+        self._tools, self.files = tools, files or {}
         self.opened += 1
         self.open_now += 1
         try:

@@ -99,10 +99,16 @@ async def test_the_noise_of_a_token_depends_only_on_seed_and_position(
 def test_draws_follow_the_distribution_and_top_p() -> None:
     n = 3000
     logits = torch.log(torch.tensor([0.1, 0.6, 0.3])).expand(n, -1)
-    tokens, _ = draw(logits, [Sampling(temperature=1, top_p=1, seed=1)] * n, range(n))
+    contexts = [range(i) for i in range(n)]
+    tokens, _ = draw(logits, [Sampling(temperature=1, top_p=1, seed=1)] * n, contexts)
     assert [round(tokens.count(i) / n, 1) for i in range(3)] == [0.1, 0.6, 0.3]
-    tokens, _ = draw(logits, [Sampling(temperature=1, top_p=0.7, seed=1)] * n, range(n))
-    assert set(tokens) == {1, 2}
+    every = Sampling(temperature=1, top_p=1, seed=1)
+    for some in ({"top_p": 0.7}, {"top_k": 2}, {"min_p": 0.4}, {"top_k": 3, "min_p": 0.4}):
+        sampling = every.model_copy(update=some)
+        tokens, _ = draw(logits, [sampling] * n, contexts)
+        assert [round(tokens.count(i) / n, 1) for i in range(3)] == [0.0, 0.7, 0.3]
+    tokens, _ = draw(logits, [Sampling(temperature=1, top_k=1)] * n, contexts)
+    assert set(tokens) == {1}
     assert {uniform(1, 1), uniform(1, 2), uniform(2, 1)}.__len__() == 3
 
 
@@ -114,8 +120,9 @@ def test_a_draw_does_not_depend_on_other_rows() -> None:
         Sampling(temperature=0.6, top_p=0.9, seed=4, logprobs=True),
         Sampling(temperature=0),
     ]
-    tokens, logprobs = draw(logits, samplings, [5, 6, 7, 8])
-    alone = [draw(logits[i : i + 1], [samplings[i]], [5 + i]) for i in range(4)]
+    contexts = [range(5 + i) for i in range(4)]
+    tokens, logprobs = draw(logits, samplings, contexts)
+    alone = [draw(logits[i : i + 1], [samplings[i]], [contexts[i]]) for i in range(4)]
     assert [tokens, logprobs] == [
         [t for ts, _ in alone for t in ts],
         [p for _, ps in alone for p in ps],
@@ -123,6 +130,15 @@ def test_a_draw_does_not_depend_on_other_rows() -> None:
     assert tokens[0] == int(logits[0].argmax())
     assert logprobs[0] == pytest.approx(float(logits[0].log_softmax(0).max()))
     assert logprobs[1] == logprobs[3] == 0.0
+
+
+def test_a_penalty_makes_what_was_written_less_likely() -> None:
+    logits = torch.tensor([[2.0, 1.5, -1.0], [2.0, 1.5, -1.0]])
+    greedy = Sampling(temperature=0, logprobs=True)
+    penalised = greedy.model_copy(update={"repetition_penalty": 1.5})
+    tokens, logprobs = draw(logits, [penalised, greedy], [[0, 0, 2], [0, 0, 2]])
+    assert tokens == [1, 0]
+    assert logprobs == pytest.approx([float(logits[0].log_softmax(0)[t]) for t in tokens])
 
 
 async def test_every_token_has_a_log_probability(random_backend: TransformersBackend) -> None:

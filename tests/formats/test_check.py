@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -125,7 +125,9 @@ def test_a_model_without_an_end() -> None:
 class Naive(CharTokenizer):
     """Encodes what its template made as one text, as most programs do."""
 
-    def render(self, messages: Sequence[Message]) -> list[int]:
+    def render(
+        self, messages: Sequence[Message], template: Mapping[str, Any] | None = None
+    ) -> list[int]:
         turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
         return self.encode(f"{turns}<|im_start|>assistant\n<think>\n", control=True)
 

@@ -74,7 +74,8 @@ async def test_a_word_split_over_two_tokens_is_found_if_the_second_ends_with_it(
 ) -> None:
     tokenizer, policy = Pairs(), AfterConnective(hints=("general",))
     backend = ScriptedBackend([f"{text} so.</think>5", "4</think>4"], tokenizer=tokenizer)
-    streamed = await ReasoningSession(backend, hints=policy).run("?")
+    session = ReasoningSession(backend, interpreter=FakeInterpreter(), hints=policy)
+    streamed = await session.run("?")
     verify_trace(streamed, tokenizer)
     assert len(streamed.hints) == hints
     plain = await ReasoningSession(

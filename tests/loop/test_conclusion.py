@@ -95,7 +95,7 @@ async def test_a_program_in_the_answers_place_is_no_answer() -> None:
 
 
 async def test_at_a_limit_a_model_without_tags_is_asked() -> None:
-    limits = Limits(max_tokens=160, answer_reserve=80)
+    limits = Limits(max_tokens=160, answer_reserve=80, max_repeats=None)
     trace = await think(["Hm. " * 40, "156**"], limits=limits)
     assert (trace.answer, trace.truncated) == ("156", True)
     assert any("no tokens left" in s.text for s in trace.segments if s.source == "notice")

@@ -75,7 +75,7 @@ async def test_a_hint_at_the_end_of_the_context_fits_entirely_or_is_omitted(
         backend,
         interpreter=FakeInterpreter({"1": "1"}),
         hints=BeforeEnd(),
-        limits=Limits(answer_reserve=reserve),
+        limits=Limits(answer_reserve=reserve, max_repeats=None),
     )
     trace = await session.run(question)
     verify_trace(trace, TOKENIZER)

@@ -93,7 +93,9 @@ async def test_steering_waits_for_the_tag_with_which_a_model_opens_its_thought()
 async def test_no_hint_comes_before_that_tag_either() -> None:
     tokenizer = CharTokenizer(opens_thought=False)
     backend = ScriptedBackend([""], tokenizer=tokenizer)
-    trace = await ReasoningSession(backend, hints=BeforeEnd()).run("?")
+    trace = await ReasoningSession(backend, interpreter=FakeInterpreter(), hints=BeforeEnd()).run(
+        "?"
+    )
     assert trace.hints == [] and trace.finish == "eos"
 
 
@@ -123,12 +125,20 @@ async def test_a_thought_that_repeats_itself_is_ended() -> None:
     trace = await thought(repeated, "5", limits=limits)
     assert [s.notice for s in trace.segments if s.notice] == ["repeats", "repeats"]
     assert trace.answer == "5" and 96 <= trace.usage.model <= 150
-    assert len((await thought(repeated, "5")).thinking) == len(repeated)
+    endless = await thought(repeated, "5", limits=Limits(max_repeats=None))
+    assert len(endless.thinking) == len(repeated)
+    assert (await thought(repeated, "5")).limit == "repeats"  # the default
 
 
 async def test_a_round_that_repeats_itself_ends_with_an_answer() -> None:
     script = ["5.</think>5", " Hm, " + "so it is 5, " * 60, "5"]
-    trace = await thought(*script, hints=BeforeEnd(), limits=Limits(max_repeats=4))
+    session = ReasoningSession(
+        ScriptedBackend(script),
+        interpreter=FakeInterpreter(),
+        hints=BeforeEnd(),
+        limits=Limits(max_repeats=4),
+    )
+    trace = await session.run("What is 2 + 2?")
     assert trace.answer == "5" and trace.usage.model < 160
 
 

@@ -27,7 +27,6 @@ async def test_a_pause_recomputes_nothing_but_the_splice() -> None:
     assert kept.calls and kept.hints and kept.token_ids == forgotten.token_ids
     pauses = len(kept.recomputed or ())
     assert pauses > 1 and kept.recomputed == (0,) * pauses
-    assert kept.timing.endswith("tokens recomputed: 0")
     # At the start of a splice, everything before it was computed except the last sampled token.
     spliced = [s.source in ("hint", "tool") for s in forgotten.segments]
     starts = [at for at, new in zip(forgotten.starts, spliced, strict=True) if new]
@@ -46,7 +45,7 @@ async def test_a_backend_need_not_report_reuse() -> None:
         ScriptedBackend([BLOCK, "ok</think>4"]), interpreter=FakeInterpreter({"1": "1"})
     )
     trace = await session.run("?")
-    assert trace.recomputed is None and trace.timing.endswith("recomputed: unknown")
+    assert trace.recomputed is None
 
 
 @pytest.mark.parametrize("tokens", [3, 20])

@@ -202,7 +202,7 @@ class NoTools:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"tools": [send]}, "tools are called from cells: pass an interpreter too"),
+        ({"tools": [send]}, "used in cells: pass an interpreter too"),
         ({"tools": [send], "interpreter": NoTools()}, "NoTools() does not support tools"),
         ({"tools": [send, send], "interpreter": FakeInterpreter()}, "two tools are named 'send'"),
     ],
@@ -227,7 +227,7 @@ async def test_a_time_limit_ends_a_call_and_keeps_its_record() -> None:
         """Never returns."""
         await asyncio.Event().wait()
 
-    thinks, _ = session({"a": [("hang", {})]}, [hang], limits=Limits(max_seconds=2))
+    thinks, _ = session({"a": [("hang", {})]}, [hang], limits=Limits(max_seconds=0.3))
     trace = await thinks.run("Go.")
     (call,) = trace.calls
     assert call.status == "timeout"

@@ -42,7 +42,17 @@ class Request:
     work: Continuation
     sampling: Sampling
     headers: dict[str, str]
-    extra: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+    """Additional fields of each request."""
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Fields that OpenAI's own API does not have: the caller's, and what differs from the
+        defaults of `Sampling`."""
+        set_here = self.sampling.model_dump(
+            include={"top_k", "min_p", "repetition_penalty"}, exclude_defaults=True
+        )
+        return {**set_here, **self.body, **self.sampling.extra}
 
     @property
     def common(self) -> dict[str, Any]:
@@ -70,9 +80,9 @@ async def by_token_ids(request: Request) -> Pieces:
         "return_token_ids": True,
         "ignore_eos": True,  # the tokenizer's `eos_ids` decide, not the server's defaults
         "stop_token_ids": sorted(request.tokenizer.eos_ids),
-        "top_k": -1,
-        "min_p": 0.0,
-        "repetition_penalty": 1.0,
+        "top_k": request.sampling.top_k or -1,
+        "min_p": request.sampling.min_p,
+        "repetition_penalty": request.sampling.repetition_penalty,
         **request.extra,
     }
     options = {"logprobs": 0} if request.sampling.logprobs else {}

@@ -68,7 +68,9 @@ class TransformersBackend:
         note = f"{loaded.device}, {str(loaded.dtype).removeprefix('torch.')}"
         name = model if isinstance(model, str) else str(loaded.name_or_path)
         self._capabilities = Capabilities(
-            model=name, note=f"{note}, deterministic" if deterministic else note
+            model=name,
+            lacks=frozenset({"extra"}),
+            note=f"{note}, deterministic" if deterministic else note,
         )
         self._engine = Engine(
             loaded,

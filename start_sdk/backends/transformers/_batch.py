@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,8 +14,8 @@ from start_sdk.backends.transformers._generation import Generation
 class Batch:
     """Rows that share one cache and fill its first slots without gaps.
 
-    A row that joins copies its keys and values into the cache; when a row leaves, the last row
-    moves into its slot. Forward passes can therefore always read and write in place.
+    A row that joins moves its keys and values into the cache; when a row leaves, the last row moves
+    into its slot. Forward passes can therefore always read and write in place.
     """
 
     def __init__(self) -> None:
@@ -23,25 +24,36 @@ class Batch:
         self._begins: list[int] = []
         self._starts = torch.tensor([])
 
-    def join(self, row: Generation) -> None:
-        """Adds a row; its cache is copied into the batch."""
+    def join(self, row: Generation, rows: int) -> None:
+        """Adds a row. If the cache must grow, then to hold `rows` rows.
+
+        Raises:
+            RuntimeError: out of memory; the cache of the row is lost, the batch is as before.
+        """
         own = row.cache
         assert isinstance(own, KVCache)
-        length, slot = own.end, len(self.rows)
-        if self.cache is None:
-            self.cache = KVCache(len(own.layers), slots=4, columns=roomy(length), end=length)
-        self._make_room(self.cache, slot + 1, length)
-        self.cache.put(slot, own, 0, 0, length)
-        self.rows.append(row)
-        self._begins.append(self.cache.end - length)
-        self._changed(self.cache)
         row.cache = None
+        begin, end, slot = own.start, own.end, len(self.rows)
+        if self.cache is None:
+            self.cache = own
+        else:
+            self.cache.take(own, slot, rows)
+        self.rows.append(row)
+        self._begins.append(self.cache.end - (end - begin))
+        self._changed(self.cache)
 
     def leave(self, row: Generation, *, keep: bool) -> None:
-        """Removes a row; with `keep` it gets a copy of its part of the cache."""
+        """Removes a row; with `keep` it gets its part of the cache.
+
+        Raises:
+            RuntimeError: there is no memory for the copy; nothing has changed.
+        """
         assert self.cache
         slot, last, end = self.rows.index(row), len(self.rows) - 1, self.cache.end
-        if keep:
+        if keep and not last:
+            self.cache.shrink()
+            row.cache = self.cache
+        elif keep:
             row.cache = self.copied(row, end - self._begins[slot])
         if slot < last:
             self.cache.put(slot, self.cache, last, self._begins[last], end - self._begins[last])
@@ -53,6 +65,11 @@ class Batch:
         else:
             self.cache = None
 
+    def wipe(self, row: Generation) -> None:
+        """Removes a row's keys and values, which may be NaN, before another row gets its slot."""
+        if self.cache and row in self.rows:
+            self.cache.wipe(self.rows.index(row))
+
     def copied(self, row: Generation, length: int) -> KVCache:
         """A separate cache with the first `length` tokens of a row."""
         assert self.cache
@@ -62,7 +79,7 @@ class Batch:
     def inputs(self) -> dict[str, Any]:
         """Inputs of a forward pass of one token per row: ids, positions, mask; shape (rows, 1)."""
         assert self.cache
-        self._make_room(self.cache, len(self.rows), 0)
+        self.cache.make_room(len(self.rows))
         starts, end = self._starts, self.cache.end
         ids = torch.tensor([[row.ids[-1]] for row in self.rows], device=starts.device)
         inputs: dict[str, Any] = {"input_ids": ids, "position_ids": end - starts}
@@ -71,19 +88,37 @@ class Batch:
             inputs["attention_mask"] = columns >= starts
         return inputs
 
-    def _make_room(self, cache: KVCache, rows: int, length: int) -> None:
-        """Reallocates the cache unless it has room for `rows` rows, one of them `length` tokens
-        long, plus one more token for each."""
-        if rows <= cache.slots and length <= cache.end < cache.columns:
-            return
-        before, longest = cache.end, max(length, cache.end - cache.start)
-        slots = cache.slots if rows <= cache.slots else 2 * cache.slots
-        cache.resize(slots, roomy(longest), longest)
-        self._begins = [begin + longest - before for begin in self._begins]
-        if self.rows:
-            self._changed(cache)
+    def peak(self, rows: Sequence[Generation], *, together: bool) -> tuple[int, bool]:
+        """What these rows need at most at once, from the reading of their prefixes to a next token.
+
+        Args:
+            rows: all that would be running.
+            together: whether they will join the batch.
+
+        Returns:
+            Columns of single rows, in the batch and in caches of their own; whether any are copied.
+        """
+        joined, longest = set(self.rows), max(len(row.ids) for row in rows)
+        apart = [row for row in rows if row not in joined]
+        held = self.cache.slots * self.cache.columns if self.cache else 0
+        held += sum(max(_columns(row), _wanted(row)) for row in apart)
+        grown = 0
+        if together and len(rows) > 1:
+            if not self.cache or not self.cache.has_room(len(rows), longest):
+                grown = len(rows) * roomy(longest)
+        return max(held, grown), bool(grown) or any(_columns(r) < _wanted(r) for r in apart)
 
     def _changed(self, cache: KVCache) -> None:
         """Updates what is derived from the rows."""
         cache.start = min(self._begins)
         self._starts = torch.tensor(self._begins, device=cache.device).unsqueeze(1)
+
+
+def _columns(row: Generation) -> int:
+    """Columns of a row's own cache."""
+    return row.cache.columns if isinstance(row.cache, KVCache) else 0
+
+
+def _wanted(row: Generation) -> int:
+    """Columns that it needs to have."""
+    return roomy(len(row.ids)) if _columns(row) < len(row.ids) else 0

@@ -19,12 +19,19 @@ def roomy(tokens: int) -> int:
 
 @dataclass(slots=True)
 class _Frame:
-    """The part of a cache's tensors that is in use: columns `start` to `end`."""
+    """What the layers of a cache have in common. Columns are numbered from where the cache began;
+    each layer knows where in its tensors they lie."""
 
     slots: int
-    columns: int
-    start: int = 0
-    end: int = 0
+    """Rows for which every layer has room."""
+    left: int
+    """The first column that can be written in every layer."""
+    right: int
+    """The column after the last one that can be written."""
+    start: int
+    """The first column in use."""
+    end: int
+    """The column after the last one in use."""
 
 
 class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -39,11 +46,15 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     def __init__(self, frame: _Frame) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._frame = frame
+        self._left = 0
+        """The column that the first of the tensors' columns holds."""
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
-        self.keys = self._blank(key_states)
-        self.values = self._blank(value_states)
+        frame = self._frame
+        shape = frame.slots, frame.right - frame.left
+        self.keys, self.values = _blank(key_states, *shape), _blank(value_states, *shape)
+        self._left = frame.left
         self.is_initialized = True
 
     def update(
@@ -52,28 +63,52 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         rows, new = key_states.shape[0], key_states.shape[2]
-        start, end = self._frame.start, self._frame.end
-        self.keys[:rows, :, end : end + new] = key_states
-        self.values[:rows, :, end : end + new] = value_states
-        return self.keys[:rows, :, start : end + new], self.values[:rows, :, start : end + new]
+        begin, end = self._frame.end, self._frame.end + new
+        self.keys[:rows, :, self._at(begin, end)] = key_states
+        self.values[:rows, :, self._at(begin, end)] = value_states
+        used = self._at(self._frame.start, end)
+        return self.keys[:rows, :, used], self.values[:rows, :, used]
 
     def get_seq_length(self) -> int:
         return self._frame.end - self._frame.start
+
+    def move(self, slots: int, left: int, right: int) -> None:
+        """Moves the content into tensors for other slots and columns. All or nothing."""
+        kept, used = slice(0, slots), slice(self._frame.start, self._frame.end)
+        keys, values = (_blank(old, slots, right - left) for old in (self.keys, self.values))
+        rows, here = min(slots, len(self.keys)), self._at(used.start, used.stop)
+        there = slice(used.start - left, used.stop - left)
+        keys[:rows, :, there] = self.keys[kept, :, here]
+        values[:rows, :, there] = self.values[kept, :, here]
+        self.keys, self.values, self._left = keys, values, left
 
     def put(self, slot: int, source: _Layer, other: int, begin: int, length: int) -> None:
         """Copies `length` columns of another layer's slot, aligned to the end of this one."""
         if not self.is_initialized:
             self.lazy_initialization(source.keys, source.values)
-        here = slice(self._frame.end - length, self._frame.end)
-        there = slice(begin, begin + length)
+        here = self._at(self._frame.end - length, self._frame.end)
+        there = source._at(begin, begin + length)
         self.keys[slot, :, here] = source.keys[other, :, there]
         self.values[slot, :, here] = source.values[other, :, there]
 
-    def _blank(self, like: torch.Tensor) -> torch.Tensor:
-        shape = (self._frame.slots, like.shape[1], self._frame.columns, like.shape[3])
-        # Zeros, because rows are padded: masked columns have weight 0, and 0 times uninitialised
-        # memory may be NaN. A single row has no padding.
-        return like.new_empty(shape) if self._frame.slots == 1 else like.new_zeros(shape)
+    def wipe(self, slot: int) -> None:
+        self.keys[slot] = 0
+        self.values[slot] = 0
+
+    def free(self) -> None:
+        self.keys = self.values = None
+        self.is_initialized = False
+
+    def _at(self, begin: int, end: int) -> slice:
+        """Where in the tensors these columns are."""
+        return slice(begin - self._left, end - self._left)
+
+
+def _blank(like: torch.Tensor, slots: int, columns: int) -> torch.Tensor:
+    shape = (slots, like.shape[1], columns, like.shape[3])
+    # Zeros, because rows are padded: masked columns have weight 0, and 0 times uninitialised
+    # memory may be NaN. A single row has no padding.
+    return like.new_empty(shape) if slots == 1 else like.new_zeros(shape)
 
 
 class KVCache(Cache):
@@ -81,10 +116,13 @@ class KVCache(Cache):
 
     This is left padding, as in the library's `generate`: whatever can be padded there can be
     batched here. Sliding windows are a mask here, so that they too can be cropped.
+
+    It grows layer by layer, so that little more than the larger of the old and the new tensors is
+    held at any time. If an allocation fails on the way, the cache is as usable as before.
     """
 
-    def __init__(self, layers: int, *, slots: int = 1, columns: int = 0, end: int = 0) -> None:
-        self._frame = _Frame(slots, columns, end, end)
+    def __init__(self, layers: int, *, columns: int = 0, length: int = 0) -> None:
+        self._frame = _Frame(slots=1, left=0, right=columns, start=0, end=length)
         self._own = [_Layer(self._frame) for _ in range(layers)]
         super().__init__(layers=[*self._own])
 
@@ -104,7 +142,8 @@ class KVCache(Cache):
 
     @property
     def columns(self) -> int:
-        return self._frame.columns
+        """Columns of its tensors."""
+        return self._frame.right - self._frame.left
 
     @property
     def start(self) -> int:
@@ -128,37 +167,83 @@ class KVCache(Cache):
     def reserve(self, tokens: int) -> None:
         """Makes room for `tokens` more tokens in a single-row cache."""
         length = self.end - self.start
-        if self.end + tokens > self.columns:
-            self.resize(1, roomy(length + tokens), length)
+        if self.end + tokens > self._frame.right:
+            _exhaust(self._resized(1, length, roomy(length + tokens)))
 
-    def resize(self, slots: int, columns: int, end: int) -> None:
-        """Moves the content into tensors of another shape, ending at column `end`."""
-        old = copy.copy(self._frame)
-        shift, frame = end - old.end, self._frame
-        frame.slots, frame.columns, frame.start, frame.end = slots, columns, old.start + shift, end
-        kept, here = slice(0, min(slots, old.slots)), slice(old.start, old.end)
-        for layer in self._own:
-            if layer.is_initialized:
-                keys, values = layer.keys, layer.values
-                layer.lazy_initialization(keys, values)
-                layer.keys[kept, :, frame.start : end] = keys[kept, :, here]
-                layer.values[kept, :, frame.start : end] = values[kept, :, here]
+    def has_room(self, slots: int, length: int) -> bool:
+        """Whether so many rows fit, one of them `length` tokens long, and one more token each."""
+        frame = self._frame
+        return slots <= frame.slots and length <= frame.end - frame.left and frame.end < frame.right
+
+    def make_room(self, slots: int, length: int = 0) -> None:
+        """Allocates what `has_room` asks for, if necessary."""
+        _exhaust(self._with_room(slots, length))
+
+    def shrink(self) -> None:
+        """Makes it a single-row cache again."""
+        length = self.end - self.start
+        _exhaust(self._resized(1, length, roomy(length)))
+
+    def take(self, row: KVCache, slot: int, slots: int) -> None:
+        """Moves a single-row cache into a slot, after making room for `slots` rows if necessary.
+
+        Each layer of the row is freed once it has been copied, so the row is lost if this fails.
+        """
+        length = row.end - row.start
+        for mine, theirs in zip(self._with_room(slots, length), row._own, strict=True):
+            mine.put(slot, theirs, 0, row.start, length)
+            theirs.free()
 
     def put(self, slot: int, source: KVCache, other: int, begin: int, length: int) -> None:
         """Copies `length` columns of another cache's slot, aligned to the end of this one."""
         for mine, theirs in zip(self._own, source._own, strict=True):
             mine.put(slot, theirs, other, begin, length)
 
+    def wipe(self, slot: int) -> None:
+        """Removes what a later row in this slot must not see, such as NaN."""
+        for layer in self._own:
+            layer.wipe(slot)
+
     def row(self, slot: int, begin: int, length: int) -> KVCache:
         """A separate cache with `length` columns of a row."""
-        row = KVCache(len(self.layers), columns=roomy(length), end=length)
+        row = KVCache(len(self.layers), columns=roomy(length), length=length)
         row.put(0, self, slot, begin, length)
-        row.start = 0
         return row
 
     def copied(self, length: int) -> KVCache:
         """A copy of a single-row cache, cut to its first `length` tokens."""
         return self.row(0, self.start, length)
+
+    def _with_room(self, slots: int, length: int) -> Iterator[_Layer]:
+        """The layers, each after it has got the room that `has_room` asks for."""
+        if self.has_room(slots, length):
+            return iter(self._own)
+        longest = max(length, self.end - self.start)
+        return self._resized(slots, longest, roomy(longest))
+
+    def _resized(self, slots: int, before: int, columns: int) -> Iterator[_Layer]:
+        """The layers, each after its content has moved into tensors of another shape.
+
+        Args:
+            slots: rows of the tensors.
+            before: their columns up to the end of the content.
+            columns: all their columns.
+        """
+        frame = self._frame
+        left, right = frame.end - before, frame.end - before + columns
+        # For as long as some layers have moved and others have not, which an error makes permanent.
+        frame.slots = min(frame.slots, slots)
+        frame.left, frame.right = max(frame.left, left), min(frame.right, right)
+        for layer in self._own:
+            if layer.is_initialized:
+                layer.move(slots, left, right)
+            yield layer
+        frame.slots, frame.left, frame.right = slots, left, right
+
+
+def _exhaust(layers: Iterator[_Layer]) -> None:
+    for _ in layers:
+        pass
 
 
 class LibraryCache(DynamicCache):

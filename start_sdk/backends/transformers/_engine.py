@@ -16,7 +16,7 @@ from start_sdk.backends.tokenizer import HFTokenizer
 from start_sdk.backends.transformers._batch import Batch
 from start_sdk.backends.transformers._cache import OneRow
 from start_sdk.backends.transformers._generation import Delivery, Generation, deliver
-from start_sdk.backends.transformers._memory import CacheMemory, Source
+from start_sdk.backends.transformers._memory import CacheMemory, Source, out_of_memory
 from start_sdk.backends.transformers._sampler import draw
 
 PREFILL = 512
@@ -137,14 +137,16 @@ class Engine:
         while budget > 0 and self._waiting and len(self._running) < self._max_batch:
             generation = self._waiting[0]
             try:
-                if not self._memory.fits([len(g.ids) for g in (*self._running, generation)]):
+                if not self._memory.fits(self._batch, [*self._running, generation]):
                     break
                 if generation.cache is None:
                     generation.begin(self._memory, self._sources())
                 budget -= self._read(generation)
             except Exception as error:  # crosses threads: re-raised in the caller's task
+                if self._freed_memory(error, generation):
+                    break
                 self._fail([generation], error)
-        self._trim()
+        self._memory.trim(self._caches())
 
     def _sources(self) -> Iterator[Source]:
         for row in self._running:
@@ -157,8 +159,8 @@ class Engine:
         cache, left = generation.cache, len(generation.ids) - generation.read
         assert cache
         if left > 1 or not generation.read:  # a single token is read together with the batch
-            cache.reserve(left)
             part = generation.ids[generation.read :][:PREFILL]
+            cache.reserve(left if self._memory.known else len(part))
             logits = self._forward(cache, [generation], len(part), input_ids=self._tensor([part]))
             self._memory.learn(cache)
             if len(part) < left:
@@ -186,7 +188,8 @@ class Engine:
                     logits = self._forward(rows[0].cache, rows, 1, input_ids=ids)
                 self._sample(rows, logits)
             except Exception as error:  # crosses threads: re-raised in the callers' tasks
-                self._fail(rows, error)
+                if not self._freed_memory(error, rows[-1]):
+                    self._fail(rows, error)
 
     def _groups(self) -> list[list[Generation]]:
         """Which rows share a forward pass. A single row stays in its own cache, without a copy."""
@@ -194,10 +197,14 @@ class Engine:
             for row in [r for r in self._running if r.cache is None]:
                 self._batch.leave(row, keep=True)
             return [[row] for row in self._running]
-        for row in self._running:
-            if row.cache is not None:
-                self._batch.join(row)
-        return [list(self._batch.rows)]
+        for row in [r for r in self._running if r.cache is not None]:
+            try:
+                self._batch.join(row, len(self._running))
+            except Exception as error:  # crosses threads: re-raised in the caller's task
+                self._requeue(row)
+                if not self._freed_memory(error, row):
+                    self._fail([row], error)
+        return [list(self._batch.rows)] if self._batch.rows else []
 
     def _forward(
         self, cache: OneRow, rows: Sequence[Generation], tokens: int, **inputs: Any
@@ -213,7 +220,12 @@ class Engine:
         return logits
 
     def _sample(self, rows: Sequence[Generation], logits: torch.Tensor) -> None:
-        drawn = draw(logits, [r.sampling for r in rows], [len(r.ids) for r in rows])
+        finite = logits.amax(-1).isfinite().tolist()
+        if not all(finite):
+            good = [i for i, is_finite in enumerate(finite) if is_finite]
+            self._fail([r for r, is_finite in zip(rows, finite, strict=True) if not is_finite], NAN)
+            rows, logits = [rows[i] for i in good], logits[good]
+        drawn = draw(logits, [r.sampling for r in rows], [r.ids for r in rows])
         deliveries: list[Delivery] = []
         for row, token, logprob in zip(rows, *drawn, strict=True):
             try:
@@ -233,18 +245,19 @@ class Engine:
         if row in self._running:
             self._running.remove(row)
             if row.cache is None:
-                self._batch.leave(row, keep=row.key is not None)
+                self._leave(row)
         elif row in self._waiting:
             self._waiting.remove(row)
         if row.key is not None and row.cache is not None and row.read:
             self._memory.keep(row.key, row.ids[: row.read], row.cache)
-            self._trim()
+            self._memory.trim(self._caches())
         row.cache = None
 
     def _fail(self, rows: Sequence[Generation], error: Exception) -> None:
         """Ends rows with an error. Their caches may be half written, so they are dropped."""
         for row in rows:
             row.key = None
+            self._batch.wipe(row)
             self._park(row)
         deliver([(row, error) for row in rows])
 
@@ -263,20 +276,50 @@ class Engine:
         while self._running:
             youngest = self._running[-1]
             try:
-                if self._memory.fits([len(row.ids) for row in self._running]):
+                if self._memory.fits(self._batch, self._running):
                     return
             except MemoryError as error:
                 self._fail([youngest], error)
                 continue
-            self._running.pop()
-            if youngest.cache is None:
-                self._batch.leave(youngest, keep=False)
-            youngest.cache, youngest.read = None, 0
-            self._waiting.appendleft(youngest)
+            self._requeue(youngest)
 
-    def _trim(self) -> None:
+    def _requeue(self, row: Generation) -> None:
+        """Drops a row's cache; it waits for its turn to be read again."""
+        if row in self._running:
+            self._running.remove(row)
+            self._waiting.appendleft(row)
+        if row in self._batch.rows:
+            self._batch.leave(row, keep=False)
+        row.cache, row.read = None, 0
+
+    def _leave(self, row: Generation) -> None:
+        """Takes a row out of the batch, with its cache if its session may resume."""
+        keep = row.key is not None and self._memory.fits_copy(self._caches(), row.read)
+        try:
+            self._batch.leave(row, keep=keep)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            self._batch.leave(row, keep=False)
+
+    def _freed_memory(self, error: Exception, row: Generation) -> bool:
+        """Frees memory after an allocation failed, so that the next turn can try again.
+
+        The caches of paused sessions go first. Without any, `row` waits for the others to end.
+        """
+        if not out_of_memory(error) or self._memory.deterministic:
+            return False
+        if self._memory.clear():
+            return True
+        if not any(other is not row for other in self._running):
+            return False
+        self._requeue(row)
+        self._memory.lower(self._caches())
+        return True
+
+    def _caches(self) -> list[OneRow]:
         caches = [self._batch.cache, *(row.cache for row in (*self._running, *self._waiting))]
-        self._memory.trim(cache for cache in caches if cache is not None)
+        return [cache for cache in caches if cache is not None]
 
     def _tensor(self, ids: list[list[int]]) -> torch.Tensor:
         return torch.tensor(ids, device=self._model.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from start_sdk.backends.transformers._cache import (
     KVCache,
@@ -14,6 +14,10 @@ from start_sdk.backends.transformers._cache import (
     batchable_layers,
     roomy,
 )
+
+if TYPE_CHECKING:
+    from start_sdk.backends.transformers._batch import Batch
+    from start_sdk.backends.transformers._generation import Generation
 
 WORTH_COPYING = 32
 """Shared tokens from which another session's cache is copied. Shorter overlaps are recomputed:
@@ -52,7 +56,8 @@ class CacheMemory:
     """
 
     def __init__(self, config: Any, *, limit: int, deterministic: bool) -> None:
-        self._config, self._limit, self._deterministic = config, limit, deterministic
+        self._config, self._limit, self._given = config, limit, limit
+        self._deterministic = deterministic
         self._layers = batchable_layers(config)
         self.together = self._layers is not None and not deterministic
         """Whether rows can run in one batch."""
@@ -87,38 +92,67 @@ class CacheMemory:
     def forget(self, key: str) -> None:
         self._idle.pop(key, None)
 
-    def clear(self) -> None:
+    def clear(self) -> bool:
+        """Drops the caches of all paused sessions; returns whether there were any."""
+        some = bool(self._idle)
         self._idle.clear()
+        return some
+
+    @property
+    def known(self) -> bool:
+        """Whether the size of a token is known."""
+        return bool(self._token_bytes)
 
     def learn(self, cache: OneRow) -> None:
         """Records the bytes per token, from a cache that has been written."""
         if isinstance(cache, KVCache):
             self._token_bytes = cache.nbytes // cache.columns
 
-    def fits(self, lengths: Sequence[int]) -> bool:
-        """Whether rows of these lengths fit into memory together.
+    def fits(self, batch: Batch, rows: Sequence[Generation]) -> bool:
+        """Whether these rows can run together, if need be without caches of paused sessions.
 
         Raises:
             MemoryError: a single row does not fit, or (deterministic) nothing may be evicted.
         """
-        columns = len(lengths) * max(lengths) if self.together else sum(lengths)
-        need = self._token_bytes * roomy(columns)
-        if self._deterministic:
-            need += self._idle_bytes()
-        if need > self._limit and (len(lengths) == 1 or self._deterministic):
-            raise MemoryError(
-                f"{columns} tokens need {need // MIB + 1} MiB of cache, but memory_mib is "
-                f"{self._limit // MIB}: raise it, or run shorter or fewer sessions"
-            )
-        return need <= self._limit
+        if len(rows) == 1:
+            self._limit = self._given
+        columns, copied = batch.peak(rows, together=self.together)
+        need = self._token_bytes * columns
+        if copied and self._layers:
+            need += need // self._layers  # a layer is held twice while it is copied
+        if need <= self._limit and self._make_room(need, rows[-1].key):
+            return True
+        if len(rows) > 1 and not self._deterministic:
+            return False
+        need += self._idle_bytes() if self._deterministic else 0
+        raise MemoryError(
+            f"{sum(len(row.ids) for row in rows)} tokens need {need // MIB + 1} MiB of cache, but "
+            f"memory_mib is {self._limit // MIB}: raise it, or run shorter or fewer sessions"
+        )
+
+    def fits_copy(self, running: Iterable[OneRow], tokens: int) -> bool:
+        """Whether there is room to copy the cache of a running row of this length."""
+        need = _nbytes(running) + self._token_bytes * roomy(tokens)
+        return need <= self._limit and self._make_room(need)
+
+    def lower(self, running: Iterable[OneRow]) -> None:
+        """Notes that the machine does not give more memory than these caches hold.
+
+        It counts for as long as several rows run: a row alone may try to get what was promised.
+        """
+        self._limit = min(self._limit, _nbytes(running))
 
     def trim(self, running: Iterable[OneRow]) -> None:
         """Evicts caches of paused sessions, least recently used first, until the rest fits."""
-        if self._deterministic:
-            return
-        left = self._limit - sum(cache.nbytes for cache in running)
-        while self._idle and self._idle_bytes() > left:
-            self._idle.popitem(last=False)
+        self._make_room(_nbytes(running))
+
+    def _make_room(self, need: int, own: str | None = None) -> bool:
+        """Evicts until `need` bytes fit beside caches of paused sessions, but for that of `own`."""
+        others = [key for key in self._idle if key != own]
+        left = self._limit - need - sum(self._idle[key].nbytes for key in others)
+        while left < 0 and others and not self._deterministic:
+            left += self._idle.pop(others.pop(0)).nbytes
+        return left >= 0
 
     def _idle_bytes(self) -> int:
         return sum(row.nbytes for row in self._idle.values())
@@ -131,6 +165,17 @@ class CacheMemory:
         idle = [Source(r.ids, len(r.ids), r.cache.copied) for r in self._idle.values()]
         lengths = [(shared(s.ids, ids, min(limit, s.read)), s) for s in (*idle, *others)]
         return max(lengths, key=lambda found: found[0], default=(0, None))
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether this is a failed allocation; torch has no common class for those of all devices."""
+    text = str(error).lower()
+    said = any(t in text for t in ("out of memory", "not enough memory", "allocate memory"))
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and said)
+
+
+def _nbytes(caches: Iterable[OneRow]) -> int:
+    return sum(cache.nbytes for cache in caches)
 
 
 def shared(a: Sequence[int], b: Sequence[int], limit: int) -> int:

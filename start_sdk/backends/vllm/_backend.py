@@ -23,7 +23,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from start_sdk import models
 from start_sdk.backends._continuation import Continuation, request_seed
 from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
-from start_sdk.errors import BackendError, ModelError, StartError
+from start_sdk.errors import BackendError, ConfigError, ModelError, StartError
 from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
 
 
@@ -130,9 +130,12 @@ class VLLMBackend:
         return self._engine
 
     def _params(self, sampling: Sampling, position: int, max_tokens: int) -> SamplingParams:
-        return SamplingParams(
+        fields: dict[str, Any] = dict(  # noqa: C408  # as SamplingParams has them
             temperature=sampling.temperature,
             top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
             seed=request_seed(sampling.seed, position) if sampling.temperature else None,
             max_tokens=max_tokens,
             logprobs=0 if sampling.logprobs else None,  # 0: only of the sampled token
@@ -141,6 +144,10 @@ class VLLMBackend:
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
         )
+        try:
+            return SamplingParams(**{**fields, **sampling.extra})
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"vLLM cannot sample like this: {_line(error)}") from error
 
     def _replica(self, key: str | None) -> int | None:
         """The replica that holds a session's cache; None lets the engine choose."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -105,19 +105,25 @@ class PythonTool:
         """
         return choose(self.isolation)
 
-    def open(self, *, tools: ToolHost | None = None) -> AbstractAsyncContextManager[PythonKernel]:
+    def open(
+        self, *, tools: ToolHost | None = None, files: Mapping[str, bytes] | None = None
+    ) -> AbstractAsyncContextManager[PythonKernel]:
         """Opens a new kernel that is ready to run cells. Its process ends with the context.
 
         Args:
             tools: host tools that its cells can call, such as `Toolbox([search])`.
+            files: contents by name, in its working directory, also after a lost kernel was
+                replaced.
 
         Raises:
             InterpreterError: no kernel can be started.
         """
-        return self._opened(tools)
+        return self._opened(tools, files or {})
 
     @asynccontextmanager
-    async def _opened(self, tools: ToolHost | None) -> AsyncIterator[PythonKernel]:
+    async def _opened(
+        self, tools: ToolHost | None, files: Mapping[str, bytes]
+    ) -> AsyncIterator[PythonKernel]:
         if self.isolation not in _tried:
             # In a thread, so as not to block the event loop: this tests a level and imports
             # Jupyter, which takes 0.2 s.
@@ -130,7 +136,7 @@ class PythonTool:
         level = choose(self.isolation)
         if self.isolation == "auto" and level.level != "namespaces":
             _warn(level)
-        kernel: PythonKernel = import_module(_LAUNCH).kernel(self, level.level, tools)
+        kernel: PythonKernel = import_module(_LAUNCH).kernel(self, level.level, tools, files)
         try:
             await kernel.start()
             yield kernel

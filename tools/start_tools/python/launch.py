@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from start_sdk.errors import InterpreterError
 from start_sdk.protocols import ToolHost
+from start_tools.python import files
 from start_tools.python.boxed import BoxedProcess
 from start_tools.python.bubbles import Bubblewrap
 from start_tools.python.calls import definitions
@@ -24,9 +26,13 @@ if TYPE_CHECKING:
     from start_tools.python import PythonTool
 
 
-def kernel(tool: PythonTool, level: Level, tools: ToolHost | None) -> PythonKernel:
+def kernel(
+    tool: PythonTool, level: Level, tools: ToolHost | None, contents: Mapping[str, bytes]
+) -> PythonKernel:
     """Creates a kernel, without starting it."""
     launch = launcher(tool, level)
+    if contents:
+        launch = partial(with_files, launch, contents)
     if tools:
         launch = partial(with_tools, launch, tools)
     return PythonKernel(launch, tool.timeout, tool.max_chars, tool.cpu_time, tools, tool.tool_time)
@@ -46,6 +52,28 @@ def launcher(tool: PythonTool, level: Level) -> Callable[[], Awaitable[Process]]
     kind = Zygote if level == "namespaces" else Bubblewrap
     kernels = pool(kind, settings, tool.warm, tool.max_kernels)
     return partial(BoxedProcess.start, kernels, tool.wait)
+
+
+async def with_files(
+    launch: Callable[[], Awaitable[Process]], contents: Mapping[str, bytes]
+) -> Process:
+    """Starts a process with files in its working directory. Also used to replace a lost kernel.
+
+    Raises:
+        InterpreterError: a file does not fit on the kernel's disk.
+    """
+    process = await launch()
+    name = ""
+    try:
+        for name, data in contents.items():
+            fd = await process.open_file(name, new=True)
+            await asyncio.to_thread(files.write, fd, data)
+    except BaseException as error:
+        await process.close()
+        if isinstance(error, OSError):
+            raise InterpreterError(f"file {name!r} of the kernel: {error.strerror}") from error
+        raise
+    return process
 
 
 async def with_tools(launch: Callable[[], Awaitable[Process]], tools: ToolHost) -> Process:

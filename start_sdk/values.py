@@ -1,0 +1,59 @@
+"""Bases of the SDK's immutable values: what is stored in files, and what a caller sets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from start_sdk.errors import ConfigError
+
+if TYPE_CHECKING:
+    Model = BaseModel
+else:
+    _PYDANTIC = frozenset(dir(BaseModel))
+
+    class _Short(type(BaseModel)):
+        """Leaves pydantic's own methods out of `help()`, where they would hide what is ours."""
+
+        def __dir__(cls):
+            own = (name for name in super().__dir__() if not name.startswith("__"))
+            return [name for name in own if name not in _PYDANTIC]
+
+    class Model(BaseModel, metaclass=_Short):
+        pass
+
+
+class Frozen(Model):
+    """An immutable value, validated on creation."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Settings(Frozen):
+    """Settings from a caller: an invalid value or unknown name raises a one-line ConfigError."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    if not TYPE_CHECKING:  # type checkers see pydantic's own signature
+
+        def __init__(self, **values):
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"])) or type(self).__name__
+                value = "" if first["type"] == "missing" else f"={first['input']!r}"
+                raise ConfigError(f"{where}{value}: {first['msg']}") from error
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Writes a text file, whole or not at all: an interruption leaves what was there before."""
+    part = Path(f"{path}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
