@@ -6,18 +6,17 @@ with its paired 95 % interval, McNemar's exact test (first samples), and every p
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from recipes.command import CommandLine
 from recipes.report import Result, by_problem, results
 from start_sdk import ConfigError, StartError
-from start_sdk.batch import Job, Row
+from start_sdk.batch import Row
+from start_sdk.cli import Terminal
 from start_sdk.grading.statistics import avg_at_k, mcnemar, paired_difference
 
 Problems = dict[str, list[Result]]
@@ -31,17 +30,9 @@ def read(path: Path) -> Problems:
     """
     file = path / "rows.jsonl" if path.is_dir() else path
     try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        rows = [
-            Row(
-                Job(problem=line["problem"], sample=line["sample"], input=line["input"]),
-                line["state"],
-                line["result"],
-            )
-            for line in lines
-        ]
-        found = by_problem(results(rows))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        with file.open(encoding="utf-8") as lines:
+            found = by_problem(results(Row.from_dict(json.loads(line)) for line in lines))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"{file} does not contain rows of an evaluation: {error}") from error
     if not found:
         raise ConfigError(f"{file} contains no rows")
@@ -99,11 +90,11 @@ def flips(first: Problems, second: Problems) -> list[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """The comparison, on standard output; 2 for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m recipes.evaluate compare")
+    parser = CommandLine(prog="python -m recipes.evaluate compare")
     parser.add_argument("first", type=Path, metavar="A", help="folder of an evaluation")
     parser.add_argument("second", type=Path, metavar="B", help="another, of the same problems")
     args = parser.parse_args(arguments)
-    console = Console()
+    console = Terminal()
     try:
         first, second = read(args.first), read(args.second)
         left_out = len(first) + len(second) - 2 * len(paired(first, second))
@@ -113,5 +104,5 @@ def main(arguments: Sequence[str]) -> int:
     if left_out:
         console.print(f"{left_out} problems are in only one evaluation and were left out")
     for line in flips(first, second):
-        console.print(Text(line), soft_wrap=True)
+        console.show(line)
     return 0

@@ -26,6 +26,7 @@ from recipes.config import Config, command_line, given
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import KEPT_FROM_TRAINING
 from start_sdk import ConfigError, MissingExtra
+from start_sdk.cli import say
 from start_sdk.grading import last_boxed
 
 MAX_CASES, MAX_CHARS = 20, 20_000
@@ -278,7 +279,7 @@ def main() -> int:
         for name in dict.fromkeys(problem.family for problem in found):
             count = sum(problem.family == name for problem in found)
             paper = f" (the paper's: {SOURCES[name].paper})" if name in SOURCES else ""
-            print(f"{name}: {count}{paper}")
+            say(f"{name}: {count}{paper}")
         if options.out:
             lines = (json.dumps(asdict(problem)) + "\n" for problem in found)
             options.out.write_text("".join(lines), encoding="utf-8")

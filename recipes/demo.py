@@ -12,13 +12,13 @@ import asyncio
 import time
 from itertools import groupby
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 from start_tools.python import PythonTool
 
 from start_sdk import BeforeEnd, NoHints, ReasoningSession, Sampling, Trace, models, open_backend
+from start_sdk.cli import Terminal, styled, visible
 
 QUESTION = (
     "Coins come in values 6, 10 and 15 cents. What is the largest amount that cannot be made? "
@@ -48,14 +48,19 @@ def panel(title: str, trace: Trace) -> Panel:
     """A run, its sources in colours."""
     body = Text()
     for source, run in groupby(trace.segments[1:], key=lambda s: s.source):
-        body.append("".join(s.text for s in run), STYLES[source])
+        body.append(visible("".join(s.text for s in run)), STYLES[source])
     right = trace.answer == GOLD
     verdict = f"answer {trace.answer}: {'right' if right else 'wrong'}"
-    return Panel(body, title=title, subtitle=verdict, border_style="green" if right else "red")
+    return Panel(
+        body,
+        title=styled(title),
+        subtitle=styled(verdict),
+        border_style="green" if right else "red",
+    )
 
 
 def main() -> None:
-    console = Console()
+    console = Terminal()
     began = time.monotonic()
     without, hinted = asyncio.run(solve())
     console.print(Text(QUESTION, "bold"), "\n")

@@ -34,7 +34,7 @@ from start_sdk import (
     plugins,
 )
 from start_sdk.batch import Job, Work, config_hash, in_rounds, sample_seed
-from start_sdk.cli import load_policy
+from start_sdk.cli import load_policy, say
 from start_sdk.formats import detect
 
 
@@ -92,7 +92,7 @@ def run(config: argparse.Namespace) -> None:
     done = experiment.compute(config, jobs, backend, python, work_of)
     title = {"suite": config.suite, "model": config.model, "hints": config.hints}
     more = {"hint": config.hint, "prompt": config.prompt, "k": config.k, "seed": config.seed}
-    print(write_report(results(done), {**title, **more}, config.out))
+    say(write_report(results(done), {**title, **more}, config.out))
 
 
 def command_line() -> argparse.ArgumentParser:

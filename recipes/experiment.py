@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recipes import programs, suites
+from recipes.command import CommandLine
 from recipes.live import LiveTable
 from recipes.settings import Evaluation
 from recipes.tiny.families import CODE, FAMILIES, MATH
@@ -31,7 +32,7 @@ LETTER = "\n\nPlease reason step by step, and put the letter of your choice with
 
 def command_line(prog: str, doc: str | None) -> argparse.ArgumentParser:
     """The options that all of them have."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
@@ -203,10 +204,8 @@ def read_rows(folder: Path) -> Iterator[Row]:
     """
     for line in read_lines(folder):
         try:
-            values = json.loads(line)
-            state, result, error = (values.pop(k) for k in ("state", "result", "error"))
-            row = Row(Job(**values), state, result, error)
-        except (ValueError, TypeError, KeyError, AttributeError) as why:
+            row = Row.from_dict(json.loads(line))
+        except (ValueError, TypeError, RecursionError) as why:
             raise ConfigError(f"{str(folder / 'rows.jsonl')!r} contains no rows: {why}") from why
         yield row
 

@@ -24,9 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from recipes.command import CommandLine
 from recipes.experiment import program
 from recipes.report import row
 from start_sdk import ConfigError, MissingExtra, Trace
+from start_sdk.cli import say
 from start_sdk.grading.statistics import paired_difference
 from start_sdk.hints import FEATURES, LearnedPolicy, Logit, features
 
@@ -127,8 +129,8 @@ def run(folder: Path, out: Path) -> None:
     learned: list[float] = []
     constant: list[float] = []
     unhinted: list[float] = []
-    print(row(["left out", "thoughts", "no hint", "best constant", "learned", "hinted"]))
-    print(row(["---", *["---:"] * 5]))
+    say(row(["left out", "thoughts", "no hint", "best constant", "learned", "hinted"]))
+    say(row(["---", *["---:"] * 5]))
     for family in families:
         seen = [one for one in examples if one.family != family]
         unseen = [one for one in examples if one.family == family]
@@ -143,23 +145,23 @@ def run(folder: Path, out: Path) -> None:
         learned, constant, unhinted = learned + own, constant + best, unhinted + none
         percent = [f"{100 * sum(some) / len(unseen):.1f}" for some in (none, best, own)]
         hinted = sum(hint != NONE for hint in chosen) / len(unseen)
-        print(row([family, str(len(unseen)), *percent, f"{hinted:.0%}"]))
+        say(row([family, str(len(unseen)), *percent, f"{hinted:.0%}"]))
     percent = [f"{100 * sum(some) / len(some):.1f}" for some in (unhinted, constant, learned)]
-    print(row(["all", str(len(examples)), *percent, ""]))
+    say(row(["all", str(len(examples)), *percent, ""]))
     gain = paired_difference(constant, learned)
     low, high = 100 * gain.low, 100 * gain.high
-    print(f"\nlearned - best constant: {100 * gain.value:+.1f} points [{low:+.1f}, {high:+.1f}]")
+    say(f"\nlearned - best constant: {100 * gain.value:+.1f} points [{low:+.1f}, {high:+.1f}]")
     if gain.low > 0:
-        print("the policy generalizes")
+        say("the policy generalizes")
     elif gain.value > 0:
-        print("inconclusive: the interval contains 0")
+        say("inconclusive: the interval contains 0")
     else:
-        print("the policy does not generalize: use the constant one")
+        say("the policy does not generalize: use the constant one")
 
 
 def main() -> int:
     """The fit; 2 for bad input."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="python -m recipes.fit_policy",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -25,7 +25,7 @@ from typing import Any
 
 from recipes import experiment
 from recipes.experiment import Judge, asked, model_name, problem_of
-from recipes.report import interval, points, row, shown
+from recipes.report import inline, interval, points, row, shown
 from recipes.tiny.prompts import with_prompt
 from start_sdk import (
     ConfigError,
@@ -44,6 +44,7 @@ from start_sdk import (
     plugins,
 )
 from start_sdk.batch import Job, Row, Work, config_hash
+from start_sdk.cli import say
 from start_sdk.grading.statistics import mcnemar, paired_difference
 from start_sdk.hints import sampled
 
@@ -161,8 +162,8 @@ def markdown(arms: Sequence[Arm], title: dict[str, Any]) -> str:
     """The matrix as text."""
     head = ["", "problems", "before", "after", "gain", "rescued", "broken", "McNemar p"]
     head += ["with calls", "tokens"]
-    lines = [f"# Rescue/break matrix: {title['model']} on {title['suite']}", ""]
-    lines += [f"- {name}: {value}" for name, value in title.items()]
+    lines = [inline(f"# Rescue/break matrix: {title['model']} on {title['suite']}"), ""]
+    lines += [f"- {name}: {inline(value)}" for name, value in title.items()]
     lines += ["", "Percent with 95 % intervals; gain in points, paired.", ""]
     lines += [row(head), row(["---", *["---:"] * (len(head) - 1)])]
     for arm in arms:
@@ -248,7 +249,7 @@ def run(config: argparse.Namespace) -> None:
     (config.out / "matrix.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     (config.out / "matrix.md").write_text(text, encoding="utf-8")
     picture(arms, config.out / "matrix.png")
-    print(text)
+    say(text)
 
 
 def main() -> int:

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from start_sdk import ConfigError
 from start_sdk.batch import BatchProgress, Row
+from start_sdk.cli import Terminal
 
 
 class LiveTable:
@@ -24,7 +26,7 @@ class LiveTable:
     """
 
     def __init__(self, before: Iterable[Row], total: int) -> None:
-        self._console = Console(stderr=True)
+        self._console = Terminal(stderr=True)
         self._samples: dict[str, int] = defaultdict(int)
         self._right: dict[str, int] = defaultdict(int)
         self._calls: dict[str, int] = defaultdict(int)
@@ -47,10 +49,13 @@ class LiveTable:
 
     def _count(self, row: Row) -> None:
         result = row.result or {}
-        for name in {row.job.input.get("family") or "all", "all"}:
+        calls = result.get("calls", 0)
+        if not isinstance(calls, int):
+            raise ConfigError(f"the calls of row {row.job.key} are no number")
+        for name in {str(row.job.input.get("family") or "all"), "all"}:
             self._samples[name] += 1
             self._right[name] += bool(result.get("correct"))
-            self._calls[name] += result.get("calls", 0)
+            self._calls[name] += calls
 
     def _table(self) -> Table:
         table = Table("family")

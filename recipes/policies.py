@@ -32,7 +32,7 @@ from typing import Any
 
 from recipes import experiment
 from recipes.experiment import Judge, asked, model_name, problem_of
-from recipes.report import interval, row, shown
+from recipes.report import inline, interval, row, shown
 from start_sdk import (
     AfterConnective,
     BeforeEnd,
@@ -47,6 +47,7 @@ from start_sdk import (
     plugins,
 )
 from start_sdk.batch import Job, Row, Work, config_hash
+from start_sdk.cli import say
 from start_sdk.grading.statistics import paired_difference
 from start_sdk.hints import AtCalculation, Learned, TrustResult, WhenUnsure, sampled
 
@@ -132,8 +133,8 @@ def markdown(lines: Sequence[Line], title: dict[str, Any]) -> str:
         "hinted",
         "tokens",
     ]
-    text = [f"# Hint policies: {title['model']} on {title['suite']}", ""]
-    text += [f"- {name}: {value}" for name, value in title.items()]
+    text = [inline(f"# Hint policies: {title['model']} on {title['suite']}"), ""]
+    text += [f"- {name}: {inline(value)}" for name, value in title.items()]
     text += ["", "Percent with 95 % intervals; points, paired; counts against no hint.", ""]
     text += [row([*head, "calls"]), row(["---", *["---:"] * len(head)])]
     for line in lines:
@@ -192,7 +193,7 @@ def run(config: argparse.Namespace) -> None:
     made = {**title, "tokens": TOKENS, "policies": [vars(line) for line in lines]}
     (config.out / "policies.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     (config.out / "policies.md").write_text(text, encoding="utf-8")
-    print(text)
+    say(text)
 
 
 def main() -> int:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
+from pydantic.dataclasses import dataclass
 
 from recipes import paper
 from start_sdk import ConfigError
 from start_sdk.batch import Row
+from start_sdk.cli import visible
 from start_sdk.grading.statistics import (
     Interval,
     avg_at_k,
@@ -39,26 +43,32 @@ class Result:
 
 
 def results(rows: Iterable[Row]) -> list[Result]:
-    """The samples of an evaluation's rows; one that failed is wrong."""
-    made = []
-    for row in rows:
-        found = row.result or {}
+    """The samples of an evaluation's rows; one that failed is wrong.
+
+    Raises:
+        ConfigError: a row holds something else.
+    """
+    return [_result(row) for row in rows]
+
+
+def _result(row: Row) -> Result:
+    found = row.result or {}
+    try:
         trace = found.get("trace", {})
-        made.append(
-            Result(
-                problem=row.job.problem,
-                question=str(row.job.input.get("question", "")),
-                family=str(row.job.input.get("family") or ""),
-                sample=row.job.sample,
-                answer=found.get("answer"),
-                correct=bool(found.get("correct")),
-                how=found.get("how", "failed"),
-                calls=found.get("calls", 0),
-                tokens=trace.get("usage", {}),
-                finish=trace.get("finish", "failed"),
-            )
+        return Result(
+            problem=row.job.problem,
+            question=str(row.job.input.get("question", "")),
+            family=str(row.job.input.get("family") or ""),
+            sample=row.job.sample,
+            answer=found.get("answer"),
+            correct=bool(found.get("correct")),
+            how=found.get("how", "failed"),
+            calls=found.get("calls", 0),
+            tokens=trace.get("usage", {}),
+            finish=trace.get("finish", "failed"),
         )
-    return made
+    except (AttributeError, ValidationError) as error:
+        raise ConfigError(f"row {row.job.key} is not an evaluation's") from error
 
 
 def by_problem(samples: Iterable[Result]) -> dict[str, list[Result]]:
@@ -135,8 +145,9 @@ def markdown(made: dict[str, Any]) -> str:
     """The report as text."""
     whole = made["all"]
     kinds = [name for name in whole if "@" in name]
-    lines = [f"# {made['suite']}: {made['model']}, hints {made['hints']}", ""]
-    lines += [f"- {name}: {made[name]}" for name in made if not isinstance(made[name], dict | list)]
+    lines = [inline(f"# {_title(made)}"), ""]
+    plain = [name for name in made if not isinstance(made[name], dict | list)]
+    lines += [f"- {name}: {inline(made[name])}" for name in plain]
     lines += ["", "Percent, with 95 % bootstrap intervals over problems.", ""]
     head = ["", "problems", *kinds, "with calls", "calls", "model tokens", "per right answer"]
     lines += [row(head), row(["---", *["---:"] * (len(head) - 1)])]
@@ -165,12 +176,31 @@ def markdown(made: dict[str, Any]) -> str:
 
 def row(cells: Sequence[str]) -> str:
     """A line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(inline, cells))} |"
+
+
+def inline(text: object) -> str:
+    """Text of anyone within a line of Markdown: no second line, cell, HTML, image or link."""
+    line = visible(" ".join(str(text).split()))
+    for mark, instead in (("<", "&lt;"), ("|", "&#124;"), ("](", "]\\("), ("][", "]\\[")):
+        line = line.replace(mark, instead)
+    return line
+
+
+def fenced(text: str) -> str:
+    """Text of anyone as a block of Markdown, in a fence that is longer than all that it holds."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(5, longest + 1)
+    return f"{fence}text\n{visible(text)}\n{fence}\n"
 
 
 def counted(counts: dict[str, int]) -> str:
     """Counts as a sentence has them."""
-    return ", ".join(f"{name} {n}" for name, n in counts.items())
+    return ", ".join(f"{inline(name) or '-'} {n}" for name, n in counts.items())
+
+
+def _title(made: dict[str, Any]) -> str:
+    return f"{made['suite']}: {made['model']}, hints {made['hints']}"
 
 
 def picture(made: dict[str, Any], path: Path) -> None:
@@ -193,7 +223,7 @@ def picture(made: dict[str, Any], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("pass@1 in percent, 95 % intervals")
-    axes.set_title(f"{made['suite']}: {made['model']}, hints {made['hints']}", fontsize=10)
+    axes.set_title(_title(made), fontsize=10)
     figure.savefig(path, metadata={"Software": None})
 
 

@@ -36,6 +36,7 @@ from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import Trace, open_backend, plugins
 from start_sdk.batch import Row
+from start_sdk.cli import say
 from start_sdk.hints import sampled
 
 PARTS = ("plain", "hinted", "sampled", "text")
@@ -142,7 +143,7 @@ def main() -> int:
             model=options.model,
             after=options.after,
         )
-        print(json.dumps(report, indent=1))
+        say(json.dumps(report, indent=1))
 
     return experiment.program(parser, body)
 

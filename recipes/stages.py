@@ -8,7 +8,6 @@ resumes the one that was stopped; a folder that belongs to another run is refuse
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from recipes.config import Config
 from recipes.train_sft import ASIDE
 from start_sdk import ConfigError
 from start_sdk.batch import fingerprint, model_hash
+from start_sdk.cli import say
 
 COMMON = ("backend", "backend_options", "prompt", "seed", "limits", "problems")
 """Parts of the config that every stage depends on."""
@@ -84,14 +84,14 @@ class Pipeline:
         for number, (name, stage) in enumerate(self.stages.items(), 1):
             head = f"[{number}/{len(self.stages)}] {name}: {stage.about}"
             if name in finished:
-                _say(f"{head}: already done")
+                say(f"{head}: already done", error=True)
                 continue
-            _say(head)
+            say(head, error=True)
             began = time.monotonic()
             report = stage.work(self)
             seconds = round(time.monotonic() - began, 1)
             self._write(name, {"key": self.key(name), "seconds": seconds, "report": report})
-            _say(f"[{number}/{len(self.stages)}] {name}: {seconds:.0f} s")
+            say(f"[{number}/{len(self.stages)}] {name}: {seconds:.0f} s", error=True)
 
     def key(self, name: str) -> str:
         """What a stage depends on."""
@@ -130,7 +130,3 @@ class Pipeline:
         unfinished = self.path(name) / "stage.json.part"
         unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         unfinished.replace(self._file(name))
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -34,6 +34,7 @@ from recipes.suites import Problem
 from recipes.training import arguments, finished, last_checkpoint, processes, stoppable, write
 from start_sdk import ConfigError
 from start_sdk.batch import fingerprint, model_hash
+from start_sdk.cli import say
 
 SHARED = {
     "per_device", "weight_decay", "adam_betas", "max_grad_norm", "lora", "optimizer",
@@ -212,7 +213,7 @@ def main() -> int:
 
     def body() -> None:
         config = given(options)
-        print(json.dumps(train(config, options.out, base=options.base), indent=1))
+        say(json.dumps(train(config, options.out, base=options.base), indent=1))
 
     return experiment.program(parser, body)
 

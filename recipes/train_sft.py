@@ -26,6 +26,7 @@ from recipes import experiment, sft_data, sft_model
 from recipes.config import Config, command_line, given
 from recipes.training import arguments, finished, last_checkpoint, processes, stoppable, write
 from start_sdk.batch import fingerprint, model_hash
+from start_sdk.cli import say
 
 ASIDE = {"save_steps", "logging_steps", "report_to", "accelerate"}
 """Of the settings, those that change nothing of what comes out."""
@@ -136,7 +137,7 @@ def main() -> int:
 
     def body() -> None:
         config = given(options)
-        print(json.dumps(train(config, options.out, options.data, base=options.base), indent=1))
+        say(json.dumps(train(config, options.out, options.data, base=options.base), indent=1))
 
     return experiment.program(parser, body)
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from recipes import experiment
 from recipes.experiment import Judge, asked, model_name, problem_of
-from recipes.report import interval, row, shown
+from recipes.report import inline, interval, row, shown
 from recipes.suites import Problem
 from start_sdk import (
     ConfigError,
@@ -38,6 +38,7 @@ from start_sdk import (
     plugins,
 )
 from start_sdk.batch import Job, Row, Work, config_hash, sample_seed
+from start_sdk.cli import say
 from start_sdk.grading.statistics import maj_at_k
 from start_sdk.hints import StopWhen, round_hints, sampled, spent, think_in_rounds
 
@@ -136,8 +137,9 @@ def curves(rows: Sequence[Row], rounds: int) -> dict[str, list[dict[str, Any]]]:
 
 def markdown(made: dict[str, Any]) -> str:
     """The curves as text."""
-    lines = [f"# Test-time scaling: {made['model']} on {made['suite']}", ""]
-    lines += [f"- {name}: {made[name]}" for name in ("families", "seeds", "rounds", "problems")]
+    lines = [inline(f"# Test-time scaling: {made['model']} on {made['suite']}"), ""]
+    names = ("families", "seeds", "rounds", "problems")
+    lines += [f"- {name}: {inline(made[name])}" for name in names]
     lines += ["", "Percent right with 95 % intervals (mean tokens that were sampled).", ""]
     head = ["round", *WAYS.values()]
     lines += [row(head), row(["---:"] * len(head))]
@@ -214,7 +216,7 @@ def run(config: argparse.Namespace) -> None:
     (config.out / "tts.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     (config.out / "tts.md").write_text(text, encoding="utf-8")
     picture(made, config.out / "tts.png")
-    print(text)
+    say(text)
 
 
 def last_round(text: str) -> int:

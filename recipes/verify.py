@@ -7,13 +7,13 @@ problems are held-out problems of the miniature world; trace i has the seed `--s
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import time
 
 from start_tools.python import PythonTool
 
+from recipes.command import CommandLine
 from recipes.tiny.families import FAMILIES
 from recipes.tiny.world import problems
 from start_sdk import (
@@ -27,6 +27,7 @@ from start_sdk import (
     open_backend,
     verify_trace,
 )
+from start_sdk.cli import say
 
 
 def questions(n: int, seed: int) -> list[str]:
@@ -50,22 +51,23 @@ async def main(model: str, n: int, seed: int) -> None:
             traces.append(trace)
             if (i + 1) % 10 == 0:
                 left = (time.monotonic() - began) / (i + 1) * (n - i - 1)
-                print(f"{i + 1} of {n} verified, about {left:.0f} s left", file=sys.stderr)
+                say(f"{i + 1} of {n} verified, about {left:.0f} s left", error=True)
     except TraceDrift as drift:
-        sys.exit(f"trace {len(traces)} (seed {seed + len(traces)}): {drift}")
+        say(f"trace {len(traces)} (seed {seed + len(traces)}): {drift}", error=True)
+        sys.exit(1)
     finally:
         await backend.aclose()
     hinted = sum(bool(t.hints) for t in traces)
     called = sum(bool(t.calls) for t in traces)
     tokens = sum(len(t.token_ids) for t in traces)
-    print(
+    say(
         f"{n} traces verified: {hinted} with hints, {called} with calls, {tokens} tokens, "
         f"{time.monotonic() - began:.0f} s"
     )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = CommandLine(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", default=models.BASE)
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)

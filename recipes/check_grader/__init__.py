@@ -15,13 +15,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from recipes.check_grader.neighbours import NEIGHBOURS
 from recipes.check_grader.rewritings import REWRITINGS
 from recipes.check_grader.writing import Rule
 from start_sdk import ConfigError
+from start_sdk.cli import Terminal
 from start_sdk.grading import Verdict, grade_all
 
 TARGET = 0.99
@@ -87,7 +87,7 @@ def table(title: str, rules: dict[str, Rule], graded: Sequence[tuple[Case, Verdi
     for name in (*rules, "all"):
         results = [correct(c, v) for c, v in graded if name in (c.rule, "all")]
         share = f"{100 * sum(results) / len(results):.1f}" if results else ""
-        found.add_row(name.replace("[", r"\["), str(len(results)), str(sum(results)), share)
+        found.add_row(name, str(len(results)), str(sum(results)), share)
     for column in found.columns[1:]:
         column.justify = "right"
     return found
@@ -104,7 +104,7 @@ def main(files: Sequence[Path]) -> int:
         ConfigError: a file that cannot be read, or holds no problem.
         MissingExtra: math-verify is not installed.
     """
-    console = Console(soft_wrap=True, highlight=False)
+    console = Terminal(soft_wrap=True)
     problems = [problem for path in files for problem in read(path)]
     if not problems:
         raise ConfigError("the files contain no problems")
@@ -124,7 +124,7 @@ def main(files: Sequence[Path]) -> int:
         for case, v in part:
             if not correct(case, v):
                 line = f"  miss: {case.problem.id}, {case.rule}: {case.variant!r}"
-                console.print(f"{line} for {case.problem.answer!r}: {v.how} {v.note}", markup=False)
+                console.show(f"{line} for {case.problem.answer!r}: {v.how} {v.note}")
         ok &= sum(correct(c, v) for c, v in part) >= TARGET * len(part)
     killed = sum("took" in v.note for v in verdicts)
     cpu = spent.user + spent.system + spent.children_user + spent.children_system

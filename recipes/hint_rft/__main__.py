@@ -19,6 +19,7 @@ from recipes import experiment
 from recipes.config import command_line, given
 from recipes.hint_rft import curate
 from recipes.hint_rft.report import markdown
+from start_sdk.cli import say
 
 
 def main() -> int:
@@ -36,7 +37,7 @@ def main() -> int:
         config = given(options)
         rules = getattr(config, options.rules)
         folders = {"plain": options.plain, "easy": options.easy}
-        print(markdown(curate(config, options.out, rules, options.rollouts, **folders)))
+        say(markdown(curate(config, options.out, rules, options.rollouts, **folders)))
 
     return experiment.program(parser, body)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes.report import row
+from recipes.report import counted, fenced, inline, row
 from recipes.settings import Curation
 
 STEPS = (
@@ -68,8 +68,7 @@ def markdown(report: dict[str, Any]) -> str:
     dropped = f"{report['modified']} lost a failed try. {report['tokens']} tokens."
     lines += ["", f"{kept} {dropped}"]
     for name in ("by hint", "by family"):
-        counts = ", ".join(f"{key or '-'} {n}" for key, n in report[name].items())
-        lines += ["", f"{name.capitalize()}: {counts}."]
+        lines += ["", f"{name.capitalize()}: {counted(report[name])}."]
     return "\n".join(lines) + "\n"
 
 
@@ -81,5 +80,5 @@ def samples(data: Path) -> str:
             datum = json.loads(line)
             text = "".join(segment["text"] for segment in datum["trace"]["segments"])
             head = f"{datum['problem']}, {datum['policy']}, sample {datum['sample']}"
-            parts.append(f"\n## {head}\n\n`````text\n{text}\n`````\n")
+            parts.append(f"\n## {inline(head)}\n\n{fenced(text)}")
     return "".join(parts)

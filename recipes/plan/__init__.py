@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -14,6 +13,7 @@ from recipes.plan.memory import Launch, Model
 from recipes.plan.sources import counts, where_from
 from recipes.stages import Stage
 from start_sdk import StartError
+from start_sdk.cli import say
 
 
 def plan(config: Config, stages: Sequence[Stage]) -> int:
@@ -26,12 +26,12 @@ def plan(config: Config, stages: Sequence[Stage]) -> int:
     spread = _launch(config)
     estimator = Estimator(config, problems)
     estimates = [estimator.of(stage.name) for stage in stages]
-    print(where_from(config, problems))
-    print(*table(estimates), sep="\n")
-    print(durations(estimates, config.plan.rollout_devices, spread.processes))
-    print()
-    print(*memory.lines(config, _model(config, base), spread), sep="\n")
-    print()
+    say(where_from(config, problems))
+    say("\n".join(table(estimates)))
+    say(durations(estimates, config.plan.rollout_devices, spread.processes))
+    say()
+    say("\n".join(memory.lines(config, _model(config, base), spread)))
+    say()
     return _report(checks(config, base))
 
 
@@ -39,11 +39,11 @@ def _report(found: Iterable[Check]) -> int:
     """Prints checks as they come, and what is broken once more, on standard error."""
     broken = []
     for check in found:
-        print(f"{check.state:13}{check.name}: {check.about}", flush=True)
+        say(f"{check.state:13}{check.name}: {check.about}")
         if check.state == "broken":
             broken.append(check)
     for check in broken:
-        print(f"broken: {check.name}: {check.about}", file=sys.stderr)
+        say(f"broken: {check.name}: {check.about}", error=True)
     return 2 if broken else 0
 
 

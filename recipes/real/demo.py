@@ -8,7 +8,6 @@ it is shown. A calculator judges. Decoding is greedy. About two minutes on two c
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import sys
@@ -17,12 +16,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 from start_tools.python import PythonTool
 
+from recipes.command import CommandLine
 from recipes.real import FOLDER
 from recipes.real.prepare import is_ready
 from recipes.real.questions import Question, draw
@@ -39,6 +38,7 @@ from start_sdk import (
     Trace,
     open_backend,
 )
+from start_sdk.cli import Terminal, say, styled, visible
 
 DRAWN, SHOWN, SEED = 20, 6, 0
 LIMITS = Limits(max_tokens=250, max_calls=2, max_repeats=4, answer_reserve=64)
@@ -59,7 +59,7 @@ async def ask(backend: Backend, hints: HintPolicy, questions: Sequence[Question]
     return await asyncio.gather(*(session.run(str(q)) for q in questions))
 
 
-async def solve(model: Path, console: Console) -> list[tuple[Question, Trace, Trace]]:
+async def solve(model: Path, console: Terminal) -> list[tuple[Question, Trace, Trace]]:
     """The first questions that the model gets wrong, with its traces without and with a hint."""
     questions = draw(DRAWN, SEED)
     backend = open_backend(str(model))
@@ -82,10 +82,16 @@ def panel(title: str, question: Question, trace: Trace) -> Panel:
     """A run, its sources in colours."""
     body = Text()
     for source, run in groupby(trace.segments[1:], key=lambda s: s.source):
-        body.append("".join(s.text for s in run).replace("<|im_end|>", ""), STYLES[source])
+        text = "".join(s.text for s in run).replace("<|im_end|>", "")
+        body.append(visible(text), STYLES[source])
     correct = question.is_answered_by(trace.answer)
     verdict = f"answer {' '.join((trace.answer or 'none').split())}: {verdict_of(correct)}"
-    return Panel(body, title=title, subtitle=verdict, border_style="green" if correct else "red")
+    return Panel(
+        body,
+        title=styled(title),
+        subtitle=styled(verdict),
+        border_style="green" if correct else "red",
+    )
 
 
 def verdict_of(correct: bool) -> str:
@@ -93,7 +99,7 @@ def verdict_of(correct: bool) -> str:
     return "right" if correct else "wrong"
 
 
-def show(results: Sequence[tuple[Question, Trace, Trace]], console: Console) -> None:
+def show(results: Sequence[tuple[Question, Trace, Trace]], console: Terminal) -> None:
     """Every pair side by side, then a table of them all."""
     table = Table("question", "calculator", "without a hint", "with one", "a cell printed it")
     for question, without, hinted in results:
@@ -105,7 +111,7 @@ def show(results: Sequence[tuple[Question, Trace, Trace]], console: Console) -> 
             for title, trace in (("without a hint", without), ("with a hint", hinted))
         )
         sides.add_row(left, right)
-        console.print(Text(f"{question} (the calculator says {question.result})", "bold"), sides)
+        console.print(styled(f"{question} (the calculator says {question.result})", "bold"), sides)
         printed = question.is_printed_in(call.output for call in hinted.calls)
         verdicts = (verdict_of(question.is_answered_by(t.answer)) for t in (without, hinted))
         table.add_row(str(question), str(question.result), *verdicts, "yes" if printed else "no")
@@ -126,10 +132,10 @@ def more(model: Path) -> str:
 def main() -> int:
     """Shows the questions; 2 without the model."""
     about = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m recipes.real.demo", description=about[2])
+    parser = CommandLine(prog="python -m recipes.real.demo", description=about[2])
     parser.add_argument("--model", type=Path, default=FOLDER, help="the folder of the model")
     model = parser.parse_args().model
-    console, began = Console(), time.monotonic()
+    console, began = Terminal(), time.monotonic()
     os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         if not is_ready(model):
@@ -137,7 +143,7 @@ def main() -> int:
             raise ConfigError(f"there is no model in {model}: make it with `{command}`")
         results = asyncio.run(solve(model, console))
     except StartError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return 2
     show(results, console)
     correct = sum(question.is_answered_by(hinted.answer) for question, _, hinted in results)
@@ -145,7 +151,7 @@ def main() -> int:
         f"\nWith a hint it answers {correct} of {len(results)} questions that it got wrong by "
         f"itself, in {time.monotonic() - began:.0f} s.\n"
     )
-    print(more(model))
+    say(more(model))
     return 0
 
 

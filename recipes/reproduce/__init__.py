@@ -12,6 +12,7 @@ from recipes.reproduce import evaluations
 from recipes.reproduce.report import markdown, write_report
 from recipes.stages import Pipeline, Stage
 from start_sdk import ConfigError
+from start_sdk.cli import say
 
 CONFIG = "config.json"
 ASIDE = {"seed", "max_concurrency", "engine", "cluster", "plan", "grpo"}
@@ -35,10 +36,10 @@ def reproduce(config: Config, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pipeline.go()
     (folder / CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    print(markdown(pipeline.report("report")))
+    say(markdown(pipeline.report("report")))
     took = pipeline.seconds()
-    print(", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items()))
-    print(f"In all {sum(took.values()) / 60:.1f} minutes.")
+    say(", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items()))
+    say(f"In all {sum(took.values()) / 60:.1f} minutes.")
 
 
 def pool(folders: Sequence[Path], out: Path) -> None:
@@ -53,4 +54,4 @@ def pool(folders: Sequence[Path], out: Path) -> None:
         pipelines.append(Pipeline(config, folder, stages(config)))
     if len({pipeline.config.model_dump_json(exclude=ASIDE) for pipeline in pipelines}) > 1:
         raise ConfigError("--pool: the runs differ in more than their seeds")
-    print(markdown(write_report(pipelines, out)))
+    say(markdown(write_report(pipelines, out)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.experiment import read_rows
-from recipes.report import row, shown
+from recipes.report import fenced, inline, row, shown
 from recipes.reproduce.pictures import picture
 from recipes.reproduce.results import HINTED, SYSTEMS, collect
 from recipes.stages import Pipeline
@@ -32,8 +32,10 @@ def write_report(pipelines: Sequence[Pipeline], folder: Path) -> dict[str, Any]:
 def markdown(found: dict[str, Any]) -> str:
     """The report as text, without the examples."""
     seeds = ", ".join(map(str, found["seeds"]))
-    head = f"{found['problems']} held-out problems of {', '.join(found['suites'])}; seed {seeds}."
-    parts = [f"# Hint-RFT from {found['base model']}\n\n{head} Percent, with 95 % intervals.\n"]
+    suites = inline(", ".join(found["suites"]))
+    head = f"{found['problems']} held-out problems of {suites}; seed {seeds}."
+    title = f"# Hint-RFT from {inline(found['base model'])}"
+    parts = [f"{title}\n\n{head} Percent, with 95 % intervals.\n"]
     parts += [_scores(found), _gains(found), _calls(found), _costs(found)]
     parts += [_rounds(found), _data(found)]
     return "\n".join(parts)
@@ -181,10 +183,12 @@ def examples(pipeline: Pipeline) -> Iterator[str]:
     trained = _trained(pipeline)
     found.sort(key=lambda each: str(each[0].get("family")) in trained)
     for problem, before, after in found[:EXAMPLES]:
-        yield f"\n### {problem.get('family') or problem['id']}\n\n> {problem['question']}\n\n"
-        yield f"Right: {problem['gold']}. The base model answers {before['answer']}:\n"
+        name, question = inline(problem.get("family") or problem["id"]), inline(problem["question"])
+        yield f"\n### {name}\n\n> {question}\n\n"
+        answers = [inline(result["answer"]) for result in (before, after)]
+        yield f"Right: {inline(problem['gold'])}. The base model answers {answers[0]}:\n"
         yield _trace(before)
-        yield f"\nSTART answers {after['answer']} (calls: {after['calls']}):\n"
+        yield f"\nSTART answers {answers[1]} (calls: {after['calls']}):\n"
         yield _trace(after)
 
 
@@ -195,4 +199,4 @@ def _trained(pipeline: Pipeline) -> set[str]:
 def _trace(result: dict[str, Any]) -> str:
     trace = Trace.model_validate(result["trace"])
     text = "".join(s.text for s in trace.segments if s.source != "prompt")
-    return f"\n`````text\n{text.strip()}\n`````\n"
+    return f"\n{fenced(text.strip())}"

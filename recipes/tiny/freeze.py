@@ -8,16 +8,17 @@ measures everything again.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from pathlib import Path
 from random import Random
 from typing import get_args
 
+from recipes.command import CommandLine
 from recipes.tiny.families import FAMILIES
 from recipes.tiny.text import make_document
 from recipes.tiny.world import Split, problems
 from start_sdk import models
+from start_sdk.cli import say
 
 #: Problems of each family and split, and training documents, that go into the hash.
 PROBLEMS, DOCUMENTS, FIRST = 20, 500, 100_000
@@ -44,7 +45,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = CommandLine(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument(
         "folder", type=Path, nargs="?", default=models.folder(models.BASE), help="of a model"
     )
@@ -54,7 +55,7 @@ def main() -> None:
     except OSError as error:
         parser.error(f"no model there: {error}")
     for name, digest in found.items():
-        print(f"{name}: {digest}")
+        say(f"{name}: {digest}")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import torch
 from transformers import AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from recipes.command import CommandLine
 from recipes.tiny.model import (
     Optimizers,
     Settings,
@@ -34,6 +35,7 @@ from recipes.tiny.model import (
 from recipes.tiny.scope import write_scope
 from recipes.tiny.text import make_document
 from recipes.tiny.tokenizer import train_tokenizer
+from start_sdk.cli import say
 
 #: Documents with numbers below this are left to the tokenizer's training and to tests.
 FIRST_DOCUMENT = 100_000
@@ -103,7 +105,7 @@ def resume(run: Path, settings: Settings, model: Any, opt: Optimizers) -> State:
     for part, saved in zip(opt.parts, parts["optimizers"], strict=True):
         part.load_state_dict(saved)
     state = State(**parts["state"])
-    print(f"resumed at step {state.step}, {state.tokens / 1e6:.2f}M tokens", flush=True)
+    say(f"resumed at step {state.step}, {state.tokens / 1e6:.2f}M tokens")
     return state
 
 
@@ -117,7 +119,7 @@ def train(out: Path, run: Path, settings: Settings, device: str, compiled: bool)
         tokenizer.save_pretrained(out)
     write_scope(out)
     model = build_model(settings, tokenizer).to(device)
-    print(f"{model.num_parameters():,} parameters on {device}", flush=True)
+    say(f"{model.num_parameters():,} parameters on {device}")
     opt = build_optimizers(model, settings)
     state = resume(run, settings, model, opt)
     loss_of = compiled_loss(model, device, compiled, settings.bf16)
@@ -160,16 +162,15 @@ def report(settings: Settings, state: State, loss: float) -> None:
     """One line of progress."""
     speed = state.tokens / max(state.seconds, 1e-9)
     left = settings.minutes - state.seconds / 60
-    print(
+    say(
         f"step {state.step:6d}  loss {loss:.4f}  {state.tokens / 1e6:6.2f}M tokens"
-        f"  {speed:,.0f} tokens/s  {left:.1f} min left",
-        flush=True,
+        f"  {speed:,.0f} tokens/s  {left:.1f} min left"
     )
 
 
 def command_line() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(prog="python -m recipes.tiny.pretrain", description=__doc__)
+    parser = CommandLine(prog="python -m recipes.tiny.pretrain", description=__doc__)
     parser.add_argument(
         "--config", type=Path, default=CONFIGS / "base.toml", help="default: configs/base.toml"
     )
@@ -204,7 +205,7 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     done = settings.progress(state.seconds) >= 1
-    print(f"{'done' if done else 'stopped'}: {state.tokens:,} tokens, {state.seconds / 60:.1f} min")
+    say(f"{'done' if done else 'stopped'}: {state.tokens:,} tokens, {state.seconds / 60:.1f} min")
     return 0 if done else 130
 
 

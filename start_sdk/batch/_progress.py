@@ -13,7 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from start_sdk._text.terminal import Terminal
+from start_sdk._text.visible import visible
 from start_sdk.batch._rows import Row, State
+from start_sdk.errors import ConfigError
 
 EVERY = 30.0
 """Seconds between two lines if there is no terminal."""
@@ -36,11 +39,19 @@ class Tally:
         self.calls = 0
 
     def add(self, row: Row) -> None:
+        """Counts a row.
+
+        Raises:
+            ConfigError: its trace is none; a file may come from someone else.
+        """
         self.states[row.state] += 1
         trace = (row.result or {}).get("trace", {})
-        self.tokens.update(trace.get("usage", {}))
-        self.seconds.update(trace.get("seconds", {}))
-        self.calls += sum(s["call"] is not None for s in trace.get("segments", ()))
+        try:
+            self.tokens.update({who: int(n) for who, n in trace.get("usage", {}).items()})
+            self.seconds.update({who: float(n) for who, n in trace.get("seconds", {}).items()})
+            self.calls += sum(s["call"] is not None for s in trace.get("segments", ()))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ConfigError(f"the trace of row {row.job.key} is damaged: {error}") from error
 
     @property
     def tool_share(self) -> float:
@@ -75,7 +86,7 @@ class BatchProgress:
         self.tally = Tally()
         self._total = total
         self._before = before
-        self._console = console or Console(stderr=True)
+        self._console = console or Terminal(stderr=True)
         self._clock = clock
         self._began = self._written = clock()
         self._live = Progress(
@@ -110,7 +121,7 @@ class BatchProgress:
             parts += [f"{here / elapsed * 60:.1f} rows/min", f"about {left} left"]
         if tally.tokens:
             parts += [f"tokens: {tally.tokens_text()}", f"tools {tally.tool_share:.0%} of the time"]
-        return " · ".join(parts)
+        return visible(" · ".join(parts), keep="")
 
     def __enter__(self) -> Self:
         self._live.start()

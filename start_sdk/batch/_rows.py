@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, get_args
 
 from start_sdk.errors import ConfigError, MissingExtra
 
@@ -74,6 +74,37 @@ class Row:
             "result": self.result,
             "error": self.error,
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The row of `as_dict`.
+
+        Raises:
+            ConfigError: a field is missing, unknown, or of another type.
+        """
+        if {*values} != {*_TYPES}:
+            raise ConfigError(f"a row has the fields {', '.join(_TYPES)}")
+        for name, types in _TYPES.items():
+            if type(values[name]) not in types:
+                raise ConfigError(f"{name} is of the wrong type: {type(values[name]).__name__}")
+        if values["state"] not in get_args(State):
+            raise ConfigError(f"{values['state']!r} is not the state of a row")
+        rest = dict(values)
+        state, result, error = (rest.pop(name) for name in ("state", "result", "error"))
+        return cls(Job(**rest), state, result, error)
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "problem": (str,),
+    "sample": (int,),
+    "policy": (str,),
+    "seed": (int,),
+    "config": (str,),
+    "state": (str,),
+    "input": (dict,),
+    "result": (dict, type(None)),
+    "error": (str, type(None)),
+}
 
 
 def fingerprint(value: object) -> str:
@@ -139,7 +170,8 @@ def _as_text(row: Row) -> dict[str, Any]:
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
     """Yields a temporary path, which replaces `path` once it is completely written."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    # A name that nobody can guess: what is there already may be a link to another file.
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield unfinished
         unfinished.replace(path)

@@ -7,13 +7,15 @@ several configurations can share a file.
 Processes on one machine may share a file. Machines may not: SQLite's write-ahead log needs shared
 memory. A commit survives the death of its process at any time; after a power failure the last few
 rows may have to be computed again (synchronous=NORMAL), but the file stays consistent.
+
+The file may come from someone else. It is then refused unless a store wrote it (`_file.py`), and
+what its rows contain is checked when they are read.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
+import re
 import sqlite3
 import uuid
 from collections import Counter
@@ -21,25 +23,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast, get_args
 
+from start_sdk._text.unicode import printable
+from start_sdk.batch._file import beside, check_opened, lock_files, prepare, size
+from start_sdk.batch._locks import folder_locked, give_back, is_free, opened, take
 from start_sdk.batch._rows import Job, Row, State
 from start_sdk.errors import ConfigError
 
-APPLICATION_ID = 0x53544152  # "STAR": marks our files
-SCHEMA_VERSION = 1
 BUSY_SECONDS = 30.0
-_SCHEMA = """
-CREATE TABLE rows (
-    number INTEGER PRIMARY KEY,  -- insertion order
-    key TEXT NOT NULL UNIQUE,
-    input TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'todo',
-    owner TEXT,                  -- the store that claimed a running row
-    result TEXT,
-    error TEXT
-)
-"""
+STEPS = 100_000
+"""Of SQLite's virtual machine, after which a statement is checked for being endless."""
+MALFORMED = "database disk image is malformed"
+_OWNER = re.compile("[0-9a-f]{32}")
 _FREE = "UPDATE rows SET state = 'todo', owner = NULL WHERE owner = ?"
 
 
@@ -65,52 +61,40 @@ class RowStore:
         self._path = Path(path)
         self._closed = False
         self._owner = uuid.uuid4().hex
-        with self._explained():
-            self._database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
+        self._steps = 0
+        # One process at a time: a lock file must not be removed between its creation and its
+        # locking, nor a database be checked while it is created.
+        with self._explained(), folder_locked(self._path.parent):
+            prepare(self._path, opened())
+            self._database = sqlite3.connect(
+                self._path.absolute(), timeout=BUSY_SECONDS, isolation_level=None
+            )
             try:
-                # One process at a time: a half-created file looks like another program's, SQLite
-                # does not wait when the journal mode changes, and a lock file must not be removed
-                # between its creation and its locking.
-                with _folder_locked(self._path.parent):
-                    self._check()
-                    self._prepare()
-                    self._lock = self._own()
+                self._database.set_progress_handler(self._is_endless, STEPS)
+                check_opened(self._path, self._database)
+                # Of a file that is no database any more: what is not valid is replaced.
+                self._database.text_factory = lambda text: text.decode(errors="replace")
+                self._run("PRAGMA synchronous = NORMAL")
                 self.recover()
+                self._lock = self._own()
             except BaseException:
                 self._database.close()
                 raise
 
-    def _check(self) -> None:
-        version = self._one("PRAGMA user_version")[0]
-        ours = self._one("PRAGMA application_id")[0] == APPLICATION_ID
-        if not ours and (version or self._one("SELECT COUNT(*) FROM sqlite_master")[0]):
-            raise ConfigError(f"{str(self._path)!r} is not a row store but another database")
-        if ours and version != SCHEMA_VERSION:
-            raise ConfigError(
-                f"{str(self._path)!r} has row store version {version}, but this start-sdk reads "
-                f"version {SCHEMA_VERSION}: use the start-sdk that wrote it"
-            )
+    def _is_endless(self) -> bool:
+        """Whether a statement takes more steps than the size of the file explains.
 
-    def _prepare(self) -> None:
-        self._run("PRAGMA journal_mode = WAL")
-        self._run("PRAGMA synchronous = NORMAL")
-        with self._transaction():
-            if self._one("PRAGMA application_id")[0] != APPLICATION_ID:
-                self._run(_SCHEMA)
-                self._run("CREATE INDEX owned ON rows (owner) WHERE owner IS NOT NULL")
-                self._run(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                self._run(f"PRAGMA application_id = {APPLICATION_ID}")
+        The pages of a damaged file can form circles, in which SQLite goes round and round.
+        """
+        self._steps += STEPS
+        return self._steps > 100 * STEPS + 8 * size(self._path)
 
     def _own(self) -> int:
         """Takes this store's lock, and removes the lock files of dead processes."""
-        marks = self._lock_file("").name
-        for file in self._path.parent.iterdir():
-            if file.name.startswith(marks) and _is_free(file):
+        for file in lock_files(self._path):
+            if is_free(file):
                 file.unlink(missing_ok=True)
-        lock = os.open(self._lock_file(self._owner), os.O_CREAT | os.O_RDWR, 0o644)
-        _locks.add(lock)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return lock
+        return take(self._lock_file(self._owner), self._path)
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Adds missing jobs, all or none; existing rows only get the new `input`."""
@@ -137,7 +121,7 @@ class RowStore:
 
     def fail(self, job: Job, error: str) -> None:
         """Marks a claimed row failed, with the error as one line."""
-        self._settle(job, "failed", error=" ".join(error.split()))
+        self._settle(job, "failed", error=printable(" ".join(error.split())))
 
     def release(self, job: Job) -> None:
         """Releases a claimed row: any store may claim it again."""
@@ -158,30 +142,37 @@ class RowStore:
         recovered = 0
         owners = self._run("SELECT DISTINCT owner FROM rows WHERE owner IS NOT NULL").fetchall()
         for (owner,) in owners:
-            if _is_free(self._lock_file(owner)):
+            if not _OWNER.fullmatch(str(owner)) or is_free(self._lock_file(owner)):
                 recovered += self._run(_FREE, owner).rowcount
         return recovered
 
     def state(self, job: Job) -> State | None:
         """The state of a job; None if it was never added."""
-        found = self._run("SELECT state FROM rows WHERE key = ?", job.key).fetchone()
-        return found[0] if found else None
+        found = self._one("SELECT state FROM rows WHERE key = ?", job.key)
+        return _state(found[0]) if found else None
 
     def counts(self, jobs: Iterable[Job] | None = None) -> Counter[State]:
         """The number of rows in each state, of these jobs or of all."""
         if jobs is None:
-            return Counter(dict(self._run("SELECT state, COUNT(*) FROM rows GROUP BY state")))
+            found = self._run("SELECT state, COUNT(*) FROM rows GROUP BY state").fetchall()
+            return Counter({_state(state): count for state, count in found})
         return Counter(state for job in jobs if (state := self.state(job)))
 
     def rows(self, jobs: Iterable[Job] | None = None) -> Iterator[Row]:
         """The rows of these jobs, in their order; or all rows, in insertion order."""
-        columns = "SELECT key, input, state, result, error FROM rows"
+        columns = "SELECT number, key, input, state, result, error FROM rows"
         if jobs is None:
+            last = None
             with self._explained():
-                yield from map(_row, self._run(f"{columns} ORDER BY number"))
+                for number, *values in self._run(f"{columns} ORDER BY number"):
+                    if last is not None and number <= last:
+                        raise sqlite3.DatabaseError(MALFORMED)
+                    last = number
+                    yield _row(number, *values)
         else:
             for job in jobs:
-                yield from map(_row, self._run(f"{columns} WHERE key = ?", job.key).fetchall())
+                if found := self._one(f"{columns} WHERE key = ?", job.key):
+                    yield _row(*found)
 
     def close(self) -> None:
         """Releases rows that are still claimed and closes the file. Idempotent."""
@@ -193,8 +184,7 @@ class RowStore:
         finally:
             self._database.close()
             self._lock_file(self._owner).unlink(missing_ok=True)
-            _locks.discard(self._lock)
-            os.close(self._lock)
+            give_back(self._lock)
 
     def __enter__(self) -> Self:
         return self
@@ -223,15 +213,17 @@ class RowStore:
             raise ConfigError(f"row {job.key} is not claimed by this store")
 
     def _lock_file(self, owner: str) -> Path:
-        return self._path.with_name(f"{self._path.name}-owner-{owner}")
+        return beside(self._path, f"-owner-{owner}")
 
     def _change(self, sql: str, *values: Any) -> bool:
         return self._run(sql, *values).rowcount == 1
 
-    def _one(self, sql: str) -> Any:
-        return self._run(sql).fetchone()
+    def _one(self, sql: str, *values: Any) -> Any:
+        with self._explained():
+            return self._run(sql, *values).fetchone()
 
     def _run(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        self._steps = 0
         with self._explained():
             return self._database.execute(sql, values)
 
@@ -250,49 +242,31 @@ class RowStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise ConfigError(f"row store {str(self._path)!r}: {error}") from error
+            endless = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+            reason = MALFORMED if endless else error
+            raise ConfigError(f"row store {str(self._path)!r}: {reason}") from error
 
 
-def _row(columns: tuple[str, str, State, str | None, str | None]) -> Row:
-    key, text, state, result, error = columns
-    job = Job(**json.loads(key), input=json.loads(text))
-    return Row(job, state, None if result is None else json.loads(result), error)
+def _row(number: int, key: Any, given: Any, state: Any, result: Any, error: Any) -> Row:
+    """The row that a line of the table holds.
 
-
-def _is_free(file: Path) -> bool:
-    """Whether nobody holds a lock: its owner is dead, or has closed and removed it."""
+    Raises:
+        ConfigError: a value has another type than a store writes.
+    """
     try:
-        lock = os.open(file, os.O_RDONLY)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
+        values = {
+            **json.loads(key),
+            "input": json.loads(given),
+            "state": state,
+            "result": None if result is None else json.loads(result),
+            "error": error,
+        }
+        return Row.from_dict(values)
+    except (ValueError, TypeError, RecursionError) as why:
+        raise ConfigError(f"row {number} of the store is not one of start-sdk: {why}") from why
 
 
-@contextmanager
-def _folder_locked(folder: Path) -> Iterator[None]:
-    """Holds a lock on a folder: one process at a time."""
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-_locks: set[int] = set()
-"""Descriptors of the locks that this process holds."""
-
-
-def _forget_locks() -> None:
-    """Closes inherited locks in a forked child, which may outlive its parent."""
-    while _locks:
-        os.close(_locks.pop())
-
-
-os.register_at_fork(after_in_child=_forget_locks)
+def _state(value: Any) -> State:
+    if value not in get_args(State):
+        raise ConfigError(f"the store has a row in the unknown state {value!r}")
+    return cast(State, value)

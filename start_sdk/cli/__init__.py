@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
+from start_sdk._text.terminal import Terminal, report_visibly, say, styled
+from start_sdk._text.visible import visible
 from start_sdk.cli import ask, check_backend, check_model, doctor, solve
 from start_sdk.cli._options import check_writable, load_policy
 
-__all__ = ["app", "check_writable", "load_policy", "main"]
+__all__ = [
+    "Terminal",
+    "app",
+    "check_writable",
+    "load_policy",
+    "main",
+    "report_visibly",
+    "say",
+    "styled",
+    "visible",
+]
+
+
+class Commands(TyperGroup):
+    """The commands. Errors quote arguments, which may be the names of someone else's files."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:  # typer has its own copy of click, whose classes have no name
+            if isinstance(message := getattr(error, "message", None), str):
+                error.message = visible(message)  # type: ignore[attr-defined]
+            raise
+
 
 app = typer.Typer(
+    cls=Commands,
     help="Long chains of thought that run Python along the way.",
     no_args_is_help=True,
     add_completion=False,
@@ -31,12 +57,14 @@ for command in (
 
 def main() -> None:
     """Entry point of `start-sdk` and `python -m start_sdk`."""
-    app(prog_name="start-sdk")
+    report_visibly()
+    # `app()` would put its own report of bugs in place of ours.
+    typer.main.get_command(app)(prog_name="start-sdk")
 
 
 def show_version(wanted: bool) -> None:
     if wanted:
-        Console().print(version("start-sdk"))
+        say(version("start-sdk"))
         raise typer.Exit
 
 

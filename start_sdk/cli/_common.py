@@ -1,19 +1,18 @@
-"""Shared by all commands: common options, one-line errors, quiet libraries."""
+"""Shared by all commands: common options, one-line errors, JSON, quiet libraries."""
 
 from __future__ import annotations
 
+import json
 import os
-import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec
+from typing import Annotated, NoReturn, ParamSpec
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from start_sdk import models
+from start_sdk._text.terminal import Terminal, report_visibly, say
 from start_sdk.errors import StartError
 
 Args = ParamSpec("Args")
@@ -28,15 +27,9 @@ Temperature = Annotated[float, typer.Option(help="0 always picks the likeliest t
 Seed = Annotated[int, typer.Option(help="Seed for sampling.")]
 
 
-def visible(text: str) -> str:
-    """A text with an escape sequence for each character that a terminal would obey, not show."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def fail(message: str, code: int = 2) -> NoReturn:
     """Prints one line on standard error and exits."""
-    line = visible(" ".join(message.split()))
-    Console(stderr=True).print(Text(f"start-sdk: {line}", "red"), soft_wrap=True)
+    Terminal(stderr=True).show((f"start-sdk: {' '.join(message.split())}", "red"))
     raise typer.Exit(code)
 
 
@@ -55,15 +48,14 @@ def one_line_errors(command: Callable[Args, None]) -> Callable[Args, None]:
     return wrapped
 
 
+def say_json(text: str) -> None:
+    """Prints JSON in ASCII: it may contain characters as they are that control a terminal."""
+    say(json.dumps(json.loads(text), indent=2))
+
+
 def quiet_libraries(model: str) -> None:
     """One line per warning, no progress bars, and no network access for local models."""
-
-    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        Console(stderr=True).print(
-            Text(f"{category.__name__}: {message}", "yellow"), soft_wrap=True
-        )
-
-    warnings.showwarning = show
+    report_visibly()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")

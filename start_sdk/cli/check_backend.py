@@ -7,10 +7,9 @@ from contextlib import aclosing
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from start_sdk import testing
+from start_sdk._text.terminal import Terminal
 from start_sdk.backends import open_backend
 from start_sdk.cli._common import (
     fail,
@@ -41,11 +40,11 @@ def check_backend(
             return await testing.check_backend(opened)
 
     checks = asyncio.run(check())
-    console, capabilities = Console(), opened.capabilities
-    console.print(Text(f"{capabilities.model} on {capabilities.note}", "bold"), soft_wrap=True)
+    console, capabilities = Terminal(), opened.capabilities
+    console.show((f"{capabilities.model} on {capabilities.note}", "bold"))
     for c in checks:
-        mark = Text("  ✓ ", "green") if c.ok else Text("  ✗ " if c.required else "  · ", "red")
+        mark = ("  ✓ ", "green") if c.ok else ("  ✗ " if c.required else "  · ", "red")
         line = f"{c.name:<44}" + ("" if c.ok else f"{c.cost} ({c.detail})")
-        console.print(mark + Text(line.rstrip()), soft_wrap=True)
+        console.show(mark, line.rstrip())
     if broken := [c.name for c in checks if c.required and not c.ok]:
         fail(f"the backend breaks the contract: {', '.join(broken)}")

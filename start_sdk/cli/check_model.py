@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
-import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from start_sdk import models
+from start_sdk._text.terminal import Terminal, say
 from start_sdk._verify import verify_trace
-from start_sdk.cli._common import one_line_errors, quiet_libraries, visible
+from start_sdk.cli._common import one_line_errors, quiet_libraries
 from start_sdk.errors import MissingExtra, StartError
 from start_sdk.formats import FormatReport, check_format
 from start_sdk.hints import BeforeEnd
@@ -133,26 +131,22 @@ def _write_json(model: str, context: int | None, report: FormatReport, trace: Tr
         **report.model_dump(mode="json"),
         "example": [{"source": s.source, "text": s.text} for s in segments],
     }
-    sys.stdout.write(json_module.dumps(found, indent=2) + "\n")
+    say(json_module.dumps(found, indent=2))
 
 
 def _show(model: str, context: int | None, report: FormatReport, trace: Trace | None) -> None:
-    console = Console()
-
-    def line(text: str, style: str = "") -> None:
-        console.print(Text(text.rstrip(), style), soft_wrap=True)
-
-    line(visible(model), "bold")
+    console = Terminal()
+    console.show((model, "bold"))
     for label, value in rows(report, context).items():
-        line(f"  {label:<30}{visible(value)}")
+        console.show(f"  {label:<30}{value}")
     if trace:
-        line("an example, by whom each part is written", "bold")
+        console.show(("an example, by whom each part is written", "bold"))
     for segment in trace.segments if trace else ():
         first, *rest = segment.text.removesuffix("\n").split("\n")
-        line(f"  {f'[{segment.source}]':<9}{visible(first)}")
+        console.show(f"  {f'[{segment.source}]':<9}{first}".rstrip())
         for text in rest:
-            line(f"{'':<11}{visible(text)}")
+            console.show(f"{'':<11}{text}".rstrip())
     if report.problems:
-        line("what will not work", "bold")
+        console.show(("what will not work", "bold"))
     for problem in report.problems:
-        line(f"  ✗ {visible(problem)}", "red")
+        console.show((f"  ✗ {problem}", "red"))

@@ -7,10 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import get_args
 
-from rich.console import Console
-from rich.text import Text
-
 from start_sdk import models, plugins
+from start_sdk._text.terminal import Terminal
 from start_sdk.cli._common import one_line_errors
 from start_sdk.errors import StartError
 
@@ -30,14 +28,12 @@ _EXTRAS = {
 @one_line_errors
 def doctor() -> None:
     """Report what this machine supports: versions, extras, isolation, devices, models, plugins."""
-    console = Console()
+    console = Terminal()
     for title, rows in report():
-        console.print(Text(title, "bold"))
+        console.show((title, "bold"))
         for name, value, ok in rows:
-            mark = Text("  ✓ ", "green") if ok else Text("  · ", "yellow")
-            console.print(
-                mark + Text(f"{name:<16}") + Text(value, "" if ok else "dim"), soft_wrap=True
-            )
+            mark = ("  ✓ ", "green") if ok else ("  · ", "yellow")
+            console.show(mark, f"{name:<16}", (value, "" if ok else "dim"))
 
 
 def report() -> list[tuple[str, list[Row]]]:

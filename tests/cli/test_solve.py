@@ -139,7 +139,7 @@ def test_a_failed_problem_is_reported_and_retried_on_request(model: Scripted, fi
         done = solve(file)
         assert done.exit_code == 2 and len(model.prompts) == 3
         assert "2 done, 1 failed, 0 left" in done.stdout
-        assert "1 x BackendError: out of memory ?[2J" in done.stdout
+        assert "1 x BackendError: out of memory \\x1b[2J" in done.stdout
     failed = rows(file)[1]
     assert (failed["state"], failed["result"]) == ("failed", None)
     model.script = whole
