@@ -62,8 +62,6 @@ async def test_variables_persist_between_cells(kernel: Kernel) -> None:
         ),
         ("x = = 3", "line 1: x = = 3\nSyntaxError: invalid syntax"),
         ("import json\njson.loads('{')", r"line 2: json.loads\('{'\)\njson.*JSONDecodeError: .*"),
-        ("raise SystemExit(3)", r"line 1: raise SystemExit\(3\)\nSystemExit: 3"),
-        ("exit()", r"line 1: exit\(\)\nSystemExit"),
         ("input('?')", r"line 1: input\('\?'\)\nEOFError: input\(\) was called, .*"),
         ("%nomagic", r".*\n.*UsageError: Line magic function `%nomagic` not found\."),
         ("from json import nothing", r".*\nImportError: cannot import name 'nothing' from 'json'"),

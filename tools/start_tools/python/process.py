@@ -70,9 +70,6 @@ class Process:
     def interrupt(self) -> None:
         """Sends SIGINT to the kernel and the processes it runs, as Ctrl-C does in a terminal."""
         self._signal(signal.SIGINT)
-        # The signal cancels the future of a cell that awaits, but its event loop stays asleep until
-        # any message arrives (ipykernel#881).
-        self.wire.wake()
 
     def kill(self) -> None:
         """Ends the kernel and the processes it runs; `exited` is done soon after."""

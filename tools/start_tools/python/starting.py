@@ -50,6 +50,8 @@ def environment(folder: Path, path: str) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         # Sets of strings print in the same order each time, so a repeated cell prints the same.
         "PYTHONHASHSEED": "0",
+        # Long numbers print and parse: output and CPU time have limits of their own.
+        "PYTHONINTMAXSTRDIGITS": "0",
     }
 
 

@@ -67,10 +67,6 @@ class Wire:
             cell.cut_off()
         return cell
 
-    def wake(self) -> None:
-        """Sends a message without effect, to wake the kernel's event loop."""
-        self._send("kernel_info_request", {})
-
     def _send(self, kind: str, content: dict[str, Any]) -> str:
         """Sends a message and returns its id."""
         channel: Any = self._shell  # a session only needs its `send_multipart`

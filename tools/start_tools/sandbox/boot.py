@@ -35,6 +35,7 @@ from jupyter_client.session import Session
 from traitlets.config import Config
 from zmq.eventloop.zmqstream import ZMQStream
 
+from start_tools.sandbox import script
 from start_tools.sandbox.shell import Kernel, hide_paths
 from start_tools.sandbox.streams import Streams, keep_parents, packer
 
@@ -156,6 +157,7 @@ def prepare(app: App) -> None:
     sys.path.insert(0, "")  # a cell can import a module that another cell wrote
     shell: Any = app.shell
     shell.kernel.streams = Streams(sys.stdout)
+    script.patch_asyncio()
     keep_parents(shell)
     hide_paths()
     sys.setswitchinterval(1e-4)  # output passes through three threads: shortens a round trip

@@ -1,4 +1,4 @@
-"""IPython adapted to models: plain text, short errors, nothing that waits for a person."""
+"""IPython adapted to models: plain text, short errors, cells that run as scripts do."""
 
 # mypy: disable-error-code="no-untyped-call"
 # (ipykernel is only partly annotated.)
@@ -20,8 +20,10 @@ from ipykernel.compiler import XCachingCompiler
 from ipykernel.displayhook import ZMQShellDisplayHook
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
-from traitlets import Type
+from IPython.core import interactiveshell
+from traitlets import Type, default
 
+from start_tools.sandbox import script
 from start_tools.sandbox.host import HostTools
 from start_tools.sandbox.streams import Streams
 
@@ -29,6 +31,12 @@ CELL = "<cell "
 """Prefix of the file name under which a cell's code is compiled."""
 FRAMES = 4
 """Frames kept from each end of a deep traceback."""
+
+
+def ended_well(error: BaseException | None) -> bool:
+    """Whether it is `exit()`, or what else ends a script with exit code 0."""
+    code = error.code if isinstance(error, SystemExit) else 1
+    return code is None or (isinstance(code, int) and code == 0)
 
 
 class CellCompiler(XCachingCompiler):
@@ -66,10 +74,20 @@ def short_traceback(error: BaseException, tb: TracebackType | None) -> list[str]
 
 
 class Display(ZMQShellDisplayHook):
-    """Hides the value of a cell that ends in a semicolon, although no history is kept."""
+    """Shows values and keeps none, so that `_` is a name like any other and memory is freed.
 
-    def log_output(self, format_dict: object) -> None:
-        """Does nothing: IPython would keep the text of every value."""
+    It hides the value of a cell that ends in a semicolon, although no history is kept.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        shell: Any = self.shell
+        for name in ("_", "__", "___"):
+            del shell.user_ns[name]
+
+    def check_for_underscore(self) -> None: ...
+    def fill_exec_result(self, result: object) -> None: ...
+    def log_output(self, format_dict: object) -> None: ...
 
     def quiet(self) -> bool:
         cell = "".join(linecache.getlines(CellCompiler.current))
@@ -89,14 +107,34 @@ class Shell(ZMQInteractiveShell):
         """Does nothing: IPython would keep all output, which costs more than printing it."""
         yield
 
+    @default("loop_runner")
+    def _run_in_the_cells_loop(self) -> Any:
+        return script.run_await
+
     def init_user_ns(self) -> None:
         super().init_user_ns()
-        self.user_ns.update(exit=sys.exit, quit=sys.exit)
+        self.user_ns.update(exit=sys.exit, quit=sys.exit, open=script.open_copy)
+
+    def run_cell(self, *args: Any, **options: Any) -> Any:
+        script.fork_workers()
+        with script.in_cells_loop():
+            result = super().run_cell(*args, **options)
+        if ended_well(result.error_in_exec):
+            result.error_in_exec = None
+        # What a debugger would want, and nobody here, would keep variables of functions alive.
+        if result.error_in_exec:
+            result.error_in_exec.__traceback__ = None
+        self.last_execution_result = None
+        for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+            vars(sys).pop(name, None)
+        return result
 
     def showtraceback(self, exc_tuple: Any = None, *args: object, **kwargs: object) -> None:
         error: Any
         kind, error, tb = self._get_exc_info(exc_tuple)
-        lines = short_traceback(error, tb)
+        if ended_well(error):
+            return
+        lines = short_traceback(error, None if isinstance(error, SystemExit) else tb)
         # Not `error`, whose __str__ may raise.
         self._showtraceback(kind, lines[-1], lines)
 
@@ -129,12 +167,16 @@ class Kernel(IPythonKernel):
         address = self._get_shell_context_var(self._shell_parent_ident)
         try:
             with self.host_tools.cell(address, self.get_parent("shell")):
-                return await super().do_execute(*args, **kwargs)
+                reply = await super().do_execute(*args, **kwargs)
+                self.streams.end()
+                return reply
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def raw_input(self, prompt: str = "") -> str:
-        raise EOFError("input() was called, but there is nobody to answer")
+    def raw_input(self, prompt: object = "", /) -> str:
+        if sys.stdin is sys.__stdin__:
+            raise EOFError("input() was called, but there is nobody to answer")
+        return str(self._sys_raw_input(prompt))  # from what the cell has put in its place
 
     def getpass(self, *args: object, **kwargs: object) -> str:
         raise EOFError("getpass() was called, but there is nobody to answer")
@@ -145,11 +187,20 @@ def hide_paths() -> None:
 
     def excepthook(args: threading.ExceptHookArgs) -> None:
         error = args.exc_value or args.exc_type()
+        if isinstance(error, SystemExit):  # ends the thread, as in a script
+            return
         name = args.thread.name if args.thread else "a thread"
         lines = short_traceback(error, args.exc_traceback)
         sys.stderr.write("\n".join([f"Exception in {name}:", *lines, ""]))
 
     threading.excepthook = excepthook
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
-    # IPython's advice on SystemExit makes no sense to a reader who cannot exit.
-    warnings.filterwarnings("ignore", message="To exit: use")
+
+    def warn(message: Any, *args: Any, **options: Any) -> None:
+        # This advice makes no sense to a reader who cannot exit.
+        if not str(message).startswith("To exit: use"):
+            warnings.warn(message, *args, **options)
+
+    vars(interactiveshell)["warn"] = warn
+    # The cells' own code has one thread; they know nothing of the kernel's.
+    warnings.filterwarnings("ignore", message=".* is multi-threaded, use of fork")

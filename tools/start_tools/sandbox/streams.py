@@ -8,7 +8,7 @@ import codecs
 import contextlib
 import json
 import os
-import select
+import selectors
 import sys
 import threading
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from typing import Any
 from ipykernel.zmqshell import ZMQInteractiveShell
 from jupyter_client.jsonutil import json_default
 
+from start_tools.sandbox.script import Bytes
 from start_tools.sandbox.sizes import PICTURE, largest_message
 
 SHOWN = ("text/plain", "text/latex", "image/png")
@@ -89,15 +90,21 @@ class Streams:
         self._stream = stream
         self._lock = threading.RLock()
         self._pipes: dict[int, Pipe] = {}
-        self._epoll = select.epoll()
+        self._selector = selectors.DefaultSelector()
+        self._null = os.open(os.devnull, os.O_RDWR)
         self._current = self._open({})
         stream._original_stdstream_copy = 1  # the result of `sys.stdout.fileno()`
         self._flush_and_wait, self._flush_buffers = stream.flush, stream._flush
         self._write_at_once = stream.write
-        self._ours = {"write": self._write, "flush": self.flush, "_flush": self._send}
+        self._buffer = Bytes(stream)
+        self._ours: dict[str, Any] = {"write": self._write}
+        self._ours |= {"flush": self.flush, "_flush": self._send}
         # Not in the sending thread: a cell's first output would wake it and so slow the cell.
         self._ours["_schedule_flush"] = lambda: None
         self._ours["close"] = self.flush  # a real close would last for all later cells
+        # What scripts use of a real stream: its encoding is UTF-8 already, whatever they ask for.
+        self._ours |= {"buffer": self._buffer, "detach": lambda: self._buffer}
+        self._ours |= {"reconfigure": lambda **_: None, "line_buffering": False, "mode": "w"}
         vars(stream).update(self._ours)
         threading.Thread(target=self._read_on, daemon=True).start()
         os.register_at_fork(after_in_child=self._renew_lock)
@@ -108,27 +115,48 @@ class Streams:
         Args:
             parent: the cell's request message.
         """
-        sys.stdout = sys.stderr = self._stream
         self._stream.set_parent(parent)  # ipykernel has set it on the previous stream
-        vars(self._stream).update(self._ours)
+        self._restore()
         with self._lock:
             last = self._current
             self._unwatch(last)  # it usually ends now: wake no thread for that
             self._current = self._open(parent)
             if self._read(last, self.PIECES):
-                self._epoll.register(last.read_end, select.EPOLLIN)
+                self._selector.register(last.read_end, selectors.EVENT_READ)
+
+    def end(self) -> None:
+        """Passes on what is left in a stream that the cell has put in place of ours."""
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not self._stream:
+                with contextlib.suppress(BaseException):  # the cell's own code, also interrupted
+                    stream.flush()
+        self._restore()
+        self._buffer.finish()
+
+    def _restore(self) -> None:
+        # Scripts return to `sys.__stdout__` after they have captured what something prints.
+        sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self._stream  # type: ignore[misc]
+        vars(self._stream).update(self._ours)
+        try:
+            os.fstat(0)
+        except OSError:
+            os.dup2(self._null, 0)
+        # A replaced standard input stays, as other variables do.
+        if getattr(sys.stdin, "closed", True):
+            stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+            sys.stdin = sys.__stdin__ = stdin  # type: ignore[misc]
 
     def _open(self, parent: Any) -> Pipe:
         for number in (1, 2):  # a cell may have closed them; keep the pipe off these numbers
-            os.dup2(self._epoll.fileno(), number)
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+            os.dup2(self._null, number)
+        read_end, write_end = os.pipe()
         os.set_blocking(read_end, False)
         for number in (1, 2):
             os.dup2(write_end, number)
         os.close(write_end)
         pipe = Pipe(read_end, parent, codecs.getincrementaldecoder("utf-8")("replace"))
         self._pipes[read_end] = pipe
-        self._epoll.register(read_end, select.EPOLLIN)
+        self._selector.register(read_end, selectors.EVENT_READ)
         return pipe
 
     def _renew_lock(self) -> None:
@@ -138,12 +166,12 @@ class Streams:
     def _read_on(self) -> None:
         """Reads what is written between flushes and by child processes of earlier cells."""
         while True:
-            ready = self._epoll.poll(self._stream.flush_interval)
+            ready = self._selector.select(self._stream.flush_interval)
             if not ready and self._stream._buffers:
                 self._send()
-            for read_end, _ in ready:
+            for key, _ in ready:
                 with self._lock:
-                    if pipe := self._pipes.get(read_end):
+                    if pipe := self._pipes.get(key.fd):
                         self._read(pipe, 1)
 
     def _read(self, pipe: Pipe, pieces: int) -> bool:
@@ -168,11 +196,11 @@ class Streams:
             return True
 
     def _unwatch(self, pipe: Pipe) -> None:
-        with contextlib.suppress(OSError):  # not watched
-            self._epoll.unregister(pipe.read_end)
+        with contextlib.suppress(KeyError):  # not watched
+            self._selector.unregister(pipe.read_end)
 
     def _write(self, text: str) -> int:
-        """Writes a long text in pieces: one buffer and one message of it might not fit the memory."""
+        """Writes a long text in pieces: a buffer and a message of it might not fit the memory."""
         if not isinstance(text, str) or len(text) <= self.LONG:
             return self._write_at_once(text)  # type: ignore[no-any-return]
         for start in range(0, len(text), self.LONG):
