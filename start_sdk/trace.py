@@ -163,8 +163,7 @@ class Trace(Frozen):
     seconds: dict[str, float] = Field(default_factory=dict)
     """Wall-clock seconds spent in "model" and "tool"."""
     idle: float = 0.0
-    """Of the tool's seconds, those in which the engine was idle: no other run of the session was
-    generating."""
+    """Of the tool's seconds, those in which no other run of the session was generating."""
     recomputed: tuple[Count, ...] | None = None
     """For each time the model continued after a pause: tokens before the pause that the engine had
     computed and had to compute again. Excludes spliced tokens and the last sampled token, which is
@@ -195,7 +194,7 @@ class Trace(Frozen):
 
     @property
     def starts(self) -> list[int]:
-        """For each segment, the number of tokens before it: where a trace can be cut."""
+        """For each segment, the tokens before it: where a trace can be cut."""
         return list(accumulate((len(s.token_ids) for s in self.segments[:-1]), initial=0))
 
     @property
@@ -204,10 +203,8 @@ class Trace(Frozen):
 
     @property
     def thinking(self) -> str:
-        """The chain of thought with its hints, outputs and notices, without the tags around it.
-
-        If the model rather than the prompt opens the thought (Qwen3), its tag is removed as well.
-        """
+        """The chain of thought with its hints, outputs and notices, without the tags around it,
+        whoever opened it."""
         return without_opening("".join(s.text for s in self.segments if s.phase == "thinking"))
 
     @property
@@ -237,8 +234,7 @@ class Trace(Frozen):
         return next((n for n in notices if n not in (None, "calls", "conclusion")), None)
 
     def messages(self) -> list[dict[str, str]]:
-        """The conversation as chat messages, e.g. to ask another question: the prompt's, then the
-        assistant's, with the thought as `reasoning_content` where there is a response after it."""
+        """The prompt's messages and the assistant's, whose thought is its `reasoning_content`."""
         response, thinking = self.response, self.thinking.strip()
         reply = {"role": "assistant", "content": response or thinking}
         if response and thinking:
@@ -251,7 +247,7 @@ class Trace(Frozen):
 
     @property
     def pictures(self) -> list[bytes]:
-        """The images that cells displayed, as PNG files, in order."""
+        """The images that cells displayed, as PNG files."""
         return [base64.b64decode(picture) for call in self.calls for picture in call.pictures]
 
     @property
@@ -268,12 +264,11 @@ class Trace(Frozen):
         return Usage(**counts, dropped=self.dropped, tool_calls=tool_calls)
 
     def loss_mask(self, train_on: Sequence[Source] = TRAIN_ON) -> list[int]:
-        """Returns 1 for each token that a model should learn to write, else 0.
+        """1 for each token that a model should learn to write, else 0.
 
-        The end-of-sequence token is in a model segment, so it carries loss: without it a trained
-        model never learns to stop. Hints carry loss by default: if they were masked, a model would
-        never learn to open a block by itself (START, arXiv 2503.04625, masks them in one stage by
-        one account; pass `train_on=("model",)` for that).
+        The end-of-sequence token is in a model segment: without it a trained model never learns to
+        stop. Hints carry loss by default, or a model would never learn to open a block by itself
+        (START, arXiv 2503.04625, masks them in one stage by one account: `train_on=("model",)`).
         """
         return [int(s.source in train_on) for s in self.segments for _ in s.token_ids]
 

@@ -32,6 +32,7 @@ from typing import Any
 import pytest
 import typer.main
 from installing import install
+from pydantic_core import PydanticUndefined
 from start_tools.python import PythonTool
 from typer.testing import CliRunner
 
@@ -304,7 +305,7 @@ def keywords_of(function: Callable[..., Any]) -> dict[str, str]:
 
 def shown(default: object) -> str:
     """A default as a table shows it."""
-    if default is MISSING or default is inspect.Parameter.empty:
+    if default in (MISSING, PydanticUndefined, inspect.Parameter.empty):
         return ""
     if isinstance(default, tuple):
         return ", ".join(map(str, default))

@@ -30,7 +30,7 @@ ROOMS = [
     },
     {"start_sdk.formats", "start_sdk.hints", "start_sdk.tools", "start_sdk._verify"},
     {"start_sdk._loop"},
-    {"start_sdk.session", "start_sdk._sync"},
+    {"start_sdk.session", "start_sdk._sync", "start_sdk._opening"},
     {"start_sdk.models", "start_sdk.backends", "start_sdk.batch", "start_sdk.grading"},
     {"start_sdk.testing", "start_tools"},
     {"start_sdk.cli", "start_sdk.__main__"},
@@ -119,7 +119,15 @@ def test_the_loop_names_no_backend_interpreter_or_policy() -> None:
 
 def test_the_front_of_the_sdk_is_small() -> None:
     front = {p.stem for p in (ROOT / "start_sdk").glob("*.py") if not p.stem.startswith("_")}
-    assert front == {"errors", "generation", "plugins", "protocols", "session", "trace"}
+    assert front == {
+        "errors",
+        "generation",
+        "plugins",
+        "protocols",
+        "session",
+        "trace",
+        "values",
+    }
 
 
 def test_public_modules_are_in_the_reference() -> None:

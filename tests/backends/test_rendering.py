@@ -15,7 +15,6 @@ from start_sdk import (
     HintContext,
     Message,
     ModelError,
-    PromptError,
     ReasoningSession,
     Trace,
     verify_trace,
@@ -141,11 +140,31 @@ async def test_a_session_never_asks_an_empty_question() -> None:
         ReasoningSession(ScriptedBackend(["4"], tokenizer=family("content-parts")))
 
 
-async def test_content_as_a_list_of_parts_is_refused() -> None:
-    parts: Any = [{"role": "user", "content": [{"type": "text", "text": "Q?"}]}]
-    session = ReasoningSession(ScriptedBackend(["4"], tokenizer=family("qwen3")))
-    with pytest.raises(PromptError, match="must be a string"):
-        await session.run(parts)
+def test_content_as_a_list_of_parts_is_their_text() -> None:
+    parts: Any = [{"type": "text", "text": "What is"}, {"type": "text", "text": "2 + 2?"}]
+    session = ReasoningSession(
+        ScriptedBackend(["4"], tokenizer=family("qwen3")), system="Be brief."
+    )
+    asked = session.stream([{"role": "user", "content": parts}]).trace
+    whole = session.stream("What is\n2 + 2?").trace
+    assert asked.token_ids == whole.token_ids and "Be brief." in asked.text
+    assert asked.prompt == whole.prompt
+
+
+def test_options_of_a_template_switch_thinking_off() -> None:
+    backend = ScriptedBackend(["4"], tokenizer=family("qwen3"))
+    off = ReasoningSession(backend, template={"enable_thinking": False})
+    assert off.stream("?").trace.text.endswith("<think>\n\n</think>\n\n")
+    assert not ReasoningSession(backend).stream("?").trace.text.endswith("</think>\n\n")
+    with pytest.raises(ConfigError, match=r"no option 'enable_thinkng'; it has .*enable_thinking"):
+        ReasoningSession(backend, template={"enable_thinkng": False})
+
+
+def test_a_system_message_of_the_conversation_wins() -> None:
+    session = ReasoningSession(ScriptedBackend(["4"]), system="Be brief.")
+    own: Any = [{"role": "system", "content": "Be long."}, {"role": "user", "content": "?"}]
+    assert "Be brief" not in session.stream(own).trace.text
+    assert session.stream("?").trace.prompt[0] == {"role": "system", "content": "Be brief."}
 
 
 class Lone:

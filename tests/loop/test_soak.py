@@ -97,7 +97,7 @@ async def test_nothing_leaks_nothing_hangs_and_no_trace_is_lost() -> None:
     for trace in traces:
         verify_trace(trace, CharTokenizer())
         whole = "[end]" in trace.prompt[0]["content"] and not trace.truncated
-        assert not whole or [call.output for call in trace.calls] == ["1", "1"]
+        assert not whole or [call.output[-1:] for call in trace.calls] == ["1", "1"]
     gc.collect()
     async with asyncio.timeout(20):
         # The pool ends its kernels in a thread.

@@ -78,7 +78,9 @@ async def test_a_good_trace_has_no_reason_against_it_and_every_bad_one_has_its_o
             await thought(*GOOD, limits=Limits(max_tokens=20, answer_reserve=5), real=False)
         ),
         "no code": row(await thought(END, real=False)),
-        "repetitive": row(await thought(circles + GOOD[0], END, real=False)),
+        "repetitive": row(
+            await thought(circles + GOOD[0], END, limits=Limits(max_repeats=None), real=False)
+        ),
         "output written by the model": row(
             await thought("```output\n4\n```\n" + GOOD[0], END, real=False)
         ),

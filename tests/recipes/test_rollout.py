@@ -72,8 +72,8 @@ def test_hints_go_into_the_traces_that_are_there(config: Config, tmp_path: Path)
     )
     assert staged["end:general"]["sampled tokens"] < anew["end:general"]["sampled tokens"] / 2
 
-    text = RolloutConfig(hints=("end",), python=False)
-    assert rollout.rollout(config, tmp_path / "text", text)["end"]["calls"] == 0
+    text = RolloutConfig(python=False)
+    assert rollout.rollout(config, tmp_path / "text", text)["none"]["calls"] == 0
 
     wrong = hinted.model_copy(update={"only_wrong": True})
     left = rollout.rollout(config, tmp_path / "wrong", wrong, after=tmp_path / "plain")
