@@ -11,6 +11,7 @@ import pytest
 from families import USABLE, family, raw
 
 from start_sdk import (
+    ConfigError,
     Hint,
     HintContext,
     Message,
@@ -152,11 +153,16 @@ def test_content_as_a_list_of_parts_is_their_text() -> None:
 
 
 def test_options_of_a_template_switch_thinking_off() -> None:
-    backend = ScriptedBackend(["4"], tokenizer=family("qwen3"))
-    off = ReasoningSession(backend, template={"enable_thinking": False})
-    assert off.stream("?").trace.text.endswith("<think>\n\n</think>\n\n")
-    assert not ReasoningSession(backend).stream("?").trace.text.endswith("</think>\n\n")
-    with pytest.raises(ConfigError, match=r"no option 'enable_thinkng'; it has .*enable_thinking"):
+    turns = "{% for m in messages %}{{ m.role + ': ' + m.content }}{% endfor %}"
+    off = "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>"
+    switch = off + "{% else %}<think>\n{% endif %}"
+    backend = ScriptedBackend(["4"], tokenizer=with_template(turns + switch))
+    quick = ReasoningSession(backend, template={"enable_thinking": False}).stream("?")
+    assert quick.trace.text == "user: ?<think>\n\n</think>" and not quick.thinking
+    on = ReasoningSession(backend).stream("?")
+    assert on.trace.text == "user: ?<think>\n" and on.thinking
+    assert quick.trace.settings["template"] == {"enable_thinking": False}
+    with pytest.raises(ConfigError, match="no option 'enable_thinkng'; it has enable_thinking"):
         ReasoningSession(backend, template={"enable_thinkng": False})
 
 
