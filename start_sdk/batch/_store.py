@@ -87,7 +87,7 @@ class RowStore:
         The pages of a damaged file can form circles, in which SQLite goes round and round.
         """
         self._steps += STEPS
-        return self._steps > 100 * STEPS + 8 * size(self._path)
+        return self._steps > 100 * STEPS + 16 * size(self._path)
 
     def _own(self) -> int:
         """Takes this store's lock, and removes the lock files of dead processes."""
