@@ -57,7 +57,9 @@ class Block:
             if not self._string or self._string_lines > STRING_LINES:
                 return True
             self._candidate = len(self.code) if self._candidate is None else self._candidate
-        elif opened := self.reopened(line[:-1], languages, glued=glued):
+        elif not self.strings.triple and (
+            opened := self.reopened(line[:-1], languages, glued=glued)
+        ):
             return opened
         self.code.append(line)
         self._string_lines += 1
@@ -77,8 +79,8 @@ class Block:
         return long_enough and len(bare) - len(marks) <= 3
 
     def reopened(self, line: str, languages: Sequence[str], *, glued: bool) -> Block | None:
-        """The block that a line inside this one opens, if any; its arguments as of `end_line`."""
-        if self.strings.triple or self.language not in (*languages, "output"):
+        """The block that a line inside this one opens unless a string goes on; as `end_line`."""
+        if self.language not in (*languages, "output"):
             return None
         opened = opening(line, glued=glued)
         same = opened and opened.language and opened.fence.startswith(self.fence)

@@ -290,3 +290,11 @@ def test_a_hint_after_a_marker_in_a_formula_continues_the_thought() -> None:
 ])  # fmt: skip
 def test_a_marker_in_code_opens_no_answer(text: str) -> None:
     assert answers(text) == []
+
+
+def test_whether_a_string_protects_a_hints_fence_is_decided_at_the_end_of_its_line() -> None:
+    reader = Reader(THINK)
+    reader.feed('```python\ny = """\n')
+    reader.feed("x.```python", source="hint")
+    (event,) = reader.feed('"""\n\n```\n').events
+    assert (event.text, event.code, event.hinted) == ('python"""', "\n", True)
