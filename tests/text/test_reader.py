@@ -110,7 +110,7 @@ def test_events_are_those_of_the_whole_text_however_it_is_cut(
 
 @pytest.mark.slow
 @examples
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=10_000, deadline=None, derandomize=True)
 def test_events_are_those_of_the_whole_text_in_many_more_examples(
     name: str, pieces: list[Piece], seed: int, thinking: bool
 ) -> None:
