@@ -84,7 +84,9 @@ def ask(
         system=system,
     )
     errors = Terminal(stderr=True)
-    errors.show((f"{model} on {opened.capabilities.note or backend}", "dim"))
+    engine = opened.capabilities.note or backend
+    spends = f"at most {session.limits.max_tokens:,} tokens and {max_calls} cells"
+    errors.show((f"{model} on {engine}; {spends}", "dim"))
     if steer and sys.stdin and sys.stdin.isatty():
         errors.show(("type a line and press Enter to insert it into the thought", "dim"))
     run = session.stream(question)
