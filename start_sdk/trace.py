@@ -230,8 +230,8 @@ class Trace(Frozen):
     @property
     def limit(self) -> Notice | None:
         """The limit that ended the thought, if one did."""
-        notices = (s.notice for s in self.segments)
-        return next((n for n in notices if n not in (None, "calls", "conclusion")), None)
+        notices = [s.notice for s in self.segments if s.notice not in (None, "calls", "conclusion")]
+        return notices[0] if notices else None
 
     def messages(self) -> list[dict[str, str]]:
         """The prompt's messages and the assistant's, whose thought is its `reasoning_content`."""

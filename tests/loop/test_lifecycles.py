@@ -155,12 +155,13 @@ async def test_a_run_that_waits_for_a_kernel_gets_it_when_another_is_left() -> N
         ScriptedBackend(lambda _: SCRIPT), interpreter=FakeInterpreter({"1": "1"}), keep_state=True
     )
     left = session.stream("?")
+    waiting: list[asyncio.Task[Trace]] = []
     async for _ in left:
-        waiting = asyncio.create_task(session.run("?"))
+        waiting.append(asyncio.create_task(session.run("?")))
         await asyncio.sleep(0)
         break
     async with asyncio.timeout(5):
-        assert (await waiting).answer == "1"
+        assert (await waiting[0]).answer == "1"
 
 
 async def test_a_run_that_is_still_read_keeps_its_kernel() -> None:
@@ -169,14 +170,15 @@ async def test_a_run_that_is_still_read_keeps_its_kernel() -> None:
     )
     first = session.stream("?")
     order: list[str] = []
+    waiting: list[asyncio.Task[Trace]] = []
     async for _ in first:
         if not order:
-            waiting = asyncio.create_task(session.run("?"))
-            waiting.add_done_callback(lambda _: order.append("second"))
+            waiting.append(asyncio.create_task(session.run("?")))
+            waiting[0].add_done_callback(lambda _: order.append("second"))
         await asyncio.sleep(0)
         order.append("first")
     assert set(order) == {"first"} and first.trace.finish == "eos"
-    await waiting
+    await waiting[0]
 
 
 async def test_a_kept_kernel_that_is_lost_is_replaced_and_the_model_reads_so() -> None:
