@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, computed_field
 
@@ -230,8 +230,8 @@ class Trace(Frozen):
     @property
     def limit(self) -> Notice | None:
         """The limit that ended the thought, if one did."""
-        notices = [s.notice for s in self.segments if s.notice not in (None, "calls", "conclusion")]
-        return notices[0] if notices else None
+        ended = get_args(Limit)[1:]  # all but "calls"
+        return next((s.notice for s in self.segments if s.notice in ended), None)
 
     def messages(self) -> list[dict[str, str]]:
         """The prompt's messages and the assistant's, whose thought is its `reasoning_content`."""
