@@ -50,10 +50,17 @@ class Settings(Frozen):
 
 
 def write_whole(path: str | Path, text: str) -> None:
-    """Writes a text file, whole or not at all: an interruption leaves what was there before."""
-    part = Path(f"{path}.part")
+    """Writes a text file, whole or not at all: an interruption leaves what was there before.
+
+    What a link leads to is replaced, not the link. A device or a pipe is only written to.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8")
+        return
+    part = target.with_name(f"{target.name}.part")
     try:
         part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)

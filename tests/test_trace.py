@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from start_sdk import (
     BeforeEnd,
     CallRecord,
+    ConfigError,
     ReasoningSession,
     Segment,
     Trace,
@@ -171,3 +174,17 @@ def test_the_last_complete_box_is_found_in_any_context(
     balanced = inside.replace("{", "").replace("}", "")
     for content in (balanced, f"\\frac{{{balanced}}}{{2}}"):
         assert last_boxed(f"{before}\\boxed{{{content}}}{after}\\boxed{{open") == content.strip()
+
+
+def test_a_saved_trace_replaces_a_file_whole_and_leaves_links_and_devices(tmp_path: Path) -> None:
+    trace = Trace(segments=(), finish="eos", seed=3)
+    file, link = tmp_path / "trace.json", tmp_path / "link.json"
+    file.write_text("old", encoding="utf-8")
+    link.symlink_to(file)
+    trace.save(link)
+    assert link.is_symlink() and Trace.load(file) == trace == Trace.load(str(link))
+    trace.save(os.devnull)
+    assert not Path(os.devnull).is_file()
+    with pytest.raises(ConfigError, match="cannot write the trace"):
+        trace.save(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.json", "trace.json"]

@@ -27,6 +27,11 @@ class Holder(Protocol):
         """Whether it is suspended and nobody iterates over it any more."""
         ...
 
+    @property
+    def reader(self) -> asyncio.Task[Any] | None:
+        """The task that last took an event of it."""
+        ...
+
     async def aclose(self) -> None: ...
 
 
@@ -70,6 +75,11 @@ class LazyKernel:
         """Held by the run that uses the kernel, which may serve several runs, one after another."""
         if self._holder and self._holder.abandoned:
             await self._holder.aclose()
+        if self._holder and self._holder.reader is asyncio.current_task():
+            raise ConfigError(
+                "with keep_state, one run follows another: this task is still reading a run that "
+                "holds the kernel; finish or close it first"
+            )
         self._waiting += 1
         try:
             await self._turn.acquire()

@@ -49,6 +49,7 @@ class Run:
         self._iterators = 0
         self._scope: asyncio.Timeout | None = None  # set while the next event is awaited
         self._ended = asyncio.Event()
+        self.reader: asyncio.Task[Any] | None = None
         self._events = self._drive()
 
     def __aiter__(self) -> Events:
@@ -122,7 +123,7 @@ class Run:
         """
         if self._cancelled:
             await self._events.aclose()
-        limit = asyncio.timeout(None)
+        limit, self.reader = asyncio.timeout(None), asyncio.current_task()
         try:
             async with limit:
                 self._scope = limit

@@ -16,9 +16,11 @@ from start_sdk import (
     BeforeEnd,
     CellResult,
     Chunk,
+    ConfigError,
     InterpreterError,
     Limits,
     ReasoningSession,
+    Segment,
     SyncSession,
     Trace,
     verify_trace,
@@ -179,6 +181,18 @@ async def test_a_run_that_is_still_read_keeps_its_kernel() -> None:
         order.append("first")
     assert set(order) == {"first"} and first.trace.finish == "eos"
     await waiting[0]
+
+
+async def test_a_run_inside_the_loop_over_another_one_is_refused_and_does_not_hang() -> None:
+    session = ReasoningSession(
+        ScriptedBackend(lambda _: SCRIPT), interpreter=FakeInterpreter({"1": "1"}), keep_state=True
+    )
+    outer = session.stream("?")
+    async for event in outer:
+        if isinstance(event, Segment) and event.source == "prompt":
+            with pytest.raises(ConfigError, match="one run follows another"):
+                await session.run("?")
+    assert outer.trace.finish == "eos"
 
 
 async def test_a_kept_kernel_that_is_lost_is_replaced_and_the_model_reads_so() -> None:
