@@ -100,12 +100,13 @@ class Batch:
         """
         joined, longest = set(self.rows), max(len(row.ids) for row in rows)
         apart = [row for row in rows if row not in joined]
-        held = self.cache.slots * self.cache.columns if self.cache else 0
-        held += sum(max(_columns(row), _wanted(row)) for row in apart)
+        own = sorted(max(_columns(row), _wanted(row)) for row in apart)
+        held = (self.cache.slots * self.cache.columns if self.cache else 0) + sum(own)
         grown = 0
-        if together and len(rows) > 1:
-            if not self.cache or not self.cache.has_room(len(rows), longest):
-                grown = len(rows) * roomy(longest)
+        has_room = self.cache is not None and self.cache.has_room(len(rows), longest)
+        if together and len(rows) > 1 and not has_room:
+            # It grows for the longest that joins, whose own cache goes, and the others still wait.
+            grown = len(rows) * roomy(longest) + sum(own[:-1])
         return max(held, grown), bool(grown) or any(_columns(r) < _wanted(r) for r in apart)
 
     def _changed(self, cache: KVCache) -> None:

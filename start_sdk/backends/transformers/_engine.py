@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import torch
 
 from start_sdk.backends.tokenizer import HFTokenizer
-from start_sdk.backends.transformers._batch import Batch
 from start_sdk.backends.transformers._cache import OneRow
 from start_sdk.backends.transformers._generation import Delivery, Generation, deliver
-from start_sdk.backends.transformers._memory import CacheMemory, Source, out_of_memory
+from start_sdk.backends.transformers._memory import CacheMemory
+from start_sdk.backends.transformers._rows import Rows
 from start_sdk.backends.transformers._sampler import draw
 
 PREFILL = 512
@@ -62,9 +60,7 @@ class Engine:
         parameters = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         self._takes_positions = "position_ids" in parameters
-        self._waiting: deque[Generation] = deque()
-        self._running: list[Generation] = []
-        self._batch = Batch()
+        self._rows = Rows(self._memory)
         self._turning = False
         self._due, self._delivered = False, 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="start-engine")
@@ -87,21 +83,21 @@ class Engine:
     def shutdown(self) -> None:
         """Stops the thread; running generations get an error. Idempotent."""
         try:
-            failed = self.submit(self._fail_all, RuntimeError("the backend was closed"))
+            failed = self.submit(self._rows.fail_all, RuntimeError("the backend was closed"))
         except RuntimeError:
             return
         failed.result()
         self._thread.shutdown()
 
     def add(self, generation: Generation) -> None:
-        self._waiting.append(generation)
+        self._rows.waiting.append(generation)
         if not self._turning:
             self._turning = True
             self._turn()
 
     def release(self, key: str) -> None:
         self._memory.forget(key)
-        for generation in (*self._waiting, *self._running):
+        for generation in self._rows.all():
             if generation.key == key:
                 generation.key = None
 
@@ -119,39 +115,37 @@ class Engine:
             self._admit()
             self._decode()
         except Exception as error:  # a bug here must not leave callers waiting forever
-            self._fail_all(error)
-        self._turning = bool(self._waiting or self._running)
-        if self._turning:
+            self._rows.fail_all(error)
+        self._turning = bool(self._rows.all())
+        if not self._turning:
+            self._memory.restore()
+        else:
             try:
                 self.submit(self._turn)
             except RuntimeError as error:  # Python is shutting down
-                self._fail_all(error)
+                self._rows.fail_all(error)
 
     def _sweep(self) -> None:
         """Removes cancelled generations."""
-        for generation in [g for g in (*self._waiting, *self._running) if g.cancelled]:
-            self._park(generation)
+        for generation in [g for g in self._rows.all() if g.cancelled]:
+            self._rows.park(generation)
 
     def _admit(self) -> None:
         budget = PREFILL
-        while budget > 0 and self._waiting and len(self._running) < self._max_batch:
-            generation = self._waiting[0]
+        while budget > 0 and self._rows.waiting and len(self._rows.running) < self._max_batch:
+            generation = self._rows.waiting[0]
             try:
-                if not self._memory.fits(self._batch, [*self._running, generation]):
+                if not self._rows.fits(generation):
                     break
                 if generation.cache is None:
-                    generation.begin(self._memory, self._sources())
+                    generation.begin(self._memory, self._rows.sources())
                 budget -= self._read(generation)
             except Exception as error:  # crosses threads: re-raised in the caller's task
-                if self._freed_memory(error, generation):
+                unread = generation in self._rows.waiting
+                if unread and self._rows.freed_memory(error, generation):
                     break
-                self._fail([generation], error)
-        self._memory.trim(self._caches())
-
-    def _sources(self) -> Iterator[Source]:
-        for row in self._running:
-            copied = row.cache.copied if row.cache is not None else partial(self._batch.copied, row)
-            yield Source(row.ids, row.read, copied)
+                self._rows.fail([generation], error)
+        self._rows.trim()
 
     def _read(self, generation: Generation) -> int:
         """Reads the next part of a prefix; after the last part the generation is running. Returns
@@ -165,46 +159,35 @@ class Engine:
             self._memory.learn(cache)
             if len(part) < left:
                 return len(part)
-            self._waiting.popleft()
-            self._running.append(generation)
+            self._rows.start(generation)
             self._sample([generation], logits)
             return len(part)
-        self._waiting.popleft()
-        self._running.append(generation)
+        self._rows.start(generation)
         return 1
 
     def _decode(self) -> None:
         """Samples one token for every row."""
-        self._preempt()
-        for rows in self._groups():
+        self._rows.preempt()
+        for rows in self._rows.groups():
             try:
-                if rows[0].cache is None:
-                    rows = list(self._batch.rows)
-                    assert self._batch.cache
-                    logits = self._forward(self._batch.cache, rows, 1, **self._batch.inputs())
-                else:
-                    ids = self._tensor([rows[0].ids[-1:]])
-                    rows[0].cache.reserve(1)
-                    logits = self._forward(rows[0].cache, rows, 1, input_ids=ids)
-                self._sample(rows, logits)
+                logits = self._step(rows)
             except Exception as error:  # crosses threads: re-raised in the callers' tasks
-                if not self._freed_memory(error, rows[-1]):
-                    self._fail(rows, error)
-
-    def _groups(self) -> list[list[Generation]]:
-        """Which rows share a forward pass. A single row stays in its own cache, without a copy."""
-        if not self._memory.together or len(self._running) < 2:
-            for row in [r for r in self._running if r.cache is None]:
-                self._batch.leave(row, keep=True)
-            return [[row] for row in self._running]
-        for row in [r for r in self._running if r.cache is not None]:
+                if not self._rows.freed_memory(error, max(rows, key=self._rows.running.index)):
+                    self._rows.fail(rows, error)
+                continue
             try:
-                self._batch.join(row, len(self._running))
-            except Exception as error:  # crosses threads: re-raised in the caller's task
-                self._requeue(row)
-                if not self._freed_memory(error, row):
-                    self._fail([row], error)
-        return [list(self._batch.rows)] if self._batch.rows else []
+                self._sample(rows, logits)
+            except Exception as error:  # likewise
+                self._rows.fail(rows, error)
+
+    def _step(self, rows: Sequence[Generation]) -> torch.Tensor:
+        """Logits of the next token of each row."""
+        own = rows[0].cache
+        if own is not None:
+            own.reserve(1)
+            return self._forward(own, rows, 1, input_ids=self._tensor([rows[0].ids[-1:]]))
+        assert self._rows.batch.cache
+        return self._forward(self._rows.batch.cache, rows, 1, **self._rows.batch.inputs())
 
     def _forward(
         self, cache: OneRow, rows: Sequence[Generation], tokens: int, **inputs: Any
@@ -222,104 +205,28 @@ class Engine:
     def _sample(self, rows: Sequence[Generation], logits: torch.Tensor) -> None:
         finite = logits.amax(-1).isfinite().tolist()
         if not all(finite):
-            good = [i for i, is_finite in enumerate(finite) if is_finite]
-            self._fail([r for r, is_finite in zip(rows, finite, strict=True) if not is_finite], NAN)
-            rows, logits = [rows[i] for i in good], logits[good]
+            error = ArithmeticError(
+                "the model's logits are not finite, so no token can be sampled: try another dtype"
+            )
+            self._rows.fail([row for row, ok in zip(rows, finite, strict=True) if not ok], error)
+            rows = [row for row, ok in zip(rows, finite, strict=True) if ok]
+            logits = logits[finite]
+            if not rows:
+                return
         drawn = draw(logits, [r.sampling for r in rows], [r.ids for r in rows])
         deliveries: list[Delivery] = []
         for row, token, logprob in zip(rows, *drawn, strict=True):
             try:
                 row.take(token, logprob)
             except Exception as error:  # of its watch: crosses threads, ends this row alone
-                self._fail([row], error)
+                self._rows.fail([row], error)
                 continue
             ended = bool(row.pending and row.pending[-1].reason)
             if ended:
-                self._park(row)
+                self._rows.park(row)
             if ended or (self._due and row.pending):
                 deliveries.append((row, row.collect()))
         deliver(deliveries)
-
-    def _park(self, row: Generation) -> None:
-        """Removes a row; its session's cache is kept for when the session resumes."""
-        if row in self._running:
-            self._running.remove(row)
-            if row.cache is None:
-                self._leave(row)
-        elif row in self._waiting:
-            self._waiting.remove(row)
-        if row.key is not None and row.cache is not None and row.read:
-            self._memory.keep(row.key, row.ids[: row.read], row.cache)
-            self._memory.trim(self._caches())
-        row.cache = None
-
-    def _fail(self, rows: Sequence[Generation], error: Exception) -> None:
-        """Ends rows with an error. Their caches may be half written, so they are dropped."""
-        for row in rows:
-            row.key = None
-            self._batch.wipe(row)
-            self._park(row)
-        deliver([(row, error) for row in rows])
-
-    def _fail_all(self, error: Exception) -> None:
-        rows = [*self._waiting, *self._running]
-        for row in rows:
-            row.key = row.cache = None
-        self._waiting.clear()
-        self._running.clear()
-        self._batch = Batch()
-        self._memory.clear()
-        deliver([(row, error) for row in rows])
-
-    def _preempt(self) -> None:
-        """Requeues the youngest rows until the others fit; they are read again later."""
-        while self._running:
-            youngest = self._running[-1]
-            try:
-                if self._memory.fits(self._batch, self._running):
-                    return
-            except MemoryError as error:
-                self._fail([youngest], error)
-                continue
-            self._requeue(youngest)
-
-    def _requeue(self, row: Generation) -> None:
-        """Drops a row's cache; it waits for its turn to be read again."""
-        if row in self._running:
-            self._running.remove(row)
-            self._waiting.appendleft(row)
-        if row in self._batch.rows:
-            self._batch.leave(row, keep=False)
-        row.cache, row.read = None, 0
-
-    def _leave(self, row: Generation) -> None:
-        """Takes a row out of the batch, with its cache if its session may resume."""
-        keep = row.key is not None and self._memory.fits_copy(self._caches(), row.read)
-        try:
-            self._batch.leave(row, keep=keep)
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-            self._batch.leave(row, keep=False)
-
-    def _freed_memory(self, error: Exception, row: Generation) -> bool:
-        """Frees memory after an allocation failed, so that the next turn can try again.
-
-        The caches of paused sessions go first. Without any, `row` waits for the others to end.
-        """
-        if not out_of_memory(error) or self._memory.deterministic:
-            return False
-        if self._memory.clear():
-            return True
-        if not any(other is not row for other in self._running):
-            return False
-        self._requeue(row)
-        self._memory.lower(self._caches())
-        return True
-
-    def _caches(self) -> list[OneRow]:
-        caches = [self._batch.cache, *(row.cache for row in (*self._running, *self._waiting))]
-        return [cache for cache in caches if cache is not None]
 
     def _tensor(self, ids: list[list[int]]) -> torch.Tensor:
         return torch.tensor(ids, device=self._model.device)

@@ -57,7 +57,7 @@ class CacheMemory:
 
     def __init__(self, config: Any, *, limit: int, deterministic: bool) -> None:
         self._config, self._limit, self._given = config, limit, limit
-        self._deterministic = deterministic
+        self.deterministic = deterministic
         self._layers = batchable_layers(config)
         self.together = self._layers is not None and not deterministic
         """Whether rows can run in one batch."""
@@ -114,43 +114,55 @@ class CacheMemory:
         Raises:
             MemoryError: a single row does not fit, or (deterministic) nothing may be evicted.
         """
-        if len(rows) == 1:
-            self._limit = self._given
+        limit = self._given if len(rows) == 1 else self._limit
         columns, copied = batch.peak(rows, together=self.together)
         need = self._token_bytes * columns
         if copied and self._layers:
             need += need // self._layers  # a layer is held twice while it is copied
-        if need <= self._limit and self._make_room(need, rows[-1].key):
+        if need <= limit and self._make_room(need, limit, rows[-1].key):
             return True
-        if len(rows) > 1 and not self._deterministic:
+        if len(rows) > 1 and not self.deterministic:
             return False
-        need += self._idle_bytes() if self._deterministic else 0
+        need += self._idle_bytes() if self.deterministic else 0
         raise MemoryError(
             f"{sum(len(row.ids) for row in rows)} tokens need {need // MIB + 1} MiB of cache, but "
-            f"memory_mib is {self._limit // MIB}: raise it, or run shorter or fewer sessions"
+            f"memory_mib is {limit // MIB}: raise it, or run shorter or fewer sessions"
         )
 
-    def fits_copy(self, running: Iterable[OneRow], tokens: int) -> bool:
-        """Whether there is room to copy the cache of a running row of this length."""
-        need = _nbytes(running) + self._token_bytes * roomy(tokens)
-        return need <= self._limit and self._make_room(need)
+    def fits_copy(self, running: Iterable[OneRow], tokens: int, *, moved: bool) -> bool:
+        """Whether a row can be copied.
+
+        Args:
+            running: all caches but those of paused sessions.
+            tokens: the length of the row.
+            moved: only a layer at a time, and freed after that.
+        """
+        copy = self._token_bytes * roomy(tokens)
+        if moved and self._layers:
+            copy //= self._layers
+        need = _nbytes(running) + copy
+        return need <= self._limit and self._make_room(need, self._limit)
 
     def lower(self, running: Iterable[OneRow]) -> None:
-        """Notes that the machine does not give more memory than these caches hold.
+        """Notes that the machine gives no more memory than these caches hold.
 
-        It counts for as long as several rows run: a row alone may try to get what was promised.
+        A single row may still try to get all of the limit.
         """
         self._limit = min(self._limit, _nbytes(running))
 
+    def restore(self) -> None:
+        """Forgets what `lower` noted: others may have had the memory."""
+        self._limit = self._given
+
     def trim(self, running: Iterable[OneRow]) -> None:
         """Evicts caches of paused sessions, least recently used first, until the rest fits."""
-        self._make_room(_nbytes(running))
+        self._make_room(_nbytes(running), self._limit)
 
-    def _make_room(self, need: int, own: str | None = None) -> bool:
+    def _make_room(self, need: int, limit: int, own: str | None = None) -> bool:
         """Evicts until `need` bytes fit beside caches of paused sessions, but for that of `own`."""
         others = [key for key in self._idle if key != own]
-        left = self._limit - need - sum(self._idle[key].nbytes for key in others)
-        while left < 0 and others and not self._deterministic:
+        left = limit - need - sum(self._idle[key].nbytes for key in others)
+        while left < 0 and others and not self.deterministic:
             left += self._idle.pop(others.pop(0)).nbytes
         return left >= 0
 
@@ -160,7 +172,7 @@ class CacheMemory:
     def _most_shared(
         self, ids: list[int], limit: int, others: Iterable[Source]
     ) -> tuple[int, Source | None]:
-        if self._deterministic:
+        if self.deterministic:
             return 0, None
         idle = [Source(r.ids, len(r.ids), r.cache.copied) for r in self._idle.values()]
         lengths = [(shared(s.ids, ids, min(limit, s.read)), s) for s in (*idle, *others)]
