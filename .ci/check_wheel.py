@@ -47,7 +47,7 @@ def main() -> None:
         run(python, "-m", "pip", "install", "-q", *constraints, wheel)
         for name in EXPECTED:
             run(python, "-c", f"import {name}")
-        for name in ("tools", "recipes", "tests", "docs", "benchmarks"):
+        for name in ("tools", "recipes", "tests", "docs", "benchmarks", "examples"):
             run(python, "-c", f"import {name}", code=1)
         command = there / "clean" / "bin" / "start-sdk"
         run(command, "doctor")
