@@ -7,7 +7,6 @@ GPQA; `id` is optional.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from recipes.tiny.world import Family, Split, problems
 from start_sdk import ConfigError, MissingExtra
+from start_sdk.batch import read_json_lines
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,12 @@ def from_hub(name: str, suite: Suite) -> list[Problem]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSONL or a Parquet file."""
+    """Rows of a JSONL or a Parquet file.
+
+    Raises:
+        ConfigError: the file cannot be read; of a line that is not an object, its number.
+        MissingExtra: a Parquet file without pyarrow.
+    """
     if path.suffix == ".parquet":
         try:
             from pyarrow import parquet
@@ -142,18 +147,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         except (OSError, ValueError) as error:
             raise ConfigError(f"{path} is not a Parquet file: {error}") from error
         return rows
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{path}, line {number}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise ConfigError(f"{path}, line {number}: not an object")
-        rows.append(row)
-    return rows
+    return [row for _, row in read_json_lines(path)]
 
 
 def as_problems(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:

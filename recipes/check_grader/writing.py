@@ -78,6 +78,12 @@ def items_of(gold: str) -> tuple[str, list[str], str] | None:
     return None
 
 
+def is_letter(gold: str) -> bool:
+    """Whether it is the letter of an option, perhaps in parentheses or as text."""
+    inside = TEXT.fullmatch(gold)
+    return LETTER.fullmatch(inside[1] if inside else gold) is not None
+
+
 def has_thousands(gold: str) -> bool:
     return re.fullmatch(r"(\\\$)?\d{1,3}(,(\\!)?\d{3})+", gold) is not None
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from start_sdk.batch import (
-    fingerprint,
-)
+from start_sdk.batch import fingerprint, json_object, numbered_lines
 from start_sdk.errors import ConfigError
 
 TEXT_COLUMNS = ("problem", "question", "prompt")
@@ -44,17 +41,9 @@ def read_problems(path: Path) -> Problems:
     """
     found = Problems()
     first_line: dict[str, int] = {}
-    try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(path):
         try:
             problem = _problem(line, number)
-        except RecursionError:
-            found.skipped[number] = "nested too deeply"
         except ValueError as error:
             found.skipped[number] = str(error)
         else:
@@ -72,14 +61,7 @@ def read_problems(path: Path) -> Problems:
 
 def _problem(line: bytes, number: int) -> Problem:
     """Raises ValueError with the reason if a line is not a problem."""
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
-    if not isinstance(record, dict):
-        raise ValueError("not a JSON object")
-    # Python's parser accepts NaN and lone surrogates, which are not valid JSON elsewhere.
-    json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+    record = json_object(line)
     text = next((record[c] for c in TEXT_COLUMNS if c in record), None)
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"no text in any of {', '.join(map(repr, TEXT_COLUMNS))}")

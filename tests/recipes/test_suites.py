@@ -51,7 +51,7 @@ def test_parquet_reads_like_jsonl(tmp_path: Path) -> None:
     [
         ("", "no problems"),
         ("not json\n", "line 1: not JSON"),
-        ('{"problem": "?", "answer": "1"}\n[1]\n', "line 2: not an object"),
+        ('{"problem": "?", "answer": "1"}\n[1]\n', "line 2: not a JSON object"),
         ('{"problem": "?"}\n', "row 1: needs a question"),
         ('{"id": 1, "problem": "?", "answer": "1"}\n' * 2, "row 2: the id '1' is not unique"),
     ],
