@@ -14,11 +14,9 @@ from typing import Any
 from start_sdk.errors import InterpreterError
 from start_tools.python.parent import Forked
 from start_tools.python.pool import Pool
-from start_tools.python.process import START_LIMIT, USAGE_INTERVAL, Process, Used, first
+from start_tools.python.process import ANSWER_WAITS, USAGE_INTERVAL, Process, Used, first
 from start_tools.python.wire import Wire
 
-ATTEMPTS = 5
-"""Kernels to try: kernels kept ready die with the process that they were forked from."""
 ANSWER_LIMIT = 2.0
 """Seconds to wait for the watcher to answer; it takes a millisecond, unless it has ended."""
 
@@ -53,20 +51,17 @@ class BoxedProcess(Process):
         Raises:
             InterpreterError: no kernel is available; the message gives the reason in one line.
         """
-        for _ in range(ATTEMPTS):
-            process = cls(pool, await pool.take(wait))
+        for limit in ANSWER_WAITS:
+            process = cls(pool, await pool.take(wait, again=limit > ANSWER_WAITS[0]))
             try:
-                await first(process.wire.welcome, process.exited, timeout=START_LIMIT)
+                await first(process.wire.welcome, process.exited, timeout=limit)
                 if process.wire.welcome.done():
                     return process
-                ended = process.exited.done()
             except BaseException:
                 await process.close()
                 raise
             await process.close()
-            if not ended:
-                raise InterpreterError(f"a kernel did not answer in {START_LIMIT:g} s")
-        raise InterpreterError(f"{ATTEMPTS} kernels ended before they were used")
+        raise InterpreterError(f"{len(ANSWER_WAITS)} kernels ended or never answered")
 
     async def used(self) -> Used | None:
         answer, _ = await self._ask({"usage": True})

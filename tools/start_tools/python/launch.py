@@ -19,7 +19,7 @@ from start_tools.python.output import Output
 from start_tools.python.parent import Settings
 from start_tools.python.plain import PlainProcess
 from start_tools.python.pool import pool
-from start_tools.python.process import START_LIMIT, Process, first
+from start_tools.python.process import ANSWER_WAITS, Process, first
 from start_tools.python.zygote import Zygote
 
 if TYPE_CHECKING:
@@ -82,14 +82,19 @@ async def with_tools(launch: Callable[[], Awaitable[Process]], tools: ToolHost) 
     Raises:
         InterpreterError: the tools could not be defined in the kernel.
     """
-    process = await launch()
-    try:
-        cell = process.execute(definitions(tools.tools), Output(1000), tools)
-        await first(cell.done, process.exited, timeout=START_LIMIT)
-        if not cell.complete or cell.failed:
-            reason = cell.error or "the kernel did not answer"
-            raise InterpreterError(f"the tools could not be defined in the kernel: {reason}")
-    except BaseException:
+    reason: object = ""
+    for limit in ANSWER_WAITS:
+        process = await launch()
+        try:
+            cell = process.execute(definitions(tools.tools), Output(1000), tools)
+            await first(cell.done, process.exited, timeout=limit)
+        except BaseException:
+            await process.close()
+            raise
+        if cell.complete and not cell.failed:
+            return process
         await process.close()
-        raise
-    return process
+        reason = cell.error or "the kernel did not answer"
+        if cell.failed:
+            break
+    raise InterpreterError(f"the tools could not be defined in the kernel: {reason}")

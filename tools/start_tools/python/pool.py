@@ -74,15 +74,22 @@ class Pool:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread: threading.Thread | None = None
 
-    async def take(self, seconds: float) -> Forked:
+    async def take(self, seconds: float, *, again: bool = False) -> Forked:
         """Waits for the next kernel that is ready; callers are served in order.
+
+        Args:
+            seconds: how long to wait while all kernels that may be open are in use.
+            again: whether this is to replace a kernel that was of no use; then the first in line.
 
         Raises:
             InterpreterError: no kernel can be created, or none became free within `seconds`.
         """
         waiter = Waiter(seconds)
         with self._lock:
-            self._waiting.append(waiter)
+            if again:
+                self._waiting.appendleft(waiter)
+            else:
+                self._waiting.append(waiter)
             self._hand_out()
             self._refill_after = time.monotonic() + REFILL_DELAY
             if not self._thread:
@@ -110,6 +117,8 @@ class Pool:
         self._wake()
         if self._thread:
             self._thread.join(10)
+        for held in (self._selector, self._wake_up, self._woken):
+            held.close()
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):

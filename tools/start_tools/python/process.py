@@ -18,6 +18,10 @@ from start_tools.python.wire import Wire
 
 START_LIMIT = 60.0
 """Seconds within which a kernel must be ready; it takes about one."""
+ANSWER_WAITS = (2.0, 4.0, 8.0, 16.0, 32.0)
+"""Seconds to wait for the first answer of a kernel that has started, and of each that replaces one.
+It takes milliseconds, but one kernel in 10,000 never answers, and those kept ready die with the
+process that they were forked from."""
 USAGE_INTERVAL = 0.5
 """Seconds between two measurements of what a kernel uses."""
 KILL_LIMIT = 10.0
