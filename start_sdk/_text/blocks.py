@@ -1,4 +1,4 @@
-"""Fenced blocks: how they open, what is in them, where they close. Used by the reader alone."""
+"""Fenced blocks: how they open, what is in them, where they close. Used by `_text` alone."""
 
 from __future__ import annotations
 

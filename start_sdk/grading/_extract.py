@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 
 from start_sdk._text.answers import last_boxed
+from start_sdk._text.code import code_blocks, is_python
 
-_FENCE = re.compile(r"^ {0,3}```([^`\n]{0,99})$", re.MULTILINE)
+_STATEMENT = re.compile(
+    r"^[ \t]*(?:def|class|import|from|for|while|if|with|try)\b|\w(?:\(|[ \t]?=(?!=))", re.MULTILINE
+)
 _LETTER_FIRST = re.compile(r"[\s*_$({\[]*([A-Za-z])(?:[\s*_$)}\].:]*$|[*_$]{0,4}[).:\]}](?!\w))")
 _LETTER_NAMED = re.compile(
     r"\b(?i:answer|option|choice)\b[*_]{0,2} {0,4}(?:(?:is|:|=) {0,4}:?)?[\s*_${]{0,8}"
@@ -46,14 +49,18 @@ def _plain(text: str) -> str:
     return re.sub(r"\\(?:text\w{0,6}|mathrm|mathbf|mbox)\s?\{", "{", text).replace("{(", "(")
 
 
-def last_code_block(text: str, language: str = "python") -> str | None:
-    """The code of the last closed fenced block in `language` or without a language, or None."""
-    found, opened, named = None, -1, ""
-    for fence in _FENCE.finditer(text):
-        info = fence[1].strip().lower()
-        if opened < 0:
-            opened, named = fence.end() + 1, info.partition(" ")[0]
-        elif not info:
-            found = text[opened : fence.start()] if named in ("", language) else found
-            opened = -1
-    return found
+def last_code_block(text: str) -> str | None:
+    """The program in a response: its last block of Python; None if there is no block of code.
+
+    A block without a language counts only where no block names Python, and then one that looks like
+    a program goes before one that may be sample output. Blocks in other languages (`text`, `json`,
+    `output`) never count. A block that the text ends in need not be closed.
+    """
+    blocks = [(language, code) for language, code in code_blocks(text) if code.strip()]
+    plain = [code for language, code in blocks if not language]
+    found = (
+        [code for language, code in blocks if is_python(language)]
+        or [code for code in plain if _STATEMENT.search(code)]
+        or plain
+    )
+    return found[-1] if found else None

@@ -54,8 +54,36 @@ def test_the_last_number_is_found() -> None:
     assert last_number("none") is None
 
 
-def test_the_last_closed_block_of_the_language_is_found() -> None:
-    text = "```python\na = 1\n```\nthen\n```\nb = 2\n```\nand\n```js\nc\n```\nand\n```python\nd = 4"
-    assert last_code_block(text) == "b = 2\n"
-    assert last_code_block(text, "js") == "c\n"
-    assert last_code_block("no code") is None
+SIX = "print(6)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("```python\nprint(6)\n```\nIt prints:\n```\n6\n```\n", SIX),
+        ("```\nprint(6)\n```\nIt prints:\n```\n6\n```\n", SIX),
+        ("```py\nprint(6)\n```\n", SIX),
+        ("```python3\nprint(6)\n```\n", SIX),
+        ("~~~ {.Python}\nprint(6)\n~~~\n", SIX),
+        ("```\nprint(6)\n```\n", SIX),
+        ("```\n6\n```\n", "6\n"),
+        ("So.```python\nprint(6)\n```\n```output\n5\n```\nDone.", SIX),
+        ("So.```python\nprint(6)\n```output\n5\n```\nDone.", SIX),
+        ("```python\nprint(6)\n```\n```json\n[6]\n```\n```text\n6\n```\n```output\n6", SIX),
+        ("```python\nprint(5)\n```\nNo:\n```python\nprint(6)\n", SIX),
+        ("```python\nprint(5)\n```\nNo:\n```python\nprint(6)\n```", SIX),
+        ("```python\nprint(6)\n```\nThe rest is told.```python\n", SIX),
+        ("1. So:\n    ```python\n    print(6)\n    ```\n2. Done.\n", SIX),
+        ("- ```python\n  print(6)\n  ```\n", SIX),
+        ("10. ```python\n    if 1:\n        print(6)\n    ```\nDone.", "if 1:\n    print(6)\n"),
+        ("```python\ns = '''\n```\n'''\n```\n", "s = '''\n```\n'''\n"),
+        ("```python\nprint('\u2028')\n```\n", "print('\u2028')\n"),
+        ("```python\r\nprint(6)\r\n```\r\n", "print(6)\r\n"),
+        ("```json\n[6]\n```\n```output\n6\n```\n", None),
+        ("```python\n```\n", None),
+        ("print(6)", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_the_program_of_a_response_is_found(text: str, code: str | None) -> None:
+    assert last_code_block(text) == code
