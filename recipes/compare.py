@@ -61,11 +61,11 @@ def table(first: Problems, second: Problems) -> Table:
     for family in [*families, "all"]:
         some = [p for p in both if family in (first[p][0].family, "all")]
         a, b = ([avg_at_k([s.correct for s in side[p]]) for p in some] for side in (first, second))
-        gain = paired_difference(a, b)
+        gain = paired_difference(a, b, clusters=[first[p][0].asked for p in some])
         test = mcnemar(*([side[p][0].correct for p in some] for side in (first, second)))
         shown.add_row(
             family,
-            str(len(some)),
+            str(len({first[p][0].asked for p in some})),
             f"{100 * sum(a) / len(a):.1f}",
             f"{100 * sum(b) / len(b):.1f}",
             f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]",

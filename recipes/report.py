@@ -22,7 +22,6 @@ from start_sdk.grading.statistics import (
     maj_at_k,
     mean_interval,
     pass_at_k,
-    proportion_interval,
 )
 
 
@@ -40,6 +39,11 @@ class Result:
     calls: int
     tokens: dict[str, int]
     finish: str
+
+    @property
+    def asked(self) -> str:
+        """What makes a problem distinct: its question, which a suite may draw more than once."""
+        return " ".join(self.question.split()) or self.problem
 
 
 def results(rows: Iterable[Row]) -> list[Result]:
@@ -90,12 +94,14 @@ def scores(samples: Sequence[Result]) -> dict[str, Any]:
     problems = list(by_problem(samples).values())
     k = min(len(p) for p in problems)
     right = [[s.correct for s in p] for p in problems]
-    found: dict[str, Any] = {"problems": len(problems), "samples": len(samples), "k": k}
-    found["pass@1"] = interval([avg_at_k(r) for r in right])
+    same = [p[0].asked for p in problems]
+    found: dict[str, Any] = {"problems": len(set(same)), "drawn": len(problems)}
+    found |= {"samples": len(samples), "k": k}
+    found["pass@1"] = interval([avg_at_k(r) for r in right], same)
     if k > 1:
-        found[f"pass@{k}"] = interval([pass_at_k(len(r), sum(r), k) for r in right])
+        found[f"pass@{k}"] = interval([pass_at_k(len(r), sum(r), k) for r in right], same)
         votes = [maj_at_k([s.answer for s in p], [s.correct for s in p]) for p in problems]
-        found[f"maj@{k}"] = interval(votes)
+        found[f"maj@{k}"] = interval(votes, same)
     tokens = Counter[str]()
     for sample in samples:
         tokens.update(sample.tokens)
@@ -115,12 +121,9 @@ def points(difference: Interval) -> dict[str, float]:
     return {k: round(100 * getattr(difference, k), 2) for k in ("value", "low", "high")}
 
 
-def interval(values: Sequence[float]) -> dict[str, float]:
-    """A mean and its interval, in percent: bootstrap, or Wilson's where all are right or wrong."""
-    if set(values) in ({0.0}, {1.0}):  # nothing to resample, and still not certain
-        found = proportion_interval(round(sum(values)), len(values))
-    else:
-        found = mean_interval(values)
+def interval(values: Sequence[float], clusters: Sequence[str] | None = None) -> dict[str, float]:
+    """A mean over problems and its interval, in percent; the same question is drawn together."""
+    found = mean_interval(values, clusters=clusters)
     return {name: round(100 * getattr(found, name), 2) for name in ("value", "low", "high")}
 
 
@@ -148,7 +151,7 @@ def markdown(made: dict[str, Any]) -> str:
     lines = [inline(f"# {_title(made)}"), ""]
     plain = [name for name in made if not isinstance(made[name], dict | list)]
     lines += [f"- {name}: {inline(made[name])}" for name in plain]
-    lines += ["", "Percent, with 95 % bootstrap intervals over problems.", ""]
+    lines += ["", "Percent, with 95 % bootstrap intervals over distinct problems.", ""]
     head = ["", "problems", *kinds, "with calls", "calls", "model tokens", "per right answer"]
     lines += [row(head), row(["---", *["---:"] * (len(head) - 1)])]
     for name, part in [*made["families"].items(), ("all", whole)]:

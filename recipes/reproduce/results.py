@@ -150,7 +150,8 @@ def _gain(before: Sequence[Result], after: Sequence[Result]) -> dict[str, float]
     share = [
         [avg_at_k([s.correct for s in side[problem]]) for problem in both] for side in (one, other)
     ]
-    return points(paired_difference(*share))
+    same = [one[problem][0].asked for problem in both]
+    return points(paired_difference(*share, clusters=same))
 
 
 def calls_by_base(base: Sequence[Result], samples: Sequence[Result]) -> dict[str, Any]:
@@ -159,12 +160,11 @@ def calls_by_base(base: Sequence[Result], samples: Sequence[Result]) -> dict[str
     right = {problem: found[0].correct for problem, found in by_problem(base).items()}
     made: dict[str, Any] = {}
     for name, wanted in (("base wrong", False), ("base right", True)):
-        shares = [
-            avg_at_k([s.calls > 0 for s in found])
-            for problem, found in by_problem(samples).items()
-            if right[problem] == wanted
-        ]
-        made[name] = {"problems": len(shares), "with calls": interval(shares) if shares else None}
+        some = [found for p, found in by_problem(samples).items() if right[p] == wanted]
+        shares = [avg_at_k([s.calls > 0 for s in found]) for found in some]
+        same = [found[0].asked for found in some]
+        called = interval(shares, same) if shares else None
+        made[name] = {"problems": len(set(same)), "with calls": called}
     return made
 
 

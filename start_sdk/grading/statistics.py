@@ -6,7 +6,7 @@ are intervals: samples of the same problem are not independent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from math import comb
 from typing import TYPE_CHECKING, Any
 
@@ -86,42 +86,77 @@ def maj_at_k(answers: Sequence[str | None], right: Sequence[bool]) -> float:
 
 
 def mean_interval(
-    scores: Sequence[float], *, confidence: float = 0.95, seed: int = 0, resamples: int = 9_999
+    scores: Sequence[float],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    confidence: float = 0.95,
+    seed: int = 0,
+    resamples: int = 9_999,
 ) -> Interval:
     """Mean over problems with a percentile bootstrap interval (problems drawn with replacement).
 
-    If all scores are equal, or there is only one, the interval has width 0: use
-    `proportion_interval` then.
+    Where all problems score the same there is nothing to resample, and the mean is still not
+    certain: then at most Wilson's upper bound of the problems would score elsewhere in `bounds`.
+
+    Args:
+        scores: one per problem.
+        clusters: one per score; equal ones are drawn together, e.g. the same question asked under
+            several seeds or drawn twice. Each score is its own by default.
+        bounds: lowest and highest possible score.
+        confidence: of the interval.
+        seed: of the draws.
+        resamples: number of draws.
 
     Raises:
         ConfigError: there are no scores.
-        MissingExtra: scipy is not installed.
+        MissingExtra: scipy or statsmodels is not installed.
     """
     values = [float(s) for s in scores]
     if not values:
         raise ConfigError("no scores to average: give the score of at least one problem")
-    mean = sum(values) / len(values)
-    if len(set(values)) == 1:
-        return Interval(value=values[0], low=values[0], high=values[0])
+    groups: dict[Hashable, list[float]] = {}
+    for cluster, value in zip(clusters or range(len(values)), values, strict=True):
+        groups.setdefault(cluster, []).append(value)
+    value = sum(values) / len(values)
+    if len({sum(group) / len(group) for group in groups.values()}) == 1:
+        others = proportion_interval(0, len(groups), confidence=confidence).high
+        low, high = value - others * (value - bounds[0]), value + others * (bounds[1] - value)
+        return Interval(value=value, low=low, high=high)
     import numpy as np
 
+    def mean(sums: Any, sizes: Any, axis: int = -1) -> Any:
+        return sums.sum(axis) / sizes.sum(axis)
+
+    sums = np.array([sum(group) for group in groups.values()])
+    sizes = np.array([len(group) for group in groups.values()])
     found = _load("scipy.stats").bootstrap(
-        (np.array(values),), np.mean, confidence_level=confidence, n_resamples=resamples,
+        (sums, sizes), mean, paired=True, confidence_level=confidence, n_resamples=resamples,
         method="percentile", rng=np.random.default_rng(seed), batch=1_000,
     ).confidence_interval  # fmt: skip
-    return Interval(value=mean, low=float(found.low), high=float(found.high))
+    return Interval(value=value, low=float(found.low), high=float(found.high))
 
 
 def paired_difference(
-    first: Sequence[float], second: Sequence[float], *, confidence: float = 0.95, seed: int = 0
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
-    """Mean of `second - first` over the same problems, in the same order, with its interval."""
+    """Mean of `second - first` over the same problems, in the same order, with its interval.
+
+    Clusters are those of `mean_interval`.
+    """
     if len(first) != len(second):
         raise ConfigError(
             f"{len(first)} and {len(second)} scores: they must cover the same problems"
         )
     differences = [b - a for a, b in zip(first, second, strict=True)]
-    return mean_interval(differences, confidence=confidence, seed=seed)
+    return mean_interval(
+        differences, clusters=clusters, bounds=(-1.0, 1.0), confidence=confidence, seed=seed
+    )
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:

@@ -7,7 +7,6 @@ import pytest
 
 from start_sdk import ConfigError
 from start_sdk.grading.statistics import (
-    Interval,
     McNemar,
     avg_at_k,
     maj_at_k,
@@ -56,12 +55,30 @@ def test_the_bootstrap_agrees_with_the_normal_interval_and_is_reproducible() -> 
     assert mean_interval(uneven, seed=5) != mean_interval(uneven, seed=6)
 
 
-def test_constant_scores_have_an_interval_of_width_zero() -> None:
-    assert mean_interval([1.0] * 30) == Interval(value=1, low=1, high=1)
-    assert mean_interval([0.25]) == Interval(value=0.25, low=0.25, high=0.25)
-    assert paired_difference([0.5, 1], [0.5, 1]) == Interval(value=0, low=0, high=0)
+def test_equal_scores_are_not_certain() -> None:
+    wilson = proportion_interval(30, 30)
+    found = mean_interval([1.0] * 30)
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(wilson.low)
+    equal = paired_difference([0.5] * 30, [0.5] * 30)
+    assert equal.value == 0
+    assert (equal.low, equal.high) == pytest.approx((wilson.low - 1, 1 - wilson.low))
+    one = mean_interval([0.25])
+    assert 0 < one.low < one.value < one.high < 1
     with pytest.raises(ConfigError):
         mean_interval([])
+
+
+def test_problems_that_are_drawn_again_count_once() -> None:
+    scores = [float(i % 3 == 0) for i in range(60)]
+    once = mean_interval(scores)
+    again = mean_interval(scores * 4, clusters=[*range(60)] * 4)
+    assert again.value == pytest.approx(once.value)
+    assert again.high - again.low == pytest.approx(once.high - once.low, rel=0.1)
+    assert mean_interval(scores * 4).high - once.value < 0.6 * (once.high - once.value)
+    zero, some = [0.0] * 60, scores
+    gain = paired_difference(zero * 4, some * 4, clusters=[*range(60)] * 4)
+    assert gain.high - gain.low == pytest.approx(once.high - once.low, rel=0.1)
 
 
 def test_pairing_narrows_the_interval_of_a_difference() -> None:
