@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 from recipes.experiment import read_rows
@@ -36,7 +37,7 @@ def markdown(found: dict[str, Any]) -> str:
     head = f"{found['problems']} held-out problems of {suites}; seed {seeds}."
     title = f"# Hint-RFT from {inline(found['base model'])}"
     parts = [f"{title}\n\n{head} Percent, with 95 % intervals.\n"]
-    parts += [_scores(found), _gains(found), _calls(found), _costs(found)]
+    parts += [_scores(found), _seeds(found), _gains(found), _calls(found), _costs(found)]
     parts += [_rounds(found), _data(found)]
     return "\n".join(parts)
 
@@ -78,6 +79,19 @@ def _scores(found: dict[str, Any]) -> str:
         ]
         text += "\nBeside them:\n\n" + _table(["", *found["groups"]], rows)
     return text
+
+
+def _seeds(found: dict[str, Any]) -> str:
+    """Several seeds side by side: intervals over problems do not show how they vary."""
+    if len(found["seeds"]) < 2:
+        return ""
+    rows = [
+        [name, *(f"{value:.1f}" for value in values), f"{stdev(values):.1f}"]
+        for name, values in found["by seed"].items()
+    ]
+    about = "Right answers of each seed's own data and training, and their standard deviation.\n"
+    head = ["", *(f"seed {seed}" for seed in found["seeds"]), "sd"]
+    return f"## Between seeds\n\n{about}\n" + _table(head, rows)
 
 
 def _gains(found: dict[str, Any]) -> str:

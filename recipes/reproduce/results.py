@@ -42,10 +42,11 @@ def collect(pipelines: Sequence[Pipeline]) -> dict[str, Any]:
         "base model": config.base,
         "seeds": [pipeline.config.seed for pipeline in pipelines],
         "suites": list(config.evaluation.suites),
-        "problems": len(by_problem(systems["base"])),
+        "problems": len({sample.asked for sample in systems["base"]}),
         "best hint": best,
         "groups": {name: sorted(families) for name, families in groups.items()},
         "systems": {name: _scored(samples, groups) for name, samples in systems.items()},
+        "by seed": {name: _by_seed(samples, pipelines) for name, samples in systems.items()},
         "gains": gains(systems, groups, best),
         "calls": {name: calls_by_base(systems["base"], rs) for name, rs in systems.items()},
         "rounds": {
@@ -70,6 +71,15 @@ def _systems(pipelines: Sequence[Pipeline]) -> Systems:
                 moved = [replace(s, sample=s.sample + number * many) for s in samples]
                 found.setdefault(name, []).extend(moved)
     return found
+
+
+def _by_seed(samples: Sequence[Result], pipelines: Sequence[Pipeline]) -> list[float]:
+    """pass@1 of each seed, in percent: how much trainings and draws differ."""
+    many = pipelines[0].config.evaluation.samples
+    return [
+        scores([s for s in samples if s.sample // many == number])["pass@1"]["value"]
+        for number in range(len(pipelines))
+    ]
 
 
 def _named(pipeline: Pipeline, stage: str) -> Iterator[tuple[str, list[Result]]]:

@@ -135,3 +135,19 @@ def test_the_report_is_a_page_and_a_picture_and_always_the_same(tmp_path: Path) 
     assert "| START - base | +75.0 [" in text
     assert "### orders\n\n> What is 2?\n\nRight: 4. The base model answers 5:" in text
     assert text.count("START answers 4 (calls: 1):") == 3
+
+
+def test_seeds_are_shown_side_by_side(tmp_path: Path) -> None:
+    wrong = (False,) * 3 + (True,) * 9
+    runs = [run_of(tmp_path / "a", 1), run_of(tmp_path / "b", 2, start=wrong)]
+    found = write_report(runs, tmp_path)
+    assert found["by seed"]["START"] == [100, 75] and found["by seed"]["base"] == [25, 25]
+    assert found["problems"] == 12  # of which both seeds ask the same
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| START | 100.0 | 75.0 | 17.7 |" in text
+    assert "Between seeds" not in _alone(tmp_path)
+
+
+def _alone(folder: Path) -> str:
+    write_report([run_of(folder / "c")], folder / "alone")
+    return (folder / "alone" / "report.md").read_text(encoding="utf-8")
