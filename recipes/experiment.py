@@ -121,7 +121,7 @@ class Judge:
         """`answer`, `gold`, `correct` and `how`, `calls`, and the `trace` itself, all JSON."""
         if problem.tests or isinstance(problem, suites.CodeProblem):
             code = last_code_block(trace.response) or last_code_block(trace.thinking)
-            right = await self._passes(code, problem)
+            right = await programs.passes(self._python, problem, code)
             graded = {"answer": code, "gold": gold, "correct": right, "how": "tests"}
         else:
             kind: Literal["choice", "math"] = "choice" if problem.distractors else "math"
@@ -132,18 +132,6 @@ class Judge:
                 "answer": answer, "gold": gold, "correct": verdict.correct, "how": verdict.how
             }  # fmt: skip
         return {**graded, "calls": len(trace.calls), "trace": trace.model_dump(mode="json")}
-
-    async def _passes(self, code: str | None, problem: suites.Problem) -> bool:
-        """Whether a program passes, or the function f has its values, in a kernel of its own."""
-        if isinstance(problem, suites.CodeProblem):
-            return await programs.passes(self._python, problem, code)
-        if code is None:
-            return False
-        tests = problem.tests
-        calls = ", ".join(f"f({argument})" for argument, _ in tests)
-        async with self._python.open() as kernel:
-            result = await kernel.run(f"{code}\nprint('values:', [{calls}])")
-        return result.text.strip().endswith(f"values: {[value for _, value in tests]}")
 
 
 def compute(

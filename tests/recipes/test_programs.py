@@ -7,9 +7,10 @@ from start_tools.python import PythonTool
 
 from recipes import programs
 from recipes.experiment import PROGRAM, Judge, asked, job_of, problem_of
-from recipes.suites import CodeProblem
+from recipes.suites import CodeProblem, Problem
 from start_sdk import ConfigError, ReasoningSession
 from start_sdk.grading import Grader
+from start_sdk.grading.programs import ProgramLimits
 from start_sdk.testing import ScriptedBackend
 
 READS = CodeProblem("1", "?", "", cases=(("1 2\n", "3\n"), ("5 6\n", "11\n")))
@@ -49,9 +50,16 @@ async def test_a_function_that_is_called(body: str, correct: bool) -> None:
     assert await programs.passes(PythonTool(), CALLED, code) is correct
 
 
-async def test_a_program_that_does_not_end_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "SECONDS", 0.5)
-    assert not await programs.passes(PythonTool(), READS, "while True: pass")
+async def test_a_program_that_does_not_end_is_wrong() -> None:
+    limits = ProgramLimits(seconds=0.5)
+    assert not await programs.passes(PythonTool(), READS, "while True: pass", limits)
+
+
+async def test_the_function_of_the_miniatures_code_tasks_is_called() -> None:
+    task = Problem("4", "?", "", tests=((1, 3), (10, 21)))
+    assert await programs.passes(PythonTool(), task, "def f(n):\n    return 2 * n + 1\nprint(f(1))")
+    for code in ("def f(n):\n    return n + 2", "print('values:', [3, 21])", None):
+        assert not await programs.passes(PythonTool(), task, code)
 
 
 async def test_a_trace_is_judged_by_the_program_behind_its_thought() -> None:
