@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
+import sys
 import tempfile
 from typing import Literal, NamedTuple
 
@@ -63,6 +64,8 @@ def trouble(level: Level) -> str:
     """Why a level is not available, in a few words; "" if it is."""
     if level == "plain":
         return ""
+    if sys.platform != "linux":
+        return "it needs Linux"
     folder = tempfile.mkdtemp(prefix="start-")
     try:
         if level == "bubblewrap":

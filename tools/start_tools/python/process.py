@@ -51,7 +51,7 @@ class Process:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._exit = contextlib.AsyncExitStack()
-        self._pidfd = -1
+        self._end_fd = -1
         self.exited: asyncio.Future[int] = self._loop.create_future()
         """Holds the exit code, negative for a signal, as soon as the process has ended."""
         self.killed = False
@@ -65,7 +65,7 @@ class Process:
         """The exit code if the process has ended, even if the event loop has not noticed yet."""
         poll = select.poll()
         if not self.exited.done():
-            poll.register(self._pidfd)
+            poll.register(self._end_fd)
             if not poll.poll(0):
                 return None
         await first(self.exited)
@@ -104,18 +104,22 @@ class Process:
     def _exit_code(self) -> int:
         """The exit code of the process, which has ended."""
 
-    def _watch(self, pidfd: int) -> None:
-        """Watches for the end of the process that `pidfd` refers to, and ends it on close."""
-        self._pidfd = pidfd
-        self._loop.add_reader(pidfd, self._on_exit)
+    def _watch(self, end_fd: int) -> None:
+        """Watches for the end of the process, and ends it on close.
+
+        Args:
+            end_fd: a descriptor that can be read from once the process has ended, such as a pidfd.
+        """
+        self._end_fd = end_fd
+        self._loop.add_reader(end_fd, self._on_exit)
         self._exit.push_async_callback(self._end)
 
     def _on_exit(self) -> None:
-        self._loop.remove_reader(self._pidfd)
+        self._loop.remove_reader(self._end_fd)
         self.exited.set_result(self._exit_code())
 
     async def _end(self) -> None:
         self.kill()
         await first(self.exited, timeout=KILL_LIMIT)
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
+        self._loop.remove_reader(self._end_fd)
+        os.close(self._end_fd)

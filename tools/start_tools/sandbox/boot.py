@@ -41,15 +41,24 @@ from start_tools.sandbox.streams import Streams, keep_parents, packer
 
 
 def end_with_host(stdin: int) -> None:
-    """Has Linux kill this process group when the other end of the pipe `stdin` is closed.
+    """Has this process group killed when the other end of the pipe `stdin` is closed.
 
-    A signal from the system needs no thread and no interpreter lock, so it also ends C code that
-    never returns. The pipe is then moved away from the descriptor where cells would read input.
+    By Linux, or else by a process for that: neither needs this process's interpreter lock, so even
+    C code that never returns ends. The pipe is then moved away from where cells would read input.
     """
     pipe = os.dup(stdin)
-    fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    elif child := os.fork():
+        os.waitpid(child, 0)
+    elif os.fork():
+        os._exit(0)  # the other is no child of the kernel, for which a cell might wait
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is meant for cells
+        select.select([pipe], [], [])
+        os.killpg(0, signal.SIGKILL)
     if select.select([pipe], [], [], 0)[0]:
         sys.exit("the host is gone")
     os.dup2(os.open(os.devnull, os.O_RDONLY), stdin)
