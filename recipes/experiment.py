@@ -125,8 +125,7 @@ class Judge:
             graded = {"answer": code, "gold": gold, "correct": right, "how": "tests"}
         else:
             kind: Literal["choice", "math"] = "choice" if problem.distractors else "math"
-            text = f"\\boxed{{{trace.answer}}}" if trace.answer else trace.response
-            verdict = await self._grader.grade(text, gold, kind)
+            verdict = await self._grader.grade(trace, gold, kind)
             answer = verdict.answer or trace.answer
             graded = {
                 "answer": answer, "gold": gold, "correct": verdict.correct, "how": verdict.how

@@ -115,7 +115,8 @@ async def test_usage_adds_up() -> None:
 @pytest.mark.parametrize(
     ("response", "thought", "answer"),
     [
-        ("So \\boxed{1} or \\boxed{\\frac{1}{2}}.", "", "\\frac{1}{2}"),
+        ("So \\boxed{1} or \\boxed{\\frac{1}{2}}.", "", "1, \\frac{1}{2}"),
+        ("So \\boxed{1}, or rather \\boxed{\\frac{1}{2}}.", "", "\\frac{1}{2}"),
         ("It is four.", "\\boxed{5}", "It is four."),
         ("The answer is **4**.", "", "4"),
         ("", "So \\boxed{5}", "5"),

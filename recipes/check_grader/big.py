@@ -63,6 +63,9 @@ def _neighbour(value: int, draw: random.Random) -> int:
 
 def _written(other: int, gold: str, value: int, draw: random.Random) -> str:
     """The wrong number in digits, as the right form with a term, or in scientific notation."""
-    forms = [str(other), f"{gold} {other - value:+d}", f"{other:,}", f"{Decimal(other):.16e}"]
+    forms = [str(other), f"{gold} {other - value:+d}", f"{other:,}"]
+    rounded = f"{Decimal(other):.16e}"
+    if Decimal(rounded) != value:
+        forms.append(rounded)
     text = draw.choice(forms)
     return text if draw.random() < 0.3 else rf"\boxed{{{text}}}"

@@ -14,7 +14,7 @@ _FRACTION = re.compile(r"(-?)\\[dt]?frac ?(?:\{(\d+)\}|(\d)) ?(?:\{(\d+)\}|(\d))
 MIXED = re.compile(r"(-?)(\d+) ?\\frac\{(\d+)\}\{(\d+)\}")
 TEXT = re.compile(r"\\(?:text|mbox)\{(.*)\}")
 DRESSED = re.compile(  # a number with what stands around it: \$, a unit, degrees, percent
-    r"(\\\$)?(-?(?:(?:\d{1,3}(?:,(?:\\!)?\d{3})+|\d+)(?:\.\d+)?|\.\d+))(\^\\circ|\\%|\s*\\(?:text|mbox)\{.*\}(?:\^\d)?)?"
+    r"(\\\$)?(-?(?:(?:\d{1,3}(?:,(?:\\!)?\d{3})+|\d+)(?:\.\d+)?|\.\d+))(\^\\circ|\\%|\s*\\(?:text|mbox)\{[^{}]*\}(?:\^\d)?)?"
 )
 BASE = re.compile(r"(\d+)_(\d+)")
 LETTER = re.compile(r"\(?([A-E])\)?")

@@ -9,13 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from start_sdk._text.boxes import boxed_answer, last_boxed
 from start_sdk._text.events import Written
 from start_sdk._text.reader import Reader
 
 _STATED = re.compile(
     r"\banswers?\b[*_]{0,2} {0,4}(?:\([^()\n]{0,30}\) {0,4}|(?:to|for) [^.:\n]{1,60}? )?"
-    r"(?:(?:is|are|equals)\b:?|[:=])[ *_]{0,8}\s{0,8}"
-    r"|(?:\*\*|^#{1,6} {1,4})final answer:?(?:\*\*)?:?\s{1,8}",
+    r"(?:(?:is|are|equals)\b:?|[:=：])[ *_]{0,8}\s{0,8}"
+    r"|(?:\*\*|^#{1,6} {1,4})(?:final )?answer:?(?:\*\*)?:?\s{1,8}"
+    r"|(?:答案|结果)[*_ ]{0,4}(?:(?:应该|应|就)?(?:是|为|等于)|[:：=])[\s*_:：]{0,8}"
+    r"|\b(?:antwort|lösung|(?:end)?ergebnis)\b[*_]{0,2} {0,4}"
+    r"(?:(?:ist|sind|lautet|lauten|beträgt)\b:?|[:=])[ *_]{0,8}\s{0,8}"
+    r"|\b(?:respuesta|réponse)(?: finale?| correcta)?\b[*_]{0,2} {0,4}"
+    r"(?:(?:es|est)\b:?|[:=])[ *_]{0,8}\s{0,8}",
     re.IGNORECASE | re.MULTILINE,
 )
 _WORD = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{3,}|is\b)")
@@ -24,8 +30,11 @@ _TEXT_GROUP = re.compile(r"\\(?:text\w{0,6}|mbox|mathrm|operatorname|begin|end)\
 _SENTENCE_WORDS = {"answer", "the", "are", "is", "get", "got", "have", "has"}
 _FUNCTIONS = {"sqrt", "sin", "cos", "tan", "log", "exp", "infinity"}
 _FORMULA = re.compile(r"(?:\\[(\[]|\$\$?)((?:[^$\\\n]|\\[^)\]\n]|\n(?!\n))+)(?:\\[)\]]|\$)")
-_AND = re.compile(r"\s{0,4}(?:,?\s{0,4}(?:and|or)\b|,)\s{0,4}")
-_SENTENCE_END = re.compile(r"\.(?=\s|$)")
+_AND = re.compile(r"\s{0,4}(?:,?\s{0,4}(?:and|or|und|oder)\b|[,、，和或])\s{0,4}")
+_SENTENCE_END = re.compile(r"\.(?=\s|$)|。")
+_BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
+_DISPLAYS = ((r"\[", r"\]"), ("$$", "$$"), (r"\begin{", "}"))
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 class _Fences:
@@ -64,13 +73,25 @@ def answer_of(segments: Sequence[Written]) -> str | None:
     return stated_answer(prose(segments)) or (words if any(map(str.isalnum, words)) else None)
 
 
+def text_to_grade(segments: Sequence[Written]) -> str | None:
+    """The text of a trace in which its answer is looked for: the response, else the model's own
+    prose if that states one. None if there is no answer in either."""
+    response = "".join(s.text for s in segments if s.phase == "answer").strip()
+    own = any(s.source == "model" and s.text.strip() for s in segments if s.phase == "answer")
+    if own and final_answer(response) is not None:
+        return response
+    words = prose(segments)
+    if stated_answer(words) is not None:
+        return words
+    return response if own else None
+
+
 def stated_answer(text: str) -> str | None:
-    r"""What a text states as its answer: its last `\boxed{...}`, else what follows its last "the
-    answer is", else what follows a heading "Final Answer"; None if it states none."""
+    r"""What a text states as its answer: its last boxes (see `boxed_answer`), else what follows its
+    last "the answer is" or a heading "Final Answer"; None if it states none."""
     text = text.strip()
-    boxed = last_boxed(text)
-    if boxed is not None:
-        return boxed or None
+    if (boxed := boxed_answer(text)) is not None:
+        return boxed
     ends = [stated.end() for stated in _STATED.finditer(text)]
     return _from_sentence(text[ends[-1] : ends[-1] + 2_000]) if ends else None
 
@@ -78,8 +99,9 @@ def stated_answer(text: str) -> str | None:
 def final_answer(text: str) -> str | None:
     r"""The answer in a response, as written there; None if there is none.
 
-    Tried in this order: the last complete `\boxed{...}`; the last "the answer is ..."; a text or
-    last line that is only an answer; the last formula, else the last number, of the last line.
+    Tried in this order: the last boxes that are not empty; the last "the answer is ..."; a text or
+    last line that is only an answer; a display formula at the end; what is bold in the last line,
+    its last formula, its last number.
     """
     text = text.strip()
     found = stated_answer(text)
@@ -87,9 +109,14 @@ def final_answer(text: str) -> str | None:
         return found
     if len(text) <= 2_000 and _is_bare(text):
         return text or None
+    if shown := _last_display(text[-2_000:]):
+        return shown
     last_line = text.rpartition("\n")[2].strip()
     if len(last_line) <= 2_000 and _is_bare(last_line):
         return last_line
+    bold = [found for found in _BOLD.findall(last_line) if re.search(r"\d", found)]
+    if bold and _is_bare(bold[-1]):
+        return str(bold[-1])
     return _last_formula(last_line) or last_number(last_line)
 
 
@@ -97,7 +124,7 @@ def _from_sentence(rest: str) -> str | None:
     """The answer at the beginning of the text after "the answer is"."""
     formulas, at = [], 0
     while delimited := _FORMULA.match(rest, at):  # "$2$, $3$ and $5$" are one answer
-        formulas.append(delimited[1].strip(" $"))
+        formulas.append(delimited[1].strip(" $\n"))
         joint = _AND.match(rest, delimited.end())
         at = joint.end() if joint else len(rest)
     if formulas:
@@ -117,11 +144,30 @@ def _from_sentence(rest: str) -> str | None:
 def _is_bare(text: str) -> bool:
     """Whether a text is only an answer, perhaps with a unit, without a sentence around it."""
     text = _TEXT_GROUP.sub("", text)
+    if _CHINESE.search(text.lstrip("$\\([{ ")[:1]):
+        return False  # a sentence; a unit follows its number
     words = {w.lower() for w in _WORD.findall(text)} - _FUNCTIONS
     if len(words) > 2 or words & _SENTENCE_WORDS:
         return False
     before, digit, _ = re.split(r"(\d|$)", text, maxsplit=1)
     return not digit or not {w.lower() for w in _WORD.findall(before)} - _FUNCTIONS
+
+
+def _last_display(text: str) -> str | None:
+    """The display formula at the end of a text: of several lines the last."""
+    text = text.rstrip(" .,*\n")
+    for opening, closing in _DISPLAYS:
+        start = text.rfind(opening, 0, len(text) - len(closing)) if text.endswith(closing) else -1
+        if start < 0:
+            continue
+        inside = text[start + len(opening) : -len(closing)]
+        if closing == "}":
+            inside = inside.partition("}")[2].rpartition(r"\end{")[0]
+        if "&=" in inside.replace(" ", "") or closing == "}":
+            rows = [row for row in re.split(r"\\\\", inside) if row.strip()]
+            inside = rows[-1].replace("&", "") if rows else ""
+        return inside.strip() or None
+    return None
 
 
 def _last_formula(line: str) -> str | None:
@@ -138,20 +184,3 @@ def last_number(text: str) -> str | None:
     """The last number of a text as written, including thousands commas; None if there is none."""
     numbers = [match[0] for match in _NUMBER.finditer(text)]
     return numbers[-1] if numbers else None
-
-
-def last_boxed(text: str) -> str | None:
-    r"""Returns the content of the last complete `\boxed{...}` with balanced braces, or None.
-
-    Runs in linear time, since a model may write a megabyte of unclosed boxes.
-    """
-    found, start = None, -1
-    opened: list[int] = []
-    for brace in re.finditer(r"[{}]", text):
-        if brace[0] == "{":
-            opened.append(brace.start())
-        elif opened:
-            at = opened.pop() - len("\\boxed")
-            if at > start and text.startswith("\\boxed", at):
-                found, start = text[at + 7 : brace.start()], at
-    return None if found is None else found.strip()

@@ -10,7 +10,9 @@ from fractions import Fraction
 from typing import Literal
 
 from start_sdk.grading._extract import choice_letter
-from start_sdk.grading._normalise import Answer, is_decimal, normalise, number
+from start_sdk.grading._normalise import Answer, normalise
+from start_sdk.grading._numbers import approximates, number
+from start_sdk.grading._units import ratio
 from start_sdk.values import Frozen
 
 How = Literal["exact", "normalised", "symbolic", "numeric", "choice", "undecided"]
@@ -50,16 +52,23 @@ def compare_texts(answer: str, gold: str) -> Verdict | None:
     if answer.strip() == gold.strip():
         return Verdict(correct=True, how="exact", answer=answer)
     ours, right = normalise(answer), normalise(gold)
+    a, b = number(ours.text), number(right.text)
+    if ours.unit and right.unit and ours.unit != right.unit and a is not None and b is not None:
+        factor = ratio(ours.unit, right.unit)
+        if factor is not None and a * factor == b:
+            return Verdict(correct=True, how="numeric", answer=answer)
     if conflict := _conflict(ours, right):
         return Verdict(correct=False, how="normalised", answer=answer, note=conflict)
     if ours.words or right.words:
         same = ours.text.casefold() == right.text.casefold()
         return Verdict(correct=same, how="normalised", answer=answer)
-    a, b = number(ours.text), number(right.text)
     if a is not None and b is not None and right.base is None:
         return _compare_numbers(answer, ours, right, a, b)
     if ours.text == right.text or right.base is not None:
         return Verdict(correct=ours.text == right.text, how="normalised", answer=answer)
+    if "." in right.text and b is not None and ours.text.replace(",", ".") == right.text:
+        # A comma for the point, as in German; "1,234" has been read as one number above.
+        return Verdict(correct=True, how="normalised", answer=answer)
     return None
 
 
@@ -85,16 +94,3 @@ def _compare_numbers(answer: str, ours: Answer, right: Answer, a: Fraction, b: F
         a == b or approximates(ours.text, b, right.text) or approximates(right.text, a, ours.text)
     )
     return Verdict(correct=correct, how="normalised" if same_text else "numeric", answer=answer)
-
-
-def approximates(decimal: str, value: Fraction, written: str) -> bool:
-    """Whether a decimal such as 0.333333 approximates a value that it cannot express exactly.
-
-    It needs six significant digits, and may be off by less than one in its last place (rounded
-    or truncated). A value that is itself `written` as a decimal is compared exactly.
-    """
-    digits = re.fullmatch(r"-?(\d+)\.(\d+)", decimal)
-    if not digits or is_decimal(written):
-        return False
-    significant = len((digits[1] + digits[2]).lstrip("0"))
-    return significant >= 6 and abs(Fraction(decimal) - value) < Fraction(1, 10 ** len(digits[2]))

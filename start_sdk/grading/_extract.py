@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from start_sdk._text.answers import last_boxed
+from start_sdk._text.boxes import boxed_answer
 from start_sdk._text.code import code_blocks, is_python
 
 _STATEMENT = re.compile(
@@ -16,28 +16,38 @@ _STATEMENT = re.compile(
 )
 _LETTER_FIRST = re.compile(r"[\s*_$({\[]*([A-Za-z])(?:[\s*_$)}\].:]*$|[*_$]{0,4}[).:\]}](?!\w))")
 _LETTER_NAMED = re.compile(
-    r"\b(?i:answer|option|choice)\b[*_]{0,2} {0,4}(?:(?:is|:|=) {0,4}:?)?[\s*_${]{0,8}"
+    r"\b(?i:answer|option|choice|antwort|respuesta|réponse)\b[*_]{0,2} {0,4}"
+    r"(?:(?:is|ist|lautet|es|est|:|=) {0,4}:?)?[\s*_${]{0,8}"
     r"(?:([A-Z])(?![A-Za-z'])|[(\[]([A-Za-z])[)\]])"
 )
-_LETTER_APART = re.compile(r"\(([A-Za-z])\)")
+_LETTER_CHINESE = re.compile(
+    r"(?:答案|选项?|选择)[是为选应该：:\s*_]{0,8}[(\[{$]{0,3}([A-Z])(?![A-Za-z])"
+)
+_LETTER_APART = re.compile(r"(?<![A-Za-z_^}])\(([A-Za-z])\)")
+_WIDE = str.maketrans("（）：【】", "():[]")
 
 
 def choice_letter(text: str, letters: str = "ABCD") -> str | None:
     """The option chosen in a response, as one of `letters`; None if it names none.
 
-    Tried in this order: the last box; a response that begins with a letter ("B", "(B)",
-    "B) because"); the last "answer: B" or "option B"; the last letter in parentheses.
+    Tried in this order: the last box, if it holds a letter; a response that begins with a letter
+    ("B", "(B)", "B) because"); the last "answer: B" or "option B"; the last letter in parentheses.
     """
+    text = text.strip().translate(_WIDE)
+    boxed = boxed_answer(text)
+    if boxed is not None and (letter := _letter(_plain(boxed), letters, begins=True)):
+        return letter
+    return _letter(_plain(text), letters, begins=boxed is None)
 
+
+def _letter(text: str, letters: str, *, begins: bool) -> str | None:
     def known(letter: str) -> str | None:
         return letter.upper() if letter.upper() in letters else None
 
-    boxed = last_boxed(text)
-    plain = _plain(boxed if boxed is not None else text.strip())
-    if (first := _LETTER_FIRST.match(plain)) and known(first[1]):
+    if begins and (first := _LETTER_FIRST.match(text)) and known(first[1]):
         return known(first[1])
-    for pattern in (_LETTER_NAMED, _LETTER_APART):
-        found = [known(m[m.lastindex or 0]) for m in pattern.finditer(plain)]
+    for pattern in (_LETTER_NAMED, _LETTER_CHINESE, _LETTER_APART):
+        found = [known(m[m.lastindex or 0]) for m in pattern.finditer(text)]
         found = [letter for letter in found if letter]
         if found:
             return found[-1]

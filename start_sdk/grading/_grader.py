@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, Self
 
-from start_sdk._text.answers import final_answer
+from start_sdk._text.answers import final_answer, text_to_grade
 from start_sdk.errors import ConfigError, MissingExtra
 from start_sdk.grading._compare import How, Verdict, compare_texts, grade_choice, is_letter
 from start_sdk.grading._normalise import normalise
+from start_sdk.trace import Trace
 
 Kind = Literal["math", "choice"]
 _START_SECONDS = 60.0  # importing sympy takes a second, or many on a busy machine
@@ -72,15 +73,18 @@ class Grader:
         for worker in self._workers:
             await worker.stop()
 
-    async def grade(self, text: str | None, gold: str, kind: Kind = "math") -> Verdict:
+    async def grade(self, text: str | Trace | None, gold: str, kind: Kind = "math") -> Verdict:
         r"""Grades a response.
 
         Args:
-            text: the whole response or only the answer, of any length; None if there is none.
+            text: the whole response or only the answer, of any length; None if there is none. Of a
+                trace: its response, else what the model's own prose states.
             gold: the gold answer: LaTeX or plain text without a sentence around it; for "choice"
                 a letter.
             kind: "math", or "choice" if only letters count.
         """
+        if isinstance(text, Trace):
+            text = text_to_grade(text.segments)
         if kind == "choice":
             return grade_choice(text, gold)
         if text and text.strip() == gold.strip():
@@ -118,7 +122,7 @@ class Grader:
         return Verdict(correct=False, how="undecided", answer=answer, note=note)
 
 
-def grade_all(pairs: Iterable[tuple[str | None, str]], **options: int) -> list[Verdict]:
+def grade_all(pairs: Iterable[tuple[str | Trace | None, str]], **options: int) -> list[Verdict]:
     """Grades (text, gold) pairs, for scripts: one verdict each, in order. Options: see `Grader`."""
 
     async def run() -> list[Verdict]:

@@ -8,47 +8,45 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fractions import Fraction
+
+from start_sdk.grading._numbers import plain_decimals
+from start_sdk.grading._python import as_latex
+from start_sdk.grading._units import split_unit
 
 _UNICODE = str.maketrans(
     {
         "−": "-", "–": "-", "×": r"\cdot ", "·": r"\cdot ", "∙": r"\cdot ", "÷": "/",
         "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "°": r"^\circ ",
-        "±": r"\pm ", "∪": r"\cup ", "∈": r"\in ", "²": "^2", "³": "^3", "√": r"\sqrt ",
-        "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "，": ",",
-        "\u00a0": " ", "\u2009": " ", "\u202f": " ",
+        "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "√": r"\sqrt ", "≠": r"\ne ",
+        "≈": r"\approx ", "ℝ": r"\mathbb{R}", "∅": r"\emptyset ", "∖": r"\setminus ",
+        "∣": r"\mid ", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
+        "或": " or ", "和": " and ", "与": " and ", "及": " and ", "、": ",", "。": ".", "；": ";",
+        "【": "[", "】": "]", "\u00a0": " ", "\u2009": " ", "\u202f": " ",
+        **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94)},  # wide forms of ASCII
+        **{digit: f"^{i}" for i, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
     }
 )  # fmt: skip
-_UNITS = {
-    "degree": "degrees degree deg", "radian": "radians radian rad",
-    "dollar": "dollars dollar usd", "cent": "cents cent",
-    "mm": "mm millimeters millimeter", "cm": "cm centimeters centimeter centimetres",
-    "m": "m meters meter metres metre", "km": "km kilometers kilometer kilometres",
-    "inch": "inches inch in", "foot": "feet foot ft", "yard": "yards yard yd",
-    "mile": "miles mile mi", "second": "seconds second sec s", "minute": "minutes minute min",
-    "hour": "hours hour hr h", "day": "days day", "week": "weeks week", "year": "years year",
-    "g": "grams gram g", "kg": "kg kilograms kilogram", "mph": "mph", "": "units unit",
-}  # fmt: skip
-_UNIT_OF = {alias: unit for unit, aliases in _UNITS.items() for alias in aliases.split()}
 _DIGITS_OF = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10, "eleven": 11, "twelve": 12, "sixteen": 16,
 }  # fmt: skip
+_REALS = r"(-\infty,\infty)"
+_WORDS = {
+    "zero": "0", "one": "1", **{name: str(value) for name, value in _DIGITS_OF.items()},
+    "all real numbers": _REALS, "all reals": _REALS, "all real values": _REALS,
+    "empty set": r"\emptyset", "no solution": r"\emptyset", "no solutions": r"\emptyset",
+}  # fmt: skip
 _TEXT = r"\\(?:text(?:rm|bf|it|normal)?|mbox|mathrm|mathbf|mathit|operatorname)\s?"
-_UNIT_TEXT = re.compile(
-    _TEXT + r"\{\s*((?:[^{}\\]|\\ )+)\}\s*(?:\^\s*\{?\s*([23])\s*\}?)?$", re.IGNORECASE
+_SPACE = r"\s|~|\\[ ,;:!]|\\q?quad(?![A-Za-z])"
+_OPTION = re.compile(
+    r"(?:" + _TEXT + r"\{\s*(?:\([A-J]\)|[A-J][.:)])\s*\}|\([A-J]\))"
+    rf"(?:{_SPACE})*"
+    r"(?=[-\w\\$(.])"
 )
-_UNIT_WORDS = re.compile(
-    r"(?:(?<=[\d})])|(?<=\\pi)) ?([A-Za-z]{2,20}\.?(?: [A-Za-z]{2,20}){0,3})(?:\^\{?([23])\}?)?$"
-)
-_POWERS = {"square": "2", "sq": "2", "cubic": "3"}
-_NOT_UNITS = {"pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "or", "and", "base", "mod"}
 _BASE = re.compile(
     r"\(?([0-9][0-9A-Fa-f]*)\)?(?:_\{?|\s*\(?base )\s*(?:\\text\{)?(?:base )?(\w{1,7})\}{0,2}\)?"
 )
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
-_RATIO = re.compile(r"(-?)\\frac\{(-?\d+)\}\{(-?\d+)\}|(-?)\(?(-?\d+)\)?/\(?(\d+)\)?")
-_LONGEST = 300  # digits of a number that is compared in this process; longer ones go to a worker
+_RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne)(?![A-Za-z])")
 
 
 @dataclass(frozen=True)
@@ -68,40 +66,63 @@ class Answer:
 def normalise(text: str) -> Answer:
     """Normalises an answer, in time linear in its length."""
     text = _delimiters(text.translate(_UNICODE).strip())
+    text = _option(text)
     text, dollars = _dollars(text)
-    text = _spaces(_thousands(text))
+    text = _spaces(_thousands(as_latex(text)))
+    text = re.sub(r"^(?:\\(?:approx|simeq)(?![A-Za-z])|=)\s?", "", text)
     text = re.sub(r"(?<![\\A-Za-z])[Ii]nfinity(?![A-Za-z])", r"\\infty ", text)
     whole = re.fullmatch(_TEXT + r"\{([^{}]*)\}", text)
-    if whole and not re.search(r"[\d\\]", whole[1]):
-        return Answer(" ".join(whole[1].split()), words=True)
+    if whole and not re.search(r"[\d\\]", whole[1]) and not _letters(whole[1]):
+        return _phrase(whole[1])
     text = whole[1].strip() if whole else text
     if (based := _BASE.fullmatch(text)) and (base := _base(based[2])):
         return Answer(based[1].lstrip("0").upper() or "0", base=base)
     text, percent = _percent(text)
-    text, unit = ("", "") if not text else _unit(text)
+    text, unit = split_unit(text) if text else ("", "")
     unit = "dollar" if dollars else unit
-    text = re.sub(_TEXT + r"\{\s*,?\s*(?:and|or)\s*\}|,? (?:and|or) (?=\S)", ",", text)
-    text = re.sub(_TEXT + r"\{\s*([A-Za-z])\s*\}", r"\1", text)
-    if re.match(r"[A-Za-z]{4}", text) and re.fullmatch(r"[A-Za-z]+(?:[ -][A-Za-z]+)*", text):
-        return Answer(text, words=True)
-    return Answer(_close_up(_mixed(_braces(text))), unit=unit, percent=percent)
+    text = _joined(_decimal_comma(text))
+    if re.fullmatch(r"[A-Za-z]{2,}(?:[ '-][A-Za-z]+)*\.?", text) and (
+        re.match("[A-Za-z]{4}", text) or " " in text or text.lower() in ("yes", "no", *_WORDS)
+    ):
+        return _phrase(text)
+    text = _close_up(_mixed(_braces(text)))
+    return Answer(plain_decimals(text), unit=unit, percent=percent)
 
 
-def number(text: str) -> Fraction | None:
-    """The exact value of an integer, a decimal or a fraction of integers; else None."""
-    if len(text) > 2 * _LONGEST:
-        return None
-    if _NUMBER.fullmatch(text):
-        return Fraction(text.rstrip("."))
-    if match := _RATIO.fullmatch(text):
-        sign, above, below = (match[i] or match[i + 3] or "" for i in (1, 2, 3))
-        return Fraction(int(sign + "1") * int(above), int(below)) if int(below) else None
-    return None
+def _phrase(text: str) -> Answer:
+    """A word or a phrase; some have a meaning in formulas."""
+    words = re.sub(r"^(?:the|an?) (?=\w)", "", " ".join(text.split()).rstrip("."), flags=re.I)
+    if words.lower() in _WORDS:
+        return Answer(_WORDS[words.lower()])
+    return Answer(words, words=True)
 
 
-def is_decimal(text: str) -> bool:
-    """Whether a text is a number in digits: 12, -0.5."""
-    return _NUMBER.fullmatch(text) is not None
+def _letters(text: str) -> bool:
+    """Whether a text is a list of letters: `A, C`."""
+    return re.fullmatch(r"\s*[A-Z](?:\s*(?:,|and|or)\s*[A-Z])+\s*", text) is not None
+
+
+def _option(text: str) -> str:
+    r"""`15` for `\textbf{(C) }15`, the text of an option behind its letter."""
+    label = _OPTION.match(text)
+    return text[label.end() :] if label else text
+
+
+def _joined(text: str) -> str:
+    r"""Commas for "and" and "or" of a list; signs of sets for those of inequalities."""
+    either, both = (r" \cup ", r" \cap ") if _RELATION.search(text) else (",", ",")
+    for words, sign in (("or|oder", either), ("and|und", both)):
+        joint = _TEXT + rf"\{{\s*,?\s*(?:{words})\s*\}}|,? (?:{words}) (?=\S)"
+        text = re.sub(joint, lambda _, sign=sign: sign, text)  # type: ignore[misc]
+    return re.sub(_TEXT + r"\{\s*([A-Za-z])\s*\}", r"\1", text)
+
+
+def _decimal_comma(text: str) -> str:
+    """Writes `3{,}14` and `1.234,5` with a point."""
+    text = re.sub(r"(?<=\d)\{,\}(?=\d)", ".", text)
+    if re.fullmatch(r"-?\d{1,3}(?:\.\d{3})+,\d+", text):
+        return text.replace(".", "").replace(",", ".")
+    return text.replace(".", "") if re.fullmatch(r"-?\d{1,3}(?:\.\d{3}){2,}", text) else text
 
 
 def _delimiters(text: str) -> str:
@@ -114,9 +135,24 @@ def _delimiters(text: str) -> str:
     text = re.sub(r"\\rbrace(?![A-Za-z])", r"\}", text)
     text = re.sub(r"\\(?:leq|leqslant)(?![A-Za-z])", r"\\le", text)
     text = re.sub(r"\\(?:geq|geqslant)(?![A-Za-z])", r"\\ge", text)
-    text = text.strip().strip("*").strip()
-    bare = text.rstrip(".;, ")
-    return bare[:-1].rstrip() if bare != text and bare.endswith("\\") else bare  # `5\,`
+    text = re.sub(r"\\(?:neq|not\s?=)(?![A-Za-z])", r"\\ne", text)
+    text = re.sub(r"\\(?:varnothing)(?![A-Za-z])", r"\\emptyset", text)
+    text = re.sub(r"\\mathbb\s?(?:\{\s?R\s?\}|R(?![A-Za-z]))", r"\\mathbb{R}", text)
+    text = _unboxed(text)
+    text = re.sub(rf"^(?:{_SPACE})+", "", text.strip().strip("*").strip())
+    text = re.sub(r"(?<!\\)\\$", "", text.rstrip(".;, "))  # `\\ ` and `\\,` at the end
+    return re.sub(rf"(?:{_SPACE})+$", "", text).rstrip(".;, ")
+
+
+def _unboxed(text: str) -> str:
+    r"""Removes what only changes the look: `\boxed{...}`, `\mathbf{70}`, `\color{red}`."""
+    text = re.sub(r"\\(?:color|textcolor)\s?\{\w{1,20}\}|\\(?:bf|rm|it)(?![A-Za-z])", "", text)
+    for _ in range(3):
+        found = re.match(r"\\(?:boxed|fbox|mathbf|boldsymbol|bm|underline)\s?\{", text)
+        if not found or matching(text, "{", "}").get(found.end() - 1) != len(text) - 1:
+            break
+        text = text[found.end() : -1].strip()
+    return text
 
 
 def _dollars(text: str) -> tuple[str, bool]:
@@ -128,7 +164,9 @@ def _dollars(text: str) -> tuple[str, bool]:
 
 def _thousands(text: str) -> str:
     r"""Joins `10,\!080`, `10{,}080`, `10\,080`, and `10,080` where it cannot be a list."""
-    text = re.sub(r"(?<=\d)(?:,\\!|\{,\}|\\,|\\!)(?=\d{3}(?!\d))", "", text)
+    text = re.sub(r"(?<=\d)(?:,\\!|\{,\}|\\[,! ])(?=\d{3}(?!\d))", "", text)
+    if re.fullmatch(r"-?[1-9]\d{0,2}(?:[ '_]\d{3})+", text):
+        return re.sub("[ '_]", "", text)
     if not re.search(r"[(\[{]\s*-?[\d.]+\s*,", text):
         groups = r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)"
         text = re.sub(groups, lambda m: m[0].replace(",", ""), text)
@@ -149,29 +187,6 @@ def _base(name: str) -> int | None:
 def _percent(text: str) -> tuple[str, bool]:
     bare = re.sub(r"\s?(?:\\?%|" + _TEXT + r"\{ ?percent ?\}| percent)$", "", text)
     return bare.rstrip(), bare != text
-
-
-def _unit(text: str) -> tuple[str, str]:
-    """The text without the unit after a quantity, and the unit's name if it is known."""
-    bare = re.sub(r"\s?\^\s?(?:\\circ|\{ ?\\circ ?\})$|\s?\\degree$", "", text)
-    if bare != text:
-        return bare, "degree"
-    match = _UNIT_TEXT.search(text)
-    plain = None if match else _UNIT_WORDS.search(text)
-    found = match or plain
-    if not found or not text[: found.start()].strip():
-        return text, ""
-    words = found[1].lower().replace("\\ ", " ").replace(".", " ").split()
-    if not words or _NOT_UNITS & set(words) or re.search(r"[\d=]", found[1]):
-        return text, ""
-    if len(words[0]) == 1 and words[0] not in _UNIT_OF:  # `2\text{x}`
-        return text, ""
-    counted = plain and text[plain.start()] == " " and len(words[0]) > 3
-    if plain and not counted and words[0] not in {**_UNIT_OF, **_POWERS}:
-        return text, ""  # "3 apples" counts something, "3abc" is a product
-    power = found[2] or _POWERS.get(words[0], "")
-    known = _UNIT_OF.get(words[-1] if power and not found[2] else " ".join(words), "")
-    return text[: found.start()].strip(), known + f"^{power}" * bool(known and power)
 
 
 def _braces(text: str) -> str:

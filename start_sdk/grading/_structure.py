@@ -12,17 +12,32 @@ from dataclasses import dataclass
 _MATRIX = re.compile(r"\\begin\{([pb]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _OPEN, _CLOSE = {"(", "[", r"\{", r"\langle", "{"}, {")", "]", r"\}", r"\rangle", "}"}
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
-_ELEMENT = re.compile(r"[A-Za-z]\\in(?![a-z])\s*(.*)", re.DOTALL)
+_VARIABLE = r"(?:[A-Za-z]|\\(?:theta|alpha|beta|lambda|phi|omega))"
+_ELEMENT = re.compile(rf"(?:{_VARIABLE}|\([a-z](?:,[a-z])+\))\\in(?![a-z])\s*(.*)", re.DOTALL)
+_BUILDER = re.compile(
+    rf"\\\{{{_VARIABLE}(?:\\in ?\\mathbb\{{R\}})?"
+    r"(?:\\(?:mid|vert|colon)(?![a-z])|[|:])\s*(.*)\\\}",
+    re.DOTALL,
+)
 _RELATION = re.compile(r"(<|>|\\[lg][te](?![A-Za-z]))")
+_UNEQUAL = re.compile(rf"{_VARIABLE}\\ne(?![a-z])\s*(.*)", re.DOTALL)
+_REALS = r"\mathbb{R}"
+SET_OPERATIONS = ("union", "minus", "cap")
 _LE = r"\le"
 _FLIPPED = {">": "<", r"\gt": r"\lt", r"\ge": _LE, "<": ">", r"\lt": r"\gt", _LE: r"\ge"}
 _DEEPEST = 30
+_OPERATIONS = (
+    ((r"\cup",), "union"),
+    ((r"\setminus", r"\backslash"), "minus"),
+    ((r"\cap",), "cap"),
+    ((",", ";"), "list"),
+)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A node. `kind` is "scalar", "list" (no brackets), "set", "union", "RxC matrix", or the two
-    brackets of a tuple or interval, such as "()" or "[)"."""
+    """A node. `kind` is "scalar", "list" (no brackets), "set", "RxC matrix", the two brackets of a
+    tuple or interval, such as "()" or "[)", or what is done with sets: "union", "minus", "cap"."""
 
     kind: str
     text: str
@@ -30,20 +45,17 @@ class Shape:
 
     @property
     def ordered(self) -> bool:
-        return self.kind not in ("list", "set", "union")
+        return self.kind not in ("list", "set", "union", "cap")
 
 
 def shape(text: str, depth: int = 0) -> Shape:
     """Parses the shape of a normalised answer; parts that are nested too deeply stay scalars."""
-    text = text.strip()
-    if element := _ELEMENT.fullmatch(text):
-        text = element[1]
+    text = _plain_set(text.strip())
     if depth > _DEEPEST:
         return Shape("scalar", text)
     if matrix := _MATRIX.fullmatch(text):
         return _matrix(matrix[2], text, depth)
-    text = _interval(text)
-    for separators, kind in (((r"\cup",), "union"), ((",", ";"), "list")):
+    for separators, kind in _OPERATIONS:
         parts = split(text, separators)
         if len(parts) > 1:
             return _group(kind, parts, text, depth)
@@ -63,6 +75,20 @@ def shape(text: str, depth: int = 0) -> Shape:
     return Shape(brackets, text, tuple(shape(p, depth + 1) for p in parts))
 
 
+def _plain_set(text: str) -> str:
+    r"""An interval or a difference for `x\in S`, `\{x\mid ...\}`, an inequality and `x\ne 2`."""
+    if builder := _BUILDER.fullmatch(text):
+        text = builder[1]
+    if element := _ELEMENT.fullmatch(text):
+        text = element[1]
+    if unequal := _UNEQUAL.fullmatch(text):
+        names = re.sub(rf"(?:,|\\cap)\s*{_VARIABLE}\\ne(?![a-z])\s*", ",", unequal[1])
+        return rf"{_REALS}\setminus\{{{names}\}}"
+    if text == _REALS:
+        return r"(-\infty,\infty)"
+    return re.sub(r"(?<=[)\]}])-(?=\\\{)", r"\\setminus ", _interval(text))
+
+
 def split(text: str, separators: tuple[str, ...]) -> list[str]:
     """Splits at the separators outside of brackets."""
     parts, level = [""], 0
@@ -79,7 +105,7 @@ def _group(kind: str, parts: list[str], text: str, depth: int) -> Shape:
     r"""A list, or a set or union without duplicates; `1\pm2` counts as two items."""
     nodes = [shape(part, depth + 1) for part in parts]
     items = [i for node in nodes for i in (node.items if node.kind == "list" else (node,))]
-    if kind != "list":
+    if kind in ("set", "union"):
         items = list({item.text: item for item in items}.values())
     return Shape(kind, text, tuple(items))
 
@@ -114,10 +140,10 @@ def _interval(text: str) -> str:
     if sides[1] in (">", r"\gt", r"\ge"):
         sides = [_FLIPPED.get(s, s) for s in reversed(sides)]
     if len(sides) == 3:
-        whole = re.fullmatch("[a-z]", sides[0])
+        whole = re.fullmatch(_VARIABLE, sides[0])
         sides = [r"-\infty", "<", *sides] if whole else [*sides, "<", r"\infty"]
     left, opens, variable, closes, right = sides
     free = re.search("[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", left + right))
-    if free or not re.fullmatch("[a-z]", variable) or closes in (">", r"\gt", r"\ge"):
+    if free or not re.fullmatch(_VARIABLE, variable) or closes in (">", r"\gt", r"\ge"):
         return text
     return f"{'[' if opens == _LE else '('}{left},{right}{']' if closes == _LE else ')'}"

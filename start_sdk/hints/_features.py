@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import log1p
 
-from start_sdk._text.answers import last_boxed
+from start_sdk._text.boxes import last_boxed
 from start_sdk.trace import Trace
 
 FEATURES = (

@@ -1,0 +1,39 @@
+r"""Answers as Python, numpy and sympy print them, in the notation of LaTeX.
+
+`Fraction(3, 56)`, `(1+2j)`, `[3, 5]`, `Matrix([[1], [2]])`, `3*sqrt(5)`, `exp(x)`, `5e-05`.
+"""
+
+from __future__ import annotations
+
+import re
+
+_FRACTION = re.compile(r"\b(?:Fraction|Rational)\(\s*(-?\d+),\s*(\d+)\s*\)")
+_WRAPPED = re.compile(
+    r"\b(?:Decimal|mpf|np\.float64|np\.int64|float|int)\(\s*'?(-?[\w.+-]+)'?\s*\)"
+)
+_MATRIX = re.compile(
+    r"(?:(?:Matrix|array|np\.array)\(\s*)?\[\s*(\[[^\[\]]*\](?:\s*,\s*\[[^\[\]]*\])*)\s*\]\)?"
+)
+_FUNCTIONS = re.compile(
+    r"(?<![\\A-Za-z])(sin|cos|tan|cot|sec|csc|ln|log|sinh|cosh|tanh|arcsin|arccos|arctan)(?=\s?\()"
+)
+_INVERSE = re.compile(r"(?<![\\A-Za-z])(?:asin|acos|atan)(?=\s?\()")
+
+
+def as_latex(text: str) -> str:
+    """The same answer in LaTeX; other texts as they are."""
+    text = _FRACTION.sub(r"\\frac{\1}{\2}", text)
+    text = _WRAPPED.sub(r"\1", text)
+    if matrix := _MATRIX.fullmatch(text.strip()):
+        rows = re.findall(r"\[([^\[\]]*)\]", matrix[1])
+        body = r"\\".join(row.replace(",", "&") for row in rows)
+        return rf"\begin{{pmatrix}}{body}\end{{pmatrix}}"
+    text = _INVERSE.sub(lambda m: "\\arc" + m[0][1:], text)
+    text = _FUNCTIONS.sub(r"\\\1", text)
+    text = re.sub(r"(?<![\\A-Za-z])exp\(([^()]*)\)", r"e^{\1}", text)
+    text = re.sub(r"(?<![\\A-Za-z])floor\(([^()]*)\)", r"\\lfloor \1\\rfloor ", text)
+    text = re.sub(r"(?<![\\A-Za-z])ceil(?:ing)?\(([^()]*)\)", r"\\lceil \1\\rceil ", text)
+    text = re.sub(r"(?<![\\A-Za-z])oo(?![A-Za-z])", r"\\infty ", text)
+    return re.sub(
+        r"(?<=\d)[jJ](?![A-Za-z\d])|(?<=\*)I(?![A-Za-z_])|(?<=\* )I(?![A-Za-z_])", "i", text
+    )

@@ -1,0 +1,138 @@
+r"""Units of quantities: `5\text{ cm}`, `\$5`, `12厘米`, `3\text{ hours }20\text{ minutes}`."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_DAY = 86_400
+# Per dimension: names of each unit, and its size.
+_DIMENSIONS: dict[str, dict[str, str | int | Fraction]] = {
+    "angle": {"degree degrees deg 度 grad": 1},
+    "radian": {"radian radians rad": 1},
+    "dollar": {"dollar dollars usd us$ 美元": 100, "cent cents ¢": 1},
+    "euro": {"euro euros eur € 欧元": 1},
+    "pound": {"pound pounds gbp £ 英镑": 1},
+    "yuan": {"yuan rmb cny 元": 1},
+    "yen": {"yen jpy ¥": 1},
+    "rupee": {"rupee rupees inr ₹": 1},
+    "length": {
+        "mm millimeter millimeters millimetre millimetres 毫米": 1,
+        "cm centimeter centimeters centimetre centimetres 厘米": 10,
+        "m meter meters metre metres 米": 1_000,
+        "km kilometer kilometers kilometre kilometres 千米 公里": 1_000_000,
+        "inch inches in": Fraction(127, 5),
+        "foot feet ft": Fraction(1524, 5),
+        "yard yards yd": Fraction(4572, 5),
+        "mile miles mi": Fraction(8046720, 5),
+    },
+    "time": {
+        "second seconds sec s 秒": 1,
+        "minute minutes min minuten 分钟 分": 60,
+        "hour hours hr hrs h stunden stunde 小时": 3_600,
+        "day days tage 天": _DAY,
+        "week weeks wochen 周": 7 * _DAY,
+    },
+    "year": {"year years jahre 年": 1},
+    "mass": {"g gram grams 克": 1, "kg kilogram kilograms 千克 公斤": 1_000},
+    "mph": {"mph": 1},
+    "": {"unit units": 1},
+}
+_UNITS: dict[str, tuple[str, str, Fraction]] = {
+    alias: (names.split()[0], dimension, Fraction(size))
+    for dimension, units in _DIMENSIONS.items()
+    for names, size in units.items()
+    for alias in names.split()
+}
+_TEXT = r"\\(?:text(?:rm|bf|it|normal)?|mbox|mathrm|mathbf|mathit|operatorname)\s?"
+_IN_TEXT = re.compile(
+    _TEXT + r"\{\s*((?:[^{}\\]|\\ )+)\}\s*(?:\^\s*\{?\s*([23])\s*\}?)?$", re.IGNORECASE
+)
+_IN_WORDS = re.compile(
+    r"(?:(?<=[\d})])|(?<=\\pi)) ?"
+    r"([A-Za-z]{2,20}\.?(?: [A-Za-z]{2,20}){0,3}|[€£¥₹¢]|(?<=[\d} ])[\u4e00-\u9fff]{1,4}"
+    r"|(?<=\d )[A-Za-z](?=$|\^))(?:\^\{?([23])\}?)?$"
+)
+_POWERS = {"square": "2", "sq": "2", "cubic": "3"}
+_NO_UNITS = {"pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "or", "and", "base", "mod"}
+_PARTS = re.compile(
+    r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]{1,12}|[\u4e00-\u9fff]{1,2})(?:,|\s|and\b)*"
+)
+_BEFORE = re.compile(
+    r"(-?)\s?(?:(US\\?\$|\\?\$|[€£¥₹]|\\(?:euro|pounds)\b)"
+    r"|(USD|EUR|GBP|CNY|RMB|INR|JPY)(?=[ \d]))\s?(?=[-\d.\\])"
+)
+_SIGNS = {"\\euro": "€", "\\pounds": "£"}
+
+
+def split_unit(text: str) -> tuple[str, str]:
+    """The text without the unit of its quantity, and the unit: a name, with its power ("cm^2"), or
+    "" if there is none or it is unknown."""
+    if compound := _compound(text):
+        return compound
+    if (before := _BEFORE.match(text)) and "=" not in text:
+        sign = before[2] or before[3]
+        name = "usd" if "$" in sign else _SIGNS.get(sign, sign).lower()
+        rest, _ = _split_after(before[1] + text[before.end() :])
+        return rest, _UNITS[name][0]
+    return _split_after(text)
+
+
+def _split_after(text: str) -> tuple[str, str]:
+    bare = re.sub(r"\s?\^\s?(?:\\circ|\{ ?\\circ ?\})$|\s?\\degree$", "", text)
+    if bare != text:
+        return bare, "degree"
+    if text.endswith(r"\$"):
+        return text[:-2].rstrip(), "dollar"
+    in_text = _IN_TEXT.search(text)
+    in_words = None if in_text else _IN_WORDS.search(text)
+    found = in_text or in_words
+    if not found or not text[: found.start()].strip():
+        return text, ""
+    words = found[1].lower().replace("\\ ", " ").replace(".", " ").split()
+    if not words or _NO_UNITS & set(words) or re.search(r"[\d=]", found[1]):
+        return text, ""
+    if len(words[0]) == 1 and words[0] not in _UNITS and words[0] < "\u4e00":  # `2\text{x}`
+        return text, ""
+    if re.fullmatch("[\u4e00-\u9fff]+", words[0]):
+        power = {"平方": "2", "立方": "3"}.get(words[0][:2], "")
+        words = [words[0][2:] if power else words[0]]
+    elif in_words and words[0] not in {**_UNITS, **_POWERS}:
+        counted = text[in_words.start()] == " " and len(words[0]) > 3
+        if not counted:
+            return text, ""  # "3 apples" counts something, "3abc" is a product
+        power = ""
+    else:
+        power = found[2] or _POWERS.get(words[0], "")
+    name = words[-1] if power and not found[2] else " ".join(words)
+    known = _UNITS[name][0] if name in _UNITS and _UNITS[name][1] else ""
+    return text[: found.start()].strip(), known + f"^{power}" * bool(known and power)
+
+
+def _compound(text: str) -> tuple[str, str] | None:
+    """`3 hours and 20 minutes` in minutes; None for other texts."""
+    plain = re.sub(_TEXT + r"\{([^{}]*)\}", r" \1 ", text).strip()
+    total, sizes, dimension, at = Fraction(0), list[Fraction](), "", 0
+    unit = ""
+    while part := _PARTS.match(plain, at):
+        if part[2].lower() not in _UNITS:
+            return None
+        unit, kind, size = _UNITS[part[2].lower()]
+        if not kind or (sizes and (kind != dimension or size >= sizes[-1])):
+            return None
+        total, dimension, at = total + Fraction(part[1]) * size, kind, part.end()
+        sizes.append(size)
+    if len(sizes) < 2 or at < len(plain):
+        return None
+    value = total / sizes[-1]
+    return (str(value) if value.denominator == 1 else f"{float(value):.12g}"), unit
+
+
+def ratio(unit: str, other: str) -> Fraction | None:
+    """How many of `other` a unit is; None if they measure different things."""
+    name, _, power = unit.partition("^")
+    second, _, exponent = other.partition("^")
+    (_, kind, size), (_, dimension, base) = _UNITS[name], _UNITS[second]
+    if kind != dimension or power != exponent:
+        return None
+    return (size / base) ** int(power or 1)
