@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from start_sdk.backends.transformers._cache import (
     KVCache,
@@ -14,10 +14,6 @@ from start_sdk.backends.transformers._cache import (
     batchable_layers,
     roomy,
 )
-
-if TYPE_CHECKING:
-    from start_sdk.backends.transformers._batch import Batch
-    from start_sdk.backends.transformers._generation import Generation
 
 WORTH_COPYING = 32
 """Shared tokens from which another session's cache is copied. Shorter overlaps are recomputed:
@@ -108,25 +104,30 @@ class CacheMemory:
         if isinstance(cache, KVCache):
             self._token_bytes = cache.nbytes // cache.columns
 
-    def fits(self, batch: Batch, rows: Sequence[Generation]) -> bool:
-        """Whether these rows can run together, if need be without caches of paused sessions.
+    def fits(self, columns: int, lengths: Sequence[int], *, copied: bool, key: str | None) -> bool:
+        """Whether rows can run together, if need be without caches of paused sessions.
+
+        Args:
+            columns: how many they need, each in one row.
+            lengths: of the rows, in tokens.
+            copied: whether some of the columns are copied.
+            key: of the row that is to run; its own cache is not evicted.
 
         Raises:
             MemoryError: a single row does not fit, or (deterministic) nothing may be evicted.
         """
-        limit = self._given if len(rows) == 1 else self._limit
-        columns, copied = batch.peak(rows, together=self.together)
+        limit = self._given if len(lengths) == 1 else self._limit
         need = self._token_bytes * columns
         if copied and self._layers:
             need += need // self._layers  # a layer is held twice while it is copied
-        if need <= limit and self._make_room(need, limit, rows[-1].key):
+        if need <= limit and self._make_room(need, limit, key):
             return True
-        if len(rows) > 1 and not self.deterministic:
+        if len(lengths) > 1 and not self.deterministic:
             return False
         need += self._idle_bytes() if self.deterministic else 0
         raise MemoryError(
-            f"{sum(len(row.ids) for row in rows)} tokens need {need // MIB + 1} MiB of cache, but "
-            f"memory_mib is {limit // MIB}: raise it, or run shorter or fewer sessions"
+            f"{sum(lengths)} tokens need {need // MIB + 1} MiB of cache, but memory_mib is "
+            f"{limit // MIB}: raise it, or run shorter or fewer sessions"
         )
 
     def fits_copy(self, running: Iterable[OneRow], tokens: int, *, moved: bool) -> bool:

@@ -36,7 +36,7 @@ class Rows:
         Raises:
             MemoryError: it never can.
         """
-        return self.memory.fits(self.batch, [*self.running, generation])
+        return self._fit([*self.running, generation])
 
     def sources(self) -> Iterator[Source]:
         """Running sequences whose caches can be copied."""
@@ -104,7 +104,7 @@ class Rows:
         """Requeues the youngest rows until the others fit; they are read again later."""
         while rows := [*self.running, *(row for row in self.waiting if row.cache is not None)]:
             try:
-                if self.memory.fits(self.batch, rows):
+                if self._fit(rows):
                     return
             except MemoryError as error:
                 self.fail(rows[-1:], error)
@@ -142,6 +142,11 @@ class Rows:
         if row in self.batch.rows:
             self.batch.leave(row, keep=False)
         row.cache, row.read = None, 0
+
+    def _fit(self, rows: Sequence[Generation]) -> bool:
+        columns, copied = self.batch.peak(rows, together=self.memory.together)
+        lengths = [len(row.ids) for row in rows]
+        return self.memory.fits(columns, lengths, copied=copied, key=rows[-1].key)
 
     def _fits_copy(self, row: Generation) -> bool:
         moved = len(self.batch.rows) == 1
