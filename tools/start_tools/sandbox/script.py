@@ -142,4 +142,4 @@ def patch_asyncio() -> None:
         loop = asyncio._get_running_loop() or cells_loop()
         return loop.create_task(coroutine, **options)
 
-    vars(asyncio).update(run=run_inside, create_task=create_task)
+    asyncio.__dict__.update(run=run_inside, create_task=create_task)

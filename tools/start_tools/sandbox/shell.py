@@ -126,7 +126,7 @@ class Shell(ZMQInteractiveShell):
             result.error_in_exec.__traceback__ = None
         self.last_execution_result = None
         for name in ("last_exc", "last_type", "last_value", "last_traceback"):
-            vars(sys).pop(name, None)
+            sys.__dict__.pop(name, None)
         return result
 
     def showtraceback(self, exc_tuple: Any = None, *args: object, **kwargs: object) -> None:
@@ -201,6 +201,6 @@ def hide_paths() -> None:
         if not str(message).startswith("To exit: use"):
             warnings.warn(message, *args, **options)
 
-    vars(interactiveshell)["warn"] = warn
+    interactiveshell.__dict__["warn"] = warn
     # The cells' own code has one thread; they know nothing of the kernel's.
     warnings.filterwarnings("ignore", message=".* is multi-threaded, use of fork")
