@@ -18,22 +18,26 @@ _STATED = re.compile(
     r"(?:(?:is|are|equals)\b:?|[:=：])[ *_]{0,8}\s{0,8}"
     r"|(?:\*\*|^#{1,6} {1,4})(?:final )?answer:?(?:\*\*)?:?\s{1,8}"
     r"|(?:答案|结果)[*_ ]{0,4}(?:(?:应该|应|就)?(?:是|为|等于)|[:：=])[\s*_:：]{0,8}"
-    r"|\b(?:antwort|lösung|(?:end)?ergebnis)\b[*_]{0,2} {0,4}"
+    r"|\b(?:antwort|lösung|(?:end)?ergebnis)(?:en|se)?\b[*_]{0,2} {0,4}"
     r"(?:(?:ist|sind|lautet|lauten|beträgt)\b:?|[:=])[ *_]{0,8}\s{0,8}"
     r"|\b(?:respuesta|réponse)(?: finale?| correcta)?\b[*_]{0,2} {0,4}"
     r"(?:(?:es|est)\b:?|[:=])[ *_]{0,8}\s{0,8}",
     re.IGNORECASE | re.MULTILINE,
 )
 _WORD = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{3,}|is\b)")
-_NUMBER = re.compile(r"(?<![\w.])[-−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)")
 _TEXT_GROUP = re.compile(r"\\(?:text\w{0,6}|mbox|mathrm|operatorname|begin|end)\s?\{[^{}]*\}")
 _SENTENCE_WORDS = {"answer", "the", "are", "is", "get", "got", "have", "has"}
-_FUNCTIONS = {"sqrt", "sin", "cos", "tan", "log", "exp", "infinity"}
+_FUNCTIONS = {
+    "sqrt", "sin", "cos", "tan", "log", "exp", "infinity", "fraction", "rational", "matrix",
+    "array", "decimal", "interval", "finiteset",
+}  # fmt: skip
 _FORMULA = re.compile(r"(?:\\[(\[]|\$\$?)((?:[^$\\\n]|\\[^)\]\n]|\n(?!\n))+)(?:\\[)\]]|\$)")
 _AND = re.compile(r"\s{0,4}(?:,?\s{0,4}(?:and|or|und|oder)\b|[,、，和或])\s{0,4}")
 _SENTENCE_END = re.compile(r"\.(?=\s|$)|。")
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _DISPLAYS = ((r"\[", r"\]"), ("$$", "$$"), (r"\begin{", "}"))
+_ROWS = re.compile(r"\\(?:begin|end)\{(?:align|gather|split)(?:ed)?\*?\}")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -163,6 +167,7 @@ def _last_display(text: str) -> str | None:
         inside = text[start + len(opening) : -len(closing)]
         if closing == "}":
             inside = inside.partition("}")[2].rpartition(r"\end{")[0]
+        inside = _ROWS.sub("", inside)
         if "&=" in inside.replace(" ", "") or closing == "}":
             rows = [row for row in re.split(r"\\\\", inside) if row.strip()]
             inside = rows[-1].replace("&", "") if rows else ""

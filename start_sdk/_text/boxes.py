@@ -14,7 +14,7 @@ _JOINT = re.compile(
     | \\[,;:!\s()\[\]\\] | \\q?quad (?![A-Za-z])
     | \\(?:text|mbox|mathrm) \s? \{ \s* (?:and|or|und|oder|,)? \s* \}
     | (?:and|or|und|oder)\b | 以及 | [和或与及]
-    | \(? [a-z1-9] \)                                           # (a)
+    | (?:[Pp]art\b\s?)? \(? (?:[a-z1-9]|[iv]{2,3}) \) | [Pp]art\s[a-z1-9]\b   # Part (a)
     | [A-Za-z] (?:_\{?\w\}?)? \s? (?:=|\\in\b)                  # x =
     | \( [a-z] (?:,\s?[a-z])+ \) \s? =                          # (x, y) =
     )*+""",

@@ -10,13 +10,13 @@ from fractions import Fraction
 from typing import Literal
 
 from start_sdk.grading._extract import choice_letter
-from start_sdk.grading._normalise import Answer, normalise
+from start_sdk.grading._normalise import OPTION, Answer, normalise
 from start_sdk.grading._numbers import approximates, number
 from start_sdk.grading._units import ratio
 from start_sdk.values import Frozen
 
 How = Literal["exact", "normalised", "symbolic", "numeric", "choice", "undecided"]
-_LETTER = re.compile(r"\(?([A-J])\)?")
+_LETTER = re.compile(r"\(?[A-J]\)?")
 
 
 class Verdict(Frozen):
@@ -43,8 +43,8 @@ def grade_choice(text: str | None, gold: str, letters: str = "ABCDEFGHIJ") -> Ve
 
 
 def is_letter(gold: str) -> bool:
-    r"""Whether a gold answer is the letter of an option: `C`, `(C)`, `\text{(C)}`."""
-    return _LETTER.fullmatch(normalise(gold).text) is not None
+    r"""Whether a gold answer is an option, or its letter: `C`, `\text{(C)}`, `\textbf{(C) }15`."""
+    return bool(_LETTER.fullmatch(normalise(gold).text) or OPTION.match(gold))
 
 
 def compare_texts(answer: str, gold: str) -> Verdict | None:

@@ -23,7 +23,7 @@ from start_sdk.grading._structure import Shape, shape, split
 
 _NAMED = re.compile(
     r"\(?[A-Za-z](?:_\w|_\{\w+\})?(?:,[A-Za-z](?:_\w|_\{\w+\})?)*\)?(?:\([a-z]\))?|\\[a-z]+"
-    r"|\\(?:text|mathrm)\s?\{[^{}]*\}|[A-Za-z]+"
+    r"|\\(?:text|mathrm|mathbf|vec|overrightarrow|overline|hat)\s?\{[^{}]*\}|[A-Za-z]+"
 )
 _APPROX = re.compile(r"\\(?:approx|simeq)(?![A-Za-z])")
 _STATED = 3  # significant digits of a gold answer that states a precision: 3.14

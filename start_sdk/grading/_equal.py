@@ -30,6 +30,7 @@ _POINTS = [
 ]  # fmt: skip
 _WHOLE = {"n", "m", "k", "N", "M", "K", "j", "p", "q"}
 _DIGITS = 500
+_DIGITS_AT_A_POINT = 100
 _TRANSCENDENTAL = (
     sympy.exp, sympy.log, sympy.sin, sympy.cos, sympy.tan, sympy.cot, sympy.asin, sympy.acos,
     sympy.atan, sympy.sinh, sympy.cosh, sympy.tanh,
@@ -122,7 +123,8 @@ def _is_zero_at(difference: Any, at: dict[Any, Any]) -> bool | None:
         return bool(value == 0)
     if value.free_symbols or not value.is_finite:
         return None
-    return not _surely_not_zero(value, _DIGITS)
+    digits = _DIGITS_AT_A_POINT + 2 * sum(len(str(q)) for q in difference.atoms(sympy.Rational))
+    return not _surely_not_zero(value, digits)
 
 
 def _expands_to_zero(difference: Any) -> bool:

@@ -29,6 +29,7 @@ def read(text: str) -> Any:
     if _UNREADABLE.search(text):
         return None
     text = re.sub(r"\d+\.\d+", _as_fraction, text)
+    text = re.sub(r"(\d+)\^(?:\\circ(?![a-z])|\{\\circ\})", r"\\frac{\1\\pi}{180}", text)
     # It takes a capital I for the imaginary unit, and i for a variable.
     text = re.sub(r"(?<![A-Za-z\\])I(?![A-Za-z])", r"\\iota ", text)
     text = re.sub(r"(?<=\d)i(?![A-Za-z])", " i", text)  # it only knows `i` as a separate word

@@ -14,7 +14,7 @@ from typing import Literal, Self
 from start_sdk._text.answers import final_answer, text_to_grade
 from start_sdk.errors import ConfigError, MissingExtra
 from start_sdk.grading._compare import How, Verdict, compare_texts, grade_choice, is_letter
-from start_sdk.grading._normalise import normalise
+from start_sdk.grading._normalise import OPTION, normalise
 from start_sdk.trace import Trace
 
 Kind = Literal["math", "choice"]
@@ -95,7 +95,8 @@ class Grader:
                 return whole
         if text and is_letter(gold[: self._max_chars]):
             verdict = grade_choice(text, gold)
-            if verdict.how == "choice":
+            # An option may be named by its letter or by what it says.
+            if verdict.how == "choice" and (verdict.correct or not OPTION.match(gold)):
                 return verdict
         answer = final_answer(text) if text else None
         if answer is None:
@@ -104,6 +105,13 @@ class Grader:
             note = f"longer than {self._max_chars} characters"
             return Verdict(correct=False, how="undecided", answer=answer[:100], note=note)
         return compare_texts(answer, gold) or await self._compare(answer, gold)
+
+    async def same(self, first: str, second: str) -> bool:
+        """Whether two extracted answers mean the same."""
+        if max(len(first), len(second)) > self._max_chars:
+            return first == second
+        verdict = compare_texts(first, second) or await self._compare(first, second)
+        return verdict.correct
 
     async def _compare(self, answer: str, gold: str) -> Verdict:
         worker = await self._idle.get()

@@ -23,7 +23,6 @@ _UNICODE = str.maketrans(
         "或": " or ", "和": " and ", "与": " and ", "及": " and ", "、": ",", "。": ".", "；": ";",
         "【": "[", "】": "]", "\u00a0": " ", "\u2009": " ", "\u202f": " ",
         **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94)},  # wide forms of ASCII
-        **{digit: f"^{i}" for i, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
     }
 )  # fmt: skip
 _DIGITS_OF = {
@@ -37,15 +36,19 @@ _WORDS = {
     "empty set": r"\emptyset", "no solution": r"\emptyset", "no solutions": r"\emptyset",
 }  # fmt: skip
 _TEXT = r"\\(?:text(?:rm|bf|it|normal)?|mbox|mathrm|mathbf|mathit|operatorname)\s?"
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
+_LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉ₙ", "0123456789n")
 _SPACE = r"\s|~|\\[ ,;:!]|\\q?quad(?![A-Za-z])"
-_OPTION = re.compile(
+OPTION = re.compile(
     r"(?:" + _TEXT + r"\{\s*(?:\([A-J]\)|[A-J][.:)])\s*\}|\([A-J]\))"
     rf"(?:{_SPACE})*"
-    r"(?=[-\w\\$(.])"
+    r"(?=[-\w\\$.])"
 )
 _BASE = re.compile(
-    r"\(?([0-9][0-9A-Fa-f]*)\)?(?:_\{?|\s*\(?base )\s*(?:\\text\{)?(?:base )?(\w{1,7})\}{0,2}\)?"
+    r"\(?([0-9][0-9A-Fa-f]*|[A-F][0-9A-F]+)\)?(?:_\{?|\s*\(?base )\s*"
+    r"\(?(?:\\text\{)?(?:base )?(\w{1,7})\)?\}{0,2}\)?"
 )
+_CODED = re.compile(r"0([bBoOxX])([0-9A-Fa-f]+)")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne)(?![A-Za-z])")
 
 
@@ -65,7 +68,7 @@ class Answer:
 
 def normalise(text: str) -> Answer:
     """Normalises an answer, in time linear in its length."""
-    text = _delimiters(text.translate(_UNICODE).strip())
+    text = _delimiters(_scripts(text).translate(_UNICODE).strip())
     text = _option(text)
     text, dollars = _dollars(text)
     text = _spaces(_thousands(as_latex(text)))
@@ -75,7 +78,10 @@ def normalise(text: str) -> Answer:
     if whole and not re.search(r"[\d\\]", whole[1]) and not _letters(whole[1]):
         return _phrase(whole[1])
     text = whole[1].strip() if whole else text
-    if (based := _BASE.fullmatch(text)) and (base := _base(based[2])):
+    if coded := _CODED.fullmatch(text):
+        base = {"b": 2, "o": 8, "x": 16}[coded[1].lower()]
+        return Answer(coded[2].lstrip("0").upper() or "0", base=base)
+    if (based := _BASE.fullmatch(text)) and (base := _base(based[2], based[1])):
         return Answer(based[1].lstrip("0").upper() or "0", base=base)
     text, percent = _percent(text)
     text, unit = split_unit(text) if text else ("", "")
@@ -87,6 +93,12 @@ def normalise(text: str) -> Answer:
         return _phrase(text)
     text = _close_up(_mixed(_braces(text)))
     return Answer(plain_decimals(text), unit=unit, percent=percent)
+
+
+def _scripts(text: str) -> str:
+    """Writes raised and lowered characters as exponents and indices: x^{2} for x²."""
+    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+", lambda m: f"^{{{m[0].translate(_RAISED)}}}", text)
+    return re.sub("[₀₁₂₃₄₅₆₇₈₉ₙ]+", lambda m: f"_{{{m[0].translate(_LOWERED)}}}", text)
 
 
 def _phrase(text: str) -> Answer:
@@ -104,7 +116,7 @@ def _letters(text: str) -> bool:
 
 def _option(text: str) -> str:
     r"""`15` for `\textbf{(C) }15`, the text of an option behind its letter."""
-    label = _OPTION.match(text)
+    label = OPTION.match(text)
     return text[label.end() :] if label else text
 
 
@@ -114,7 +126,8 @@ def _joined(text: str) -> str:
     for words, sign in (("or|oder", either), ("and|und", both)):
         joint = _TEXT + rf"\{{\s*,?\s*(?:{words})\s*\}}|,? (?:{words}) (?=\S)"
         text = re.sub(joint, lambda _, sign=sign: sign, text)  # type: ignore[misc]
-    return re.sub(_TEXT + r"\{\s*([A-Za-z])\s*\}", r"\1", text)
+    text = re.sub(_TEXT + r"\{\s*([A-Za-z])\s*\}", r"\1", text)
+    return " ".join(text.split())
 
 
 def _decimal_comma(text: str) -> str:
@@ -157,6 +170,7 @@ def _unboxed(text: str) -> str:
 
 def _dollars(text: str) -> tuple[str, bool]:
     """The text without its dollar signs, and whether one of them meant money."""
+    text = re.sub(r"^(-?)US ?(?=\\?\$)", r"\1", text)
     signs = len(re.findall(r"(?<!\\)\$", text))
     money = r"\$" in text or (signs == 1 and re.match(r"-?\$", text) is not None)
     return re.sub(r"\\?\$", "", text).strip(), money
@@ -179,9 +193,9 @@ def _spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-def _base(name: str) -> int | None:
+def _base(name: str, digits: str) -> int | None:
     base = int(name) if name.isdecimal() and len(name) < 3 else _DIGITS_OF.get(name.lower(), 0)
-    return base if 2 <= base <= 36 else None
+    return base if 2 <= base <= 36 and all(int(digit, 36) < base for digit in digits) else None
 
 
 def _percent(text: str) -> tuple[str, bool]:
@@ -191,17 +205,17 @@ def _percent(text: str) -> tuple[str, bool]:
 
 def _braces(text: str) -> str:
     r"""Writes `\dfrac`, `\frac43`, `\frac{1}2`, `\sqrt3`, `sqrt(3)` with braces: `\sqrt{3}`."""
-    text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
+    text = re.sub(r"\\[dtc](frac|binom)(?![A-Za-z])", r"\\\1", text)
     text = re.sub(r"(?<![\\A-Za-z])(sqrt|pi)(?![A-Za-z])", r"\\\1 ", text)
     text = re.sub(r"\\sqrt\s*(\d+|[A-Za-z](?![A-Za-z])|\\pi)", r"\\sqrt{\1}", text)
-    text = re.sub(r"\\frac\s*(\d|[A-Za-z](?![A-Za-z])|\\pi)", r"\\frac{\1}", text)
+    text = re.sub(r"\\(frac|binom)\s*(\d|(?<=\s)[A-Za-z](?![A-Za-z])|\\pi)", r"\\\1{\2}", text)
     swaps: dict[int, str] = {}
     round_ = matching(text, "(", ")")
     for root in re.finditer(r"(?:\\sqrt|\^|\*\*)\s*\(", text):  # `\sqrt(3)`, `x^(n+1)`
         if (end := round_.get(root.end() - 1)) is not None:
             swaps |= {root.end() - 1: "{", end: "}"}
     curly = matching(text, "{", "}")
-    for fraction in re.finditer(r"\\frac\s*\{", text):
+    for fraction in re.finditer(r"\\(?:frac|binom)\s*\{", text):
         end = curly.get(fraction.end() - 1, len(text))
         below = re.compile(r"\s*(\d|[A-Za-z](?![A-Za-z]))").match(text, end + 1)
         if below:

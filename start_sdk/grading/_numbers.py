@@ -11,6 +11,9 @@ _SCIENTIFIC = re.compile(
     r"(?<![\w.}^\\])(\d+(?:\.\d*)?|\.\d+)"
     r"(?:[eE]([+-]?\d{1,3})|\*10\^(?:\{([+-]?\d{1,3})\}|(\d)))(?![\w.^({\\])"
 )
+_REPEATING = re.compile(
+    r"(?<![\w.])(\d{1,30})\.(\d{0,30})(?:\\(?:overline|bar|dot)\{(\d{1,30})\}|\((\d{1,30})\))(?![\w.(])"
+)
 _LONGEST = 300  # digits of a number that is compared in this process; longer ones go to a worker
 
 
@@ -32,7 +35,7 @@ def is_decimal(text: str) -> bool:
 
 
 def plain_decimals(text: str) -> str:
-    r"""Writes `5.88e2` and `5.88*10^{2}` in digits: `588`."""
+    r"""Writes `5.88e2` and `5.88*10^{2}` in digits: `588`, `0.\\overline{3}` as a fraction."""
 
     def digits(m: re.Match[str]) -> str:
         whole, _, places = m[1].partition(".")
@@ -43,7 +46,15 @@ def plain_decimals(text: str) -> str:
         figures = figures.zfill(1 - exponent)
         return f"{figures[:exponent]}.{figures[exponent:]}"
 
-    return _SCIENTIFIC.sub(digits, text)
+    return _REPEATING.sub(_fraction, _SCIENTIFIC.sub(digits, text))
+
+
+def _fraction(repeating: re.Match[str]) -> str:
+    r"""`\frac{1}{3}` for 0.333..., written with a bar or with parentheses."""
+    whole, places, again = repeating[1], repeating[2], repeating[3] or repeating[4]
+    below = (10 ** len(again) - 1) * 10 ** len(places)
+    value = Fraction(int(whole + places + again) - int(whole + places), below)
+    return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
 def approximates(decimal: str, value: Fraction, written: str, significant: int = 6) -> bool:

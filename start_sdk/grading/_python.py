@@ -22,6 +22,18 @@ _INVERSE = re.compile(r"(?<![\\A-Za-z])(?:asin|acos|atan)(?=\s?\()")
 
 def as_latex(text: str) -> str:
     """The same answer in LaTeX; other texts as they are."""
+    if re.match(r"[\[({]", text) and "'" in text:
+        text = re.sub(r"'([^'\[\](){}]*)'", r"\1", text)
+    if text in ("set()", "[]", "EmptySet", "{}"):
+        return r"\emptyset"
+    if re.fullmatch("-?I", text):
+        return text.lower()
+    text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
+    text = re.sub(r"^\(([^(),]+),\)$", r"\1", text)
+    text = re.sub(r"^(?:np\.)?array\((\[[^\[\]]*\])\)$", r"\1", text)
+    text = re.sub(r"^FiniteSet\(([^()]*)\)$|^\{([^{}\\]*,[^{}]*)\}$", r"\\{\1\2\\}", text)
+    text = re.sub(r"^Interval\(([^()]*)\)$", r"[\1]", text)
+    text = re.sub(r"^Interval\.open\(([^()]*)\)$", r"(\1)", text)
     text = _FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = _WRAPPED.sub(r"\1", text)
     if matrix := _MATRIX.fullmatch(text.strip()):

@@ -44,6 +44,9 @@ def _as_set(shape: Shape) -> Any:
         if low is None or high is None:
             return None
         return sympy.Interval(low, high, shape.kind[0] == "(", shape.kind[1] == ")")
+    if shape.kind == "scalar" and "=" in shape.text:  # 1 < x < 3 or x = 5
+        value = _value(Shape("scalar", shape.text.rpartition("=")[2]))
+        return None if value is None else sympy.FiniteSet(value)
     return None
 
 

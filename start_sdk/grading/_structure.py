@@ -20,6 +20,9 @@ _BUILDER = re.compile(
     re.DOTALL,
 )
 _RELATION = re.compile(r"(<|>|\\[lg][te](?![A-Za-z]))")
+_OUTWARD = re.compile(r"([\[\]])([^\[\]]*,[^\[\]]*)([\[\]])")  # ]1,3[ is (1,3)
+_CASES = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
+_POINT = re.compile(r"^[A-Z]'?(?=\([^()]*,[^()]*\)$)")  # A(1,2)
 _UNEQUAL = re.compile(rf"{_VARIABLE}\\ne(?![a-z])\s*(.*)", re.DOTALL)
 _REALS = r"\mathbb{R}"
 SET_OPERATIONS = ("union", "minus", "cap")
@@ -84,6 +87,11 @@ def _plain_set(text: str) -> str:
     if unequal := _UNEQUAL.fullmatch(text):
         names = re.sub(rf"(?:,|\\cap)\s*{_VARIABLE}\\ne(?![a-z])\s*", ",", unequal[1])
         return rf"{_REALS}\setminus\{{{names}\}}"
+    if (outward := _OUTWARD.fullmatch(text)) and "[]" not in (outward[1] + outward[3],):
+        text = f"{'(' if outward[1] == ']' else '['}{outward[2]}{')' if outward[3] == '[' else ']'}"
+    if (cases := _CASES.fullmatch(text)) and "&" not in text:
+        text = ",".join(re.split(r"\\\\", cases[1]))
+    text = _POINT.sub("", text)
     if text == _REALS:
         return r"(-\infty,\infty)"
     return re.sub(r"(?<=[)\]}])-(?=\\\{)", r"\\setminus ", _interval(text))

@@ -53,6 +53,9 @@ _IN_WORDS = re.compile(
     r"([A-Za-z]{2,20}\.?(?: [A-Za-z]{2,20}){0,3}|[€£¥₹¢]|(?<=[\d} ])[\u4e00-\u9fff]{1,4}"
     r"|(?<=\d )[A-Za-z](?=$|\^))(?:\^\{?([23])\}?)?$"
 )
+_PER = re.compile(
+    rf"(?<=[\d\s}}])(?:{_TEXT}\{{)?\s?([A-Za-z]{{1,12}})\s?(?:/|\bper\b)\s?([A-Za-z]{{1,12}})\s?\}}?$"
+)
 _POWERS = {"square": "2", "sq": "2", "cubic": "3"}
 _NO_UNITS = {"pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "or", "and", "base", "mod"}
 _PARTS = re.compile(
@@ -79,11 +82,16 @@ def split_unit(text: str) -> tuple[str, str]:
 
 
 def _split_after(text: str) -> tuple[str, str]:
+    if re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])", text):
+        return text, ""  # degrees in an argument
     bare = re.sub(r"\s?\^\s?(?:\\circ|\{ ?\\circ ?\})$|\s?\\degree$", "", text)
     if bare != text:
         return bare, "degree"
     if text.endswith(r"\$"):
         return text[:-2].rstrip(), "dollar"
+    if speed := _PER.search(text):
+        names = [_UNITS.get(name.lower(), ("", "", 0))[0] for name in speed.groups()]
+        return text[: speed.start()].rstrip(), "/".join(names) if all(names) else ""
     in_text = _IN_TEXT.search(text)
     in_words = None if in_text else _IN_WORDS.search(text)
     found = in_text or in_words
@@ -130,6 +138,10 @@ def _compound(text: str) -> tuple[str, str] | None:
 
 def ratio(unit: str, other: str) -> Fraction | None:
     """How many of `other` a unit is; None if they measure different things."""
+    if "/" in unit or "/" in other:
+        (a, _, b), (c, _, d) = unit.partition("/"), other.partition("/")
+        above, below = (ratio(a, c), ratio(b, d)) if b and d else (None, None)
+        return above / below if above and below else None
     name, _, power = unit.partition("^")
     second, _, exponent = other.partition("^")
     (_, kind, size), (_, dimension, base) = _UNITS[name], _UNITS[second]

@@ -63,8 +63,8 @@ def pass_at_k(samples: int, right: int, k: int) -> float:
 def maj_at_k(answers: Sequence[str | None], right: Sequence[bool]) -> float:
     """Majority vote over the samples of one problem (self-consistency, arXiv 2203.11171).
 
-    All correct samples count as one answer, however it is written; wrong ones count together if
-    they are equal after normalisation. None abstains.
+    All correct samples count as one answer, however it is written; so do wrong ones that mean the
+    same (they are compared as `Grader` does). None abstains.
 
     Args:
         answers: `Verdict.answer` of each sample.
@@ -72,17 +72,18 @@ def maj_at_k(answers: Sequence[str | None], right: Sequence[bool]) -> float:
 
     Returns:
         1.0 or 0.0; for a tie at the top, the correct answer's chance in a random draw.
-    """
-    from start_sdk.grading._normalise import normalise
 
-    votes: dict[str | bool, int] = {}
-    for answer, correct in zip(answers, right, strict=True):
-        if correct or answer is not None:
-            group = True if correct else normalise(answer or "").text
-            votes[group] = votes.get(group, 0) + 1
-    most = max(votes.values(), default=0)
-    top = [group for group, count in votes.items() if count == most]
-    return 1 / len(top) if True in top else 0.0
+    Raises:
+        MissingExtra: math-verify is not installed, and formulas have to be compared.
+    """
+    from start_sdk.grading._vote import votes_for
+
+    pairs = list(zip(answers, right, strict=True))
+    hits = sum(map(bool, right))
+    wrong = votes_for([answer for answer, ok in pairs if answer is not None and not ok], hits)
+    if not hits or max(wrong, default=0) > hits:
+        return 0.0
+    return 1 / (1 + wrong.count(hits))
 
 
 def mean_interval(
