@@ -31,12 +31,13 @@ PLACES = ("/proc", "/sys/fs/cgroup")
 
 for module, names in GONE.items():
     for name in names.split():
-        vars(module).pop(name, None)
+        module.__dict__.pop(name, None)
 for name in [name for name in vars(fcntl) if name.startswith("F_")]:
     if name not in ("F_DUPFD", "F_DUPFD_CLOEXEC", "F_GETFD", "F_SETFD", "F_GETFL", "F_SETFL",
                     "F_GETOWN", "F_SETOWN", "F_GETLK", "F_SETLK", "F_SETLKW",
                     "F_RDLCK", "F_UNLCK", "F_WRLCK"):  # fmt: skip
         delattr(fcntl, name)
+os.__dict__.update(process_cpu_count=os.cpu_count)  # as of Python 3.13; it would ask Linux
 for name in [name for name in vars(select) if name.startswith("EPOLL")]:
     delattr(select, name)
 importlib.reload(selectors)  # it has chosen epoll

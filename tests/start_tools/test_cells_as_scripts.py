@@ -198,7 +198,6 @@ async def test_an_interrupt_lets_a_coroutine_clean_up(kernel: Kernel, call: str)
         "await asyncio.sleep(0)\nsys.exit()",
         "async def main():\n    sys.exit(0)\nasyncio.run(main())",
         "async def main():\n    sys.exit(0)\nawait asyncio.gather(main(), asyncio.sleep(60))",
-        "import warnings\nwarnings.simplefilter('always')\nsys.exit()",
         "import threading\nt = threading.Thread(target=sys.exit, args=('thread',))\nt.start()\nt.join()",
     ],
 )
@@ -207,6 +206,12 @@ async def test_an_exit_ends_a_cell_well(kernel: Kernel, code: str) -> None:
 
     assert (result.status, result.text, result.state_kept) == ("ok", "before", True)
     assert (await run(kernel, "x")).text == "1"
+
+
+async def test_an_exit_gives_no_advice_even_where_all_warnings_are_shown(fresh: Kernel) -> None:
+    result = await run(fresh, "import sys, warnings\nwarnings.simplefilter('always')\nsys.exit()")
+
+    assert (result.status, result.text) == ("ok", "")
 
 
 async def test_what_follows_an_exit_does_not_run(kernel: Kernel) -> None:
