@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -12,9 +15,12 @@ from start_sdk._text.blocks import opening
 from start_sdk.errors import ConfigError, PromptError
 from start_sdk.formats import ReasoningFormat, detect
 from start_sdk.protocols import Backend, Hint, HintPolicy, Interpreter, Message, Tool
+from start_sdk.trace import Trace
 
 T = TypeVar("T")
 
+CONCLUDE = ("auto", "always", "never")
+_discarding: set[asyncio.Task[None]] = set()
 ROLES = ("system", "user", "assistant", "tool", "developer")
 
 
@@ -34,11 +40,16 @@ def shown(value: object) -> str:
     return f"{text if len(text) <= 60 else f'{text[:57]}...'} (of type {type(value).__name__})"
 
 
-def opened_backend(model: Backend | str, backend: str) -> Backend:
+def opened_backend(model: Backend | str, backend: str | None) -> Backend:
     """The backend itself, or one that runs the model of that name."""
     if isinstance(model, str):
-        opened: Backend = plugins.load("backends", of_type("backend", backend, str))(model)
+        name = "transformers" if backend is None else of_type("backend", backend, str)
+        opened: Backend = plugins.load("backends", name)(model)
         return opened
+    if backend is not None:
+        raise ConfigError(
+            f"backend={backend!r} runs a model by its name; this model is open already"
+        )
     _expect("model", model, ("generate", "tokenizer", "capabilities"), "a model's name")
     return model
 
@@ -65,6 +76,9 @@ def opened_policy(hints: HintPolicy | str | None, *, runs_code: bool) -> HintPol
         named: HintPolicy = plugins.load("hints", hints)()
         hints = named
     _expect("hints", hints, ("decide", "triggers"), 'a name such as "end"')
+    triggers: object = hints.triggers
+    if not isinstance(triggers, Collection) or not all(isinstance(t, str) for t in triggers):
+        raise ConfigError(f"hints: the triggers of a policy are texts, not {shown(triggers)}")
     if not runs_code:
         check_needs_no_interpreter(getattr(hints, "candidates", ()))
     return hints
@@ -78,6 +92,16 @@ def check_needs_no_interpreter(hints: Iterable[Hint]) -> None:
                 f"hint {hint.id!r} opens a block of code, and without an interpreter nobody runs "
                 'it: pass interpreter="python"'
             )
+
+
+def check_staged(hint: object, *, runs_code: bool) -> None:
+    """Raises ConfigError if a hint cannot be inserted by itself."""
+    staged = of_type("hint", hint, Hint)
+    if staged.fields:
+        names = ", ".join(staged.fields)
+        raise ConfigError(f"hint {staged.id!r} has fields to fill in first: {names}")
+    if not runs_code:
+        check_needs_no_interpreter([staged])
 
 
 def opens_block(hint: Hint) -> bool:
@@ -95,10 +119,58 @@ def format_of(
     )
 
 
+def checked_options(template: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of a chat template, which a trace can hold."""
+    if template is None:
+        return {}
+    if not isinstance(template, Mapping):
+        raise ConfigError(f"template must be a dict of options, not {shown(template)}")
+    options: dict[str, Any] = checked_json("template", dict(template))
+    return options
+
+
+def check_conclude(conclude: object) -> None:
+    """Raises ConfigError if it is neither a mode nor a text to conclude with."""
+    text = of_type("conclude", conclude, str)
+    if not text.strip():
+        raise ConfigError('conclude must be "auto", "always", "never" or a text to conclude with')
+    meant = get_close_matches(text, CONCLUDE, cutoff=0.75)
+    if meant and text not in CONCLUDE:
+        raise ConfigError(f"conclude={text!r}: did you mean {meant[0]!r}?")
+
+
+def check_tokenizer(trace: Trace, backend: Backend) -> None:
+    """Raises ConfigError if a trace was written with another tokenizer."""
+    if not (trace.segments and backend.capabilities.exact):
+        return
+    prompt = trace.segments[0]
+    try:
+        same = backend.tokenizer.decode(prompt.token_ids) == prompt.text
+    except (IndexError, OverflowError, ValueError, TypeError):  # ids that it does not have
+        same = False
+    if not same:
+        raise ConfigError(
+            f"the trace was written with the tokenizer of {trace.model!r}, which is not that of "
+            f"{backend.capabilities.model!r}"
+        )
+
+
+def discard(backend: Backend) -> None:
+    """Closes a backend that could not be used, with or without a running event loop."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(backend.aclose())
+    else:
+        _discarding.add(task := loop.create_task(backend.aclose()))
+        task.add_done_callback(_discarding.discard)
+
+
 def checked_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
     """The tools, each with what a tool needs."""
     if isinstance(tools, str) or not isinstance(tools, Iterable):
         raise ConfigError(f"tools must be a list of tools, not {shown(tools)}")
+    tools = tuple(tools)
     for item in tools:
         if inspect.isroutine(item):
             name = getattr(item, "__name__", "it")
@@ -106,7 +178,7 @@ def checked_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
                 f"tools: {name} is a plain function: decorate it with @start_sdk.tool"
             )
         _expect("tools", item, ("call", "signature", "parameters"), "made with @start_sdk.tool")
-    return tuple(tools)
+    return tools
 
 
 def read_files(files: Mapping[str, str | Path | bytes] | None) -> dict[str, bytes]:
@@ -117,25 +189,37 @@ def read_files(files: Mapping[str, str | Path | bytes] | None) -> dict[str, byte
         raise ConfigError(f"files must be a dict of names and contents, not {shown(files)}")
     contents: dict[str, bytes] = {}
     for name, source in files.items():
-        if (
-            not isinstance(name, str)
-            or not name
-            or PurePosixPath(name).name != name
-            or name == ".."
-        ):
+        if not _is_file_name(name):
             raise ConfigError(f"files: {name!r} is not a file name without folders")
         if isinstance(source, bytes):
             contents[name] = source
         elif isinstance(source, str | Path):
             try:
                 contents[name] = Path(source).read_bytes()
-            except OSError as error:
-                raise ConfigError(
-                    f"files: {name!r}: cannot read {str(source)!r}: {error.strerror}"
-                ) from error
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
+                raise ConfigError(f"files: {name!r}: cannot read {str(source)!r}: {why}") from error
         else:
             raise ConfigError(f"files: {name!r} must be a path or bytes, not {shown(source)}")
     return contents
+
+
+def _is_file_name(name: object) -> bool:
+    try:
+        fits = isinstance(name, str) and 0 < len(name.encode()) <= 255 and "\0" not in name
+    except UnicodeEncodeError:
+        return False
+    return fits and name not in (".", "..") and PurePosixPath(str(name)).name == name
+
+
+def checked_json(name: str, value: object) -> Any:
+    """A value that a trace can hold, or ConfigError."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{name} must be JSON, finite and not nested too deeply: {error}"
+        ) from error
 
 
 def conversation(prompt: str | Sequence[Message], system: str | None) -> list[Message]:
@@ -151,7 +235,7 @@ def conversation(prompt: str | Sequence[Message], system: str | None) -> list[Me
     messages = [_message(message) for message in prompt]
     if not any(m["content"].strip() for m in messages):
         raise PromptError("the prompt is empty")
-    if system is None or messages[0]["role"] == "system":
+    if system is None or messages[0]["role"] in ("system", "developer"):
         return messages
     return [Message(role="system", content=system), *messages]
 
@@ -164,7 +248,11 @@ def _message(message: Any) -> Message:
         raise PromptError(f"a message's role is one of {', '.join(ROLES)}, not {shown(role)}")
     if not isinstance(content, str):
         content = _joined(content)
-    return {**message, "content": content}  # type: ignore[typeddict-item]
+    try:
+        whole = checked_json("a message", {**message, "content": ""})
+    except ConfigError as error:
+        raise PromptError(str(error)) from error
+    return {**whole, "content": content}  # type: ignore[typeddict-item]
 
 
 def _joined(parts: Any) -> str:

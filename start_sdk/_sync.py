@@ -2,16 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+import asyncio
+import threading
+import weakref
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Self, TypeVar
 
-from start_sdk.protocols import Backend, Hint, Message
+from start_sdk._loop.kernel import READER
+from start_sdk.errors import ConfigError
+from start_sdk.formats import ReasoningFormat
+from start_sdk.protocols import Backend, Hint, Message, Tokenizer
 from start_sdk.session import Event, Limits, ReasoningSession, Run
 from start_sdk.trace import InsertionPoint, Trace
 
-if TYPE_CHECKING:
-    from anyio.from_thread import BlockingPortal
+T = TypeVar("T")
+
+INTERRUPT_SECONDS = 10.0
+"""How long an interrupted call waits until its run has ended."""
+
+
+class _Loop:
+    """An event loop in a thread of its own, which ends with the program."""
+
+    def __init__(self) -> None:
+        self._loop = loop = asyncio.new_event_loop()
+
+        def run() -> None:  # without a reference to this object, so that it can be dropped
+            asyncio.set_event_loop(loop)
+            loop.run_forever()
+            loop.close()
+
+        self._thread = threading.Thread(target=run, name="start-sdk", daemon=True)
+        self._thread.start()
+        # A session that is dropped ends its thread; at the end of the program Python ends it.
+        self._end = weakref.finalize(self, loop.call_soon_threadsafe, loop.stop)
+        self._end.atexit = False
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine. An interrupt of this thread cancels it, and waits until it has ended.
+
+        Raises:
+            ConfigError: the loop was closed, or this is its own thread.
+        """
+        problem = ""
+        if not self._end.alive:
+            problem = "the session is closed"
+        elif threading.current_thread() is self._thread:
+            problem = "a blocking session cannot be called from inside its own run"
+        if problem:
+            work.close()
+            raise ConfigError(problem)
+        token = READER.set(threading.get_ident())
+        try:
+            task: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        finally:
+            READER.reset(token)
+        ended = threading.Event()
+        task.add_done_callback(lambda _: ended.set())
+        try:
+            ended.wait()
+        except BaseException:
+            self._loop.call_soon_threadsafe(task.cancel)
+            ended.wait(INTERRUPT_SECONDS)
+            raise
+        return task.result()
+
+    def close(self) -> None:
+        """Ends the thread. Idempotent."""
+        if self._end.alive:
+            self._end()
+            self._thread.join()
 
 
 class SyncSession:
@@ -21,21 +83,26 @@ class SyncSession:
         print(session.run("Find the product of 34 and 57.").answer)
 
     Works where an event loop is already running (notebooks). It takes the same arguments as
-    `ReasoningSession`. `close()` ends its thread and closes what the session opened by name. So do
-    the end of a `with` block and the end of the program.
+    `ReasoningSession`. `close()`, or the end of a `with` block, ends its thread and closes what the
+    session opened by name; a program that just ends needs neither.
+
+    Raises:
+        ConfigError: an argument cannot be used; also by all methods once the session is closed.
     """
 
     def __init__(self, model: Backend | str, **options: Any) -> None:
-        from anyio.from_thread import start_blocking_portal  # takes 50 ms, so only on use
+        self._session = ReasoningSession(model, **options)
+        self._loop = _Loop()
 
-        self._stack = ExitStack()
-        self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
-        try:
-            self._session = ReasoningSession(model, **options)
-        except BaseException:
-            self._stack.close()
-            raise
-        self._stack.callback(self._portal.call, self._session.aclose)
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """See `ReasoningSession.tokenizer`."""
+        return self._session.tokenizer
+
+    @property
+    def format(self) -> ReasoningFormat:
+        """See `ReasoningSession.format`."""
+        return self._session.format
 
     @property
     def limits(self) -> Limits:
@@ -44,7 +111,9 @@ class SyncSession:
 
     def close(self) -> None:
         """Closes the session. Idempotent."""
-        self._stack.close()
+        with suppress(ConfigError):  # it is closed
+            self._loop.call(self._session.aclose())
+        self._loop.close()
 
     def __enter__(self) -> Self:
         return self
@@ -54,7 +123,7 @@ class SyncSession:
 
     def run(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Trace:
         """See `ReasoningSession.run`."""
-        return self._portal.call(lambda: self._session.run(prompt, seed=seed))
+        return self._loop.call(self._session.run(prompt, seed=seed))
 
     def run_many(
         self,
@@ -65,56 +134,80 @@ class SyncSession:
         seed: int | None = None,
     ) -> list[Trace]:
         """See `ReasoningSession.run_many`."""
-        return self._portal.call(
-            lambda: self._session.run_many(prompts, n=n, max_concurrency=max_concurrency, seed=seed)
+        return self._loop.call(
+            self._session.run_many(prompts, n=n, max_concurrency=max_concurrency, seed=seed)
         )
 
     def resume(self, trace: Trace, at: int, *, seed: int | None = None) -> Trace:
         """See `ReasoningSession.resume`."""
-        return self._portal.call(lambda: self._session.resume(trace, at, seed=seed))
+        return self._loop.call(self._session.resume(trace, at, seed=seed))
 
     def resume_hinted(
         self, trace: Trace, point: InsertionPoint, hint: Hint, *, seed: int | None = None
     ) -> Trace:
         """See `ReasoningSession.resume_hinted`."""
-        return self._portal.call(lambda: self._session.resume_hinted(trace, point, hint, seed=seed))
+        return self._loop.call(self._session.resume_hinted(trace, point, hint, seed=seed))
 
     def steer(self, text: str) -> None:
         """See `ReasoningSession.steer`; may be called from any thread, also during a `run`."""
-        self._portal.call(self._session.steer, text)
 
-    def stream_from(self, trace: Trace, at: int, *, seed: int | None = None) -> SyncRun:
-        """See `ReasoningSession.stream_from`."""
-        return SyncRun(self._portal, self._session.stream_from(trace, at, seed=seed))
+        async def steer() -> None:
+            self._session.steer(text)
+
+        self._loop.call(steer())
 
     def stream(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> SyncRun:
         """See `ReasoningSession.stream`."""
-        return SyncRun(self._portal, self._session.stream(prompt, seed=seed))
+        return SyncRun(self._loop, self._session.stream(prompt, seed=seed))
+
+    def stream_from(self, trace: Trace, at: int, *, seed: int | None = None) -> SyncRun:
+        """See `ReasoningSession.stream_from`."""
+        return SyncRun(self._loop, self._session.stream_from(trace, at, seed=seed))
 
 
 class SyncRun:
-    """A `Run` as a plain iterator; `trace` is the trace so far."""
+    """A `Run` as a plain iterator, which ends with the loop over it."""
 
-    def __init__(self, portal: BlockingPortal, run: Run) -> None:
-        self._portal = portal
+    def __init__(self, loop: _Loop, run: Run) -> None:
+        self._loop = loop
         self._run = run
 
     @property
     def trace(self) -> Trace:
+        """See `Run.trace`."""
         return self._run.trace
 
     def steer(self, text: str) -> None:
         """See `Run.steer`; may be called from any thread."""
-        self._portal.call(self._run.steer, text)
+
+        async def steer() -> None:
+            self._run.steer(text)
+
+        self._loop.call(steer())
 
     def cancel(self) -> None:
         """See `Run.cancel`; may be called from any thread."""
-        self._portal.call(self._run.cancel)
+        self._run.cancel()
+
+    def close(self) -> None:
+        """See `Run.aclose`."""
+        with suppress(ConfigError):  # its session is closed, and with it the run
+            self._loop.call(self._run.aclose())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __iter__(self) -> Iterator[Event]:
         events = aiter(self._run)
+
+        async def following() -> Event | None:
+            return await anext(events, None)
+
         try:
-            while (event := self._portal.call(anext, events, None)) is not None:
+            while (event := self._loop.call(following())) is not None:
                 yield event
         finally:
-            self._portal.call(self._run.aclose)
+            self.close()

@@ -60,7 +60,10 @@ class MissingExtra(StartError, ImportError):
 
     def __init__(self, needed_for: str, extra: str) -> None:
         super().__init__(f"{needed_for} needs an extra: pip install 'start-sdk[{extra}]'")
-        self.extra = extra
+        self.needed_for, self.extra = needed_for, extra
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.needed_for, self.extra)
 
 
 class BackendError(StartError, RuntimeError):
@@ -92,4 +95,7 @@ class HintRefused(StartError, ValueError):
 
     def __init__(self, hint: str, reason: Refusal) -> None:
         super().__init__(f"hint {hint!r} cannot be inserted there: {reason}")
-        self.reason = reason
+        self.hint, self.reason = hint, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.hint, self.reason), {"trace": self.trace}

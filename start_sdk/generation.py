@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 
 from start_sdk._text.events import Event, Step
 from start_sdk.values import Settings
@@ -32,11 +32,13 @@ class Sampling(Settings):
         ConfigError: a value is out of range, or a name is unknown.
     """
 
-    temperature: Annotated[float, Field(ge=0)] = 0.6
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    temperature: Annotated[float, Field(ge=0, le=100)] = 0.6
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
-    top_k: Annotated[int, Field(ge=0)] = 0
+    top_k: Annotated[int, Field(ge=0, lt=2**31)] = 0
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
-    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     seed: Annotated[int, Field(ge=0)] = 0
     logprobs: bool = False
     extra: dict[str, JsonValue] = Field(default_factory=dict)

@@ -47,7 +47,7 @@ class ReasoningSession:
 
     Args:
         model: an open backend, or the name of a model that `backend` runs.
-        backend: with a model's name, the name of what runs it.
+        backend: with a model's name, the name of what runs it; "transformers" by default.
         interpreter: runs the Python blocks in a thought, an object or a name ("python"); without
             one they remain text.
         tools: functions of this process that code in a cell can call (`start_sdk.tool`). The
@@ -75,7 +75,7 @@ class ReasoningSession:
         self,
         model: Backend | str,
         *,
-        backend: str = "transformers",
+        backend: str | None = None,
         interpreter: Interpreter | str | None = None,
         tools: Sequence[Tool] = (),
         files: Mapping[str, str | Path | bytes] | None = None,
@@ -100,30 +100,33 @@ class ReasoningSession:
         )
         if format is not None:
             opening.of_type("format", format, ReasoningFormat)
-        if not opening.of_type("conclude", conclude, str).strip():
-            raise ConfigError(
-                'conclude must be "auto", "always", "never" or a text to conclude with'
-            )
+        opening.check_conclude(conclude)
         if system is not None and not opening.of_type("system", system, str).strip():
             raise ConfigError("system is empty: leave it out, or write a system message")
-        options = {} if template is None else dict(opening.of_type("template", template, dict))
+        opening.checked_json("extra", self._sampling.extra)
+        options = opening.checked_options(template)
         opening.of_type("keep_state", keep_state, bool)
         opened = opening.opened_backend(model, backend)
         self._owned = opened if isinstance(model, str) else None
-        self._setup = Setup(
-            backend=opened,
-            interpreter=interpreter,
-            tools=tools,
-            files=contents,
-            hints=policy,
-            format=opening.format_of(opened, format, options),
-            limits=limits.within(opened.max_context),
-            conclude=conclude,
-            system=system,
-            template=options,
-            kept=kernel if keep_state else None,
-        )
-        self._setup.check(self._sampling)
+        try:
+            self._setup = Setup(
+                backend=opened,
+                interpreter=interpreter,
+                tools=tools,
+                files=contents,
+                hints=policy,
+                format=opening.format_of(opened, format, options),
+                limits=limits.within(opened.max_context),
+                conclude=conclude,
+                system=system,
+                template=options,
+                kept=kernel if keep_state else None,
+            )
+            self._setup.check(self._sampling)
+        except BaseException:
+            if self._owned:
+                opening.discard(self._owned)
+            raise
         self._runs: WeakSet[Run] = WeakSet()
 
     @property
@@ -154,8 +157,7 @@ class ReasoningSession:
     def stream(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Run:
         """Like `run`, but yields events: a `Delta` as tokens arrive, then each finished `Segment`.
 
-        The returned run's `trace` holds the trace so far at any time, and the complete trace once
-        the events are exhausted.
+        The returned run's `trace` holds the trace so far at any time.
         """
         messages = opening.conversation(prompt, self._setup.system)
         tokenizer = self._setup.backend.tokenizer
@@ -215,9 +217,7 @@ class ReasoningSession:
     def stream_from(self, trace: Trace, at: int, *, seed: int | None = None) -> Run:
         """Like `resume`, but yields events, starting with the segments before `at`."""
         opening.of_type("trace", trace, Trace)
-        segments = cut_segments(
-            trace, opening.of_type("at", at, int), self._setup.backend.tokenizer
-        )
+        segments = self._cut(trace, opening.of_type("at", at, int))
         sampling = self._seeded(trace.seed if seed is None else seed)
         parent = Parent(trace_id=trace.id, at=at)
         return self._start(sampling, segments, parent, prompt=trace.prompt)
@@ -227,8 +227,7 @@ class ReasoningSession:
     ) -> Trace:
         """Cuts a trace at a point, inserts a hint and continues: staged Hint-infer (START, 3).
 
-        After the hint, the session's own policy applies as in any run. `find_insertion_points`
-        returns the points of a trace.
+        After the hint, the session's own policy applies. `find_insertion_points` returns points.
 
         Raises:
             ConfigError: the point is outside the trace, or the hint has fields to fill in.
@@ -236,13 +235,8 @@ class ReasoningSession:
         """
         opening.of_type("trace", trace, Trace)
         opening.of_type("point", point, InsertionPoint)
-        if opening.of_type("hint", hint, Hint).fields:
-            raise ConfigError(
-                f"hint {hint.id!r} has fields to fill in first: {', '.join(hint.fields)}"
-            )
-        if self._setup.interpreter is None:
-            opening.check_needs_no_interpreter([hint])
-        segments = cut_segments(trace, point.at, self._setup.backend.tokenizer)
+        opening.check_staged(hint, runs_code=self._setup.interpreter is not None)
+        segments = self._cut(trace, point.at)
         sampling = self._seeded(trace.seed if seed is None else seed)
         staged = (hint, point.position, point.trigger)
         parent = Parent(trace_id=trace.id, at=point.at)
@@ -276,6 +270,10 @@ class ReasoningSession:
         self._runs.add(run)
         return run
 
+    def _cut(self, trace: Trace, at: int) -> list[Segment]:
+        opening.check_tokenizer(trace, self._setup.backend)
+        return cut_segments(trace, at, self._setup.backend.tokenizer)
+
     def _seeded(self, seed: int | None) -> Sampling:
         if seed is None:
             return self._sampling
@@ -291,6 +289,9 @@ class ReasoningSession:
         finally:
             if self._owned:
                 await self._owned.aclose()
+
+    def __repr__(self) -> str:
+        return f"ReasoningSession({self._setup.backend.capabilities.model!r})"
 
     async def __aenter__(self) -> Self:
         return self

@@ -13,15 +13,15 @@ import json
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, computed_field
+from pydantic import Field, ValidationError, computed_field
 
 from start_sdk._text.answers import answer_of
 from start_sdk._text.tags import without_opening
-from start_sdk._text.unicode import Json, Text
+from start_sdk._text.unicode import Json, Message, Text
 from start_sdk.errors import ConfigError
-from start_sdk.values import Frozen, write_whole
+from start_sdk.values import Frozen, first_problem, write_whole
 
 Source = Literal["prompt", "model", "hint", "tool", "notice"]
 """Who wrote a segment: a hint comes from a policy, a notice from the session (limits)."""
@@ -73,8 +73,8 @@ class ToolCall(Frozen):
     arguments: dict[Text, Json] = Field(default_factory=dict)
     result: Json = None
     error: ToolFailure | None = None
-    """The exception raised in the cell: TypeError or ValueError for wrong arguments, TimeoutError
-    for a tool that took too long, ToolError for anything else."""
+    """Raised in the cell: TypeError or ValueError for wrong arguments, TimeoutError for a tool that
+    took too long, else ToolError."""
     message: Text = ""
     """The exception's message."""
     seconds: float = 0.0
@@ -98,8 +98,7 @@ class CallRecord(Frozen):
     tool_calls: tuple[ToolCall, ...] = ()
     """Its calls to host tools, in order."""
     replay: Literal["same", "differs"] | None = None
-    """Set when a resumed run executed this cell again to rebuild the kernel's state. Tools are not
-    called again: the results recorded in `tool_calls` are returned."""
+    """Set when a resumed run ran this cell again; tools are then answered from `tool_calls`."""
 
 
 class Segment(Frozen):
@@ -107,7 +106,7 @@ class Segment(Frozen):
 
     source: Source
     text: Text
-    token_ids: tuple[int, ...]
+    token_ids: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...]
     phase: Phase
     hint: HintRecord | None = None
     call: CallRecord | None = None
@@ -165,11 +164,10 @@ class Trace(Frozen):
     idle: float = 0.0
     """Of the tool's seconds, those in which no other run of the session was generating."""
     recomputed: tuple[Count, ...] | None = None
-    """For each time the model continued after a pause: tokens before the pause that the engine had
-    computed and had to compute again. Excludes spliced tokens and the last sampled token, which is
-    always new to the engine. None if the backend does not report it."""
+    """For each pause: tokens that the engine had computed and had to compute again, without the last
+    sampled one, which is always new to it. None if the backend does not report it."""
     parent: Parent | None = None
-    prompt: tuple[dict[str, Text], ...] = ()
+    prompt: tuple[Message, ...] = ()
     """The messages that the prompt was rendered from."""
 
     @computed_field  # type: ignore[prop-decorator]
@@ -188,6 +186,9 @@ class Trace(Frozen):
             digest.update(f"|{s.source}:{','.join(map(str, s.token_ids))}".encode())
         return digest.hexdigest()
 
+    def __repr__(self) -> str:
+        return f"Trace({self.finish}, answer={self.answer!r}, {len(self.token_ids)} tokens)"
+
     @property
     def token_ids(self) -> list[int]:
         return [i for s in self.segments for i in s.token_ids]
@@ -203,8 +204,7 @@ class Trace(Frozen):
 
     @property
     def thinking(self) -> str:
-        """The chain of thought with its hints, outputs and notices, without the tags around it,
-        whoever opened it."""
+        """The chain of thought with its hints, outputs and notices, without the tags around it."""
         return without_opening("".join(s.text for s in self.segments if s.phase == "thinking"))
 
     @property
@@ -233,7 +233,7 @@ class Trace(Frozen):
         ended = get_args(Limit)[1:]  # all but "calls"
         return next((s.notice for s in self.segments if s.notice in ended), None)
 
-    def messages(self) -> list[dict[str, str]]:
+    def messages(self) -> list[dict[str, Any]]:
         """The prompt's messages and the assistant's, whose thought is its `reasoning_content`."""
         response, thinking = self.response, self.thinking.strip()
         reply = {"role": "assistant", "content": response or thinking}
@@ -280,8 +280,9 @@ class Trace(Frozen):
         """
         try:
             write_whole(path, self.model_dump_json(indent=2) + "\n")
-        except OSError as error:
-            raise ConfigError(f"cannot write the trace {str(path)!r}: {error.strerror}") from error
+        except (OSError, ValueError, TypeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ConfigError(f"cannot write the trace {str(path)!r}: {why}") from error
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
@@ -292,8 +293,8 @@ class Trace(Frozen):
         """
         try:
             return cls.model_validate_json(Path(path).read_bytes())
-        except OSError as error:
-            raise ConfigError(f"cannot read the trace {str(path)!r}: {error.strerror}") from error
-        except ValueError as error:
-            reason = " ".join(str(error).split("\n")[:3])
-            raise ConfigError(f"{str(path)!r} is no trace: {reason}") from error
+        except ValidationError as error:
+            raise ConfigError(f"{str(path)!r} is no trace: {first_problem(error)}") from error
+        except (OSError, ValueError, TypeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ConfigError(f"cannot read the trace {str(path)!r}: {why}") from error

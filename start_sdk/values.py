@@ -29,7 +29,7 @@ else:
 class Frozen(Model):
     """An immutable value, validated on creation."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
 
 class Settings(Frozen):
@@ -43,10 +43,15 @@ class Settings(Frozen):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(map(str, first["loc"])) or type(self).__name__
-                value = "" if first["type"] == "missing" else f"={first['input']!r}"
-                raise ConfigError(f"{where}{value}: {first['msg']}") from error
+                raise ConfigError(first_problem(error)) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem that pydantic found, in one line."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or error.title
+    value = "" if first["type"] == "missing" else f"={repr(first['input'])[:80]}"
+    return f"{where}{value}: {first['msg']}"
 
 
 def write_whole(path: str | Path, text: str) -> None:

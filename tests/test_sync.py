@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -11,11 +14,13 @@ import pytest
 
 from start_sdk import (
     BeforeEnd,
+    CellResult,
     Chunk,
     ConfigError,
     Delta,
     HintLibrary,
     PromptError,
+    Segment,
     SyncSession,
     find_insertion_points,
     plugins,
@@ -132,3 +137,63 @@ def test_a_session_closes_what_it_opened_by_name(monkeypatch: pytest.MonkeyPatch
     assert not backend.closed
     session.close()
     assert backend.closed
+
+
+@pytest.mark.parametrize("end", ["", "raise ValueError", "session.run('')", "del session"])
+def test_a_program_that_does_not_close_its_session_ends(end: str) -> None:
+    program = (
+        "from start_sdk import SyncSession\n"
+        "from start_sdk.testing import ScriptedBackend\n"
+        "session = SyncSession(ScriptedBackend(['a</think>1']))\n"
+        f"print(session.run('q').answer)\n{end}"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert ended.stdout == "1\n"
+    assert (ended.returncode == 0) == (end in ("", "del session")), ended.stderr
+
+
+def test_a_run_inside_the_loop_over_another_one_is_refused() -> None:
+    with SyncSession(
+        ScriptedBackend(lambda _: SCRIPT), interpreter=FakeInterpreter({"1": "1"}), keep_state=True
+    ) as session:
+        for event in session.stream("?"):
+            if isinstance(event, Segment) and event.source == "prompt":
+                with pytest.raises(ConfigError, match="one run follows another"):
+                    session.run("?")
+        assert session.run("?").answer == "4"
+
+
+def test_a_closed_session_says_so() -> None:
+    session = SyncSession(ScriptedBackend(SCRIPT))
+    run = session.stream("?")
+    session.close()
+    for call in (lambda: session.run("?"), lambda: list(run), lambda: session.steer("Hm.")):
+        with pytest.raises(ConfigError, match="the session is closed"):
+            call()
+    run.cancel()
+    run.close()
+
+
+def test_an_interrupt_cancels_the_run_that_is_waited_for() -> None:
+    started, stopped = threading.Event(), threading.Event()
+
+    class Endless(FakeInterpreter):
+        async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                stopped.set()
+            raise AssertionError
+
+    def interrupt() -> None:
+        started.wait(10)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with SyncSession(ScriptedBackend(SCRIPT), interpreter=Endless()) as session:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            session.run("?")
+        assert stopped.is_set()

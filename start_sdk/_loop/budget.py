@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from start_sdk.errors import PromptError
 from start_sdk.trace import Position, Segment, Source
@@ -39,6 +39,8 @@ class Limits(Settings):
     Raises:
         ConfigError: a value is out of range, or a name is unknown.
     """
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     max_tokens: Positive = 32_768
     max_hint_tokens: Count = 4_096

@@ -15,6 +15,8 @@ small model may write a colon and another program."""
 NO_ROOM = "(I have no {kind} left for thinking, so I give my answer now.)\n"
 REPEATS = "(I am going round in circles, so I give my answer now.)\n"
 
+JOINERS = 4
+"""Tokens kept for line breaks between notices, and for a first token of an answer."""
 ANSWER_TOKENS = 256
 """Tokens kept for a concluding text and its answer, at most a quarter of the reserve."""
 
@@ -63,17 +65,29 @@ class Conclusion:
         self.given = True
         context.splice_notice(self.text, "conclusion", join="paragraph", phase="answer")
 
-    def end_thinking(self, kind: Limit) -> None:
-        """Ends a thought at a limit: closes an open block, says why, and opens the answer."""
+    def end_thinking(self, kind: Limit) -> bool:
+        """Ends a thought at a limit: closes an open block, says why, and opens the answer.
+
+        Returns:
+            Whether there was room for that and a token of an answer. What does not fit of the
+            reason is left out.
+        """
         context = self._context
-        if block := context.reader.block:
-            context.splice_notice(f"{block.fence}\n", kind)
+        block, closing = context.reader.block, self._format.closing()
+        fence = f"{block.fence}\n" if block else ""
         why = REPEATS if kind == "repeats" else NO_ROOM.format(kind=kind)
-        context.splice_notice(why, kind, join="paragraph")
+        room = context.budget.context_left() - JOINERS - len(context.encode(f"{fence}{closing}"))
+        if room < 0:
+            return False
+        if fence:
+            context.splice_notice(fence, kind)
+        if len(context.encode(why)) <= room:
+            context.splice_notice(why, kind, join="paragraph")
         if not self._format.end_tag and self._possible and self._fits():
             self.give()
         else:
-            context.splice_notice(self._format.closing(), kind, phase="close")
+            context.splice_notice(closing, kind, phase="close")
+        return True
 
     def kept(self) -> int:
         """Tokens of an answer's room that are kept for a concluding text."""

@@ -96,6 +96,9 @@ class Hinter:
             return False
         now = observe()
         hint = self._policy.decide(now)
+        if not isinstance(hint, Hint | None):
+            made = f"{type(hint).__name__}, not a Hint or None"
+            raise ConfigError(f"the hint policy {self._policy!r} returned a {made}")
         return hint is not None and self._insert(hint, now.position, now.trigger) is None
 
     @property

@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Protocol
 
-from start_sdk.errors import ConfigError, InterpreterError
+from start_sdk.errors import ConfigError, InterpreterError, StartError
 from start_sdk.protocols import CellResult, Interpreter, Kernel, Tool
 from start_sdk.tools import Toolbox
 from start_sdk.trace import CallRecord, Segment
 
 LOST = "The kernel was lost; variables of earlier cells are gone."
 OVER = "TimeoutError: the time of this whole run is over; the cell was interrupted."
+
+
+READER: ContextVar[object] = ContextVar("reader", default=None)
+"""Who reads, where that is no task: a blocking session sets its caller's thread."""
+
+
+def who_reads() -> object:
+    """Who asks for events now, or for the kernel."""
+    return READER.get() or asyncio.current_task()
 
 
 class Holder(Protocol):
@@ -28,8 +38,8 @@ class Holder(Protocol):
         ...
 
     @property
-    def reader(self) -> asyncio.Task[Any] | None:
-        """The task that last took an event of it."""
+    def reader(self) -> object:
+        """Who last asked for an event of it."""
         ...
 
     async def aclose(self) -> None: ...
@@ -61,6 +71,8 @@ class LazyKernel:
         self._holder: Holder | None = None
         self._waiting = 0
         self._closing: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         self._interpreter = interpreter
         self._toolbox = Toolbox(tools)
         self._options: dict[str, Any] = {"tools": self._toolbox} if tools else {}
@@ -70,14 +82,21 @@ class LazyKernel:
         self._kernel: Kernel | None = None
         self._lost = False
 
-    @asynccontextmanager
-    async def turn(self, holder: Holder) -> AsyncIterator[None]:
-        """Held by the run that uses the kernel, which may serve several runs, one after another."""
+    async def take_turn(self, holder: Holder) -> None:
+        """Waits until no other run uses the kernel, which may serve several, one after another.
+
+        Raises:
+            ConfigError: the kernel belongs to another event loop, or the caller waits for itself.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):
+            raise ConfigError("a session with keep_state belongs to its first run's event loop")
+        self._loop = loop
         if self._holder and self._holder.abandoned:
             await self._holder.aclose()
-        if self._holder and self._holder.reader is asyncio.current_task():
+        if self._holder and self._holder.reader == who_reads():
             raise ConfigError(
-                "with keep_state, one run follows another: this task is still reading a run that "
+                "with keep_state, one run follows another: this caller is still reading a run that "
                 "holds the kernel; finish or close it first"
             )
         self._waiting += 1
@@ -86,10 +105,11 @@ class LazyKernel:
         finally:
             self._waiting -= 1
         self._holder = holder
-        try:
-            self._toolbox.renew()
-            yield
-        finally:
+        self._toolbox.renew()
+
+    def end_turn(self, holder: Holder) -> None:
+        """Lets the next run use the kernel."""
+        if self._holder is holder:
             self._holder = None
             self._turn.release()
 
@@ -100,8 +120,8 @@ class LazyKernel:
             if holder.abandoned:
                 await holder.aclose()
 
-        if self._waiting and self._holder is holder:
-            self._closing = asyncio.get_running_loop().create_task(close())
+        if self._waiting and self._holder is holder and self._loop:
+            self._closing = self._loop.create_task(close())
 
     async def run(self, code: str, seconds: float | None = None) -> CallRecord:
         """Runs a cell; `seconds` is the time left for the run, the start of the kernel included.
@@ -112,24 +132,29 @@ class LazyKernel:
         """
         try:
             result = await self._run(code, seconds)
-        except InterpreterError:
+            return CallRecord(
+                code=code,
+                output=result.text,
+                status=result.status,
+                seconds=round(result.seconds, 4),
+                state_kept=result.state_kept,
+                cut=result.cut,
+                pictures=result.pictures,
+                latex=result.latex,
+                tool_calls=self._toolbox.take_calls(),
+            )
+        except Exception as error:
             self._lost |= self._kernel is not None
             with contextlib.suppress(Exception):  # it failed already
-                await self.aclose()
-            raise
-        return CallRecord(
-            code=code,
-            output=result.text,
-            status=result.status,
-            seconds=round(result.seconds, 4),
-            state_kept=result.state_kept,
-            cut=result.cut,
-            pictures=result.pictures,
-            latex=result.latex,
-            tool_calls=self._toolbox.take_calls(),
-        )
+                await self._end()
+            if isinstance(error, StartError):
+                raise
+            what = str(error).partition("\n")[0] or "no reason given"
+            raise InterpreterError(f"the kernel failed: {type(error).__name__}: {what}") from error
 
     async def _run(self, code: str, seconds: float | None) -> CellResult:
+        if self._closed:
+            raise InterpreterError("the session is closed")
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
@@ -137,9 +162,9 @@ class LazyKernel:
                     opened = self._interpreter.open(**self._options)
                     self._kernel = await self._stack.enter_async_context(opened)
                 result = await self._kernel.run(code)
-        except TimeoutError as error:
+        except TimeoutError:
             if not limit.expired():
-                raise InterpreterError(f"the kernel failed: {error or 'TimeoutError'}") from error
+                raise
             result = CellResult("timeout", OVER, max(seconds or 0.0, 0.0))
         if self._lost:
             self._lost = False
@@ -175,6 +200,10 @@ class LazyKernel:
         return replayed
 
     async def aclose(self) -> None:
-        """Closes the kernel; a later cell would open another one."""
+        """Closes the kernel for good."""
+        self._closed = True
+        await self._end()
+
+    async def _end(self) -> None:
         self._kernel = None
         await self._stack.aclose()

@@ -168,7 +168,7 @@ class Loop:
         except TimeoutError as error:
             if limit.expired():
                 return self._out_of_time()
-            raise BackendError(f"the backend failed: {error or 'TimeoutError'}") from error
+            raise BackendError(f"the backend failed: {str(error) or 'TimeoutError'}") from error
         except StopAsyncIteration:
             raise BackendError("the backend's last chunk has no `reason`") from None
 
@@ -257,7 +257,8 @@ class Loop:
         if self.context.phase == "thinking":
             if kind == "tokens" and self.budget.context_left() <= self.budget.reserve:
                 kind = "context"
-            self._conclusion.end_thinking(kind)
+            if not self._conclusion.end_thinking(kind):
+                self.finish = "time" if self._late else "length"
         elif not self._late and self._conclusion.due(limited=True):
             self._conclusion.give()
         else:

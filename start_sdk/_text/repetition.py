@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-MIN_TOKENS = 64
-"""Fewer tokens than this are no repetition: a number may well be a row of zeros."""
 MAX_PERIOD = 512
 """Tokens of the longest pattern that is looked for."""
 
@@ -15,8 +13,9 @@ class Repetition:
     """Counts, token by token, how often the last tokens repeat a pattern.
 
     START drops responses with repeated patterns and does not say how it finds them (its section 3).
-    Here a pattern has at most `MAX_PERIOD` tokens, repeated token for token, `MIN_TOKENS` or more
-    in all.
+    Here a pattern has at most `MAX_PERIOD` tokens, repeated token for token. Short patterns have to
+    be there more often: 4 copies mean at least 64 tokens, 8 copies 256. A number may well be a row
+    of zeros, and a grid of them is no thought that goes round in circles.
 
     Args:
         copies: how often the pattern has to be there, one right after the other; 2 or more.
@@ -43,7 +42,8 @@ class Repetition:
         return any(run >= self._needed(period) for period, run in self._runs.items())
 
     def _needed(self, period: int) -> int:
-        return period * (max(self._copies, -(-MIN_TOKENS // period)) - 1)
+        least = 4 * self._copies**2
+        return period * (max(self._copies, -(-least // period)) - 1)
 
 
 def repeats(token_ids: Iterable[int], copies: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, JsonValue
 
@@ -29,4 +29,5 @@ def printable_json(value: JsonValue) -> JsonValue:
 
 Text = Annotated[str, AfterValidator(printable)]
 Json = Annotated[JsonValue, AfterValidator(printable_json)]
+Message = dict[str, Annotated[Any, AfterValidator(printable_json)]]
 """Fields that can be written to a file, whatever a cell or a caller made."""

@@ -7,6 +7,7 @@ import gc
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +18,18 @@ from start_sdk import (
     CellResult,
     Chunk,
     ConfigError,
+    HintContext,
     InterpreterError,
     Limits,
+    PromptError,
     ReasoningSession,
     Segment,
     SyncSession,
     Trace,
+    plugins,
     verify_trace,
 )
+from start_sdk._loop import drive
 from start_sdk.protocols import ToolHost
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
@@ -326,3 +331,169 @@ async def test_a_run_that_nobody_reads_any_more_frees_its_kernel() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
     assert interpreter.open_now == 0
+
+
+async def test_a_kernel_that_hangs_when_it_is_closed_holds_up_no_result(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Clinging(FakeInterpreter):
+        @asynccontextmanager
+        async def open(self, **options: Any) -> AsyncIterator[Any]:
+            yield self
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(drive, "RELEASE_SECONDS", 0.05)
+    trace = await ReasoningSession(ScriptedBackend(SCRIPT), interpreter=Clinging({"1": "1"})).run(
+        "?"
+    )
+    assert trace.answer == "1" and "could not free" in caplog.text
+
+
+class Bug(Exception):
+    """Somebody else's."""
+
+
+class Broken:
+    """A policy that does not keep its contract."""
+
+    triggers = ()
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def decide(self, context: HintContext) -> Any:
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+async def test_an_error_of_other_code_keeps_the_trace() -> None:
+    session = ReasoningSession(ScriptedBackend(lambda _: SCRIPT), hints=Broken(Bug("mine")))
+    with pytest.raises(Bug, match="mine") as error:
+        await session.run("?")
+    assert error.value.trace.text.startswith("<|im_start|>user")  # type: ignore[attr-defined]
+    with pytest.raises(Bug) as error:
+        await session.run_many(["?", "!"])
+    assert [t.finish for t in error.value.traces] == ["error"] * 2  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="returned a str, not a Hint or None"):
+        await ReasoningSession(ScriptedBackend(SCRIPT), hints=Broken("general")).run("?")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [CellResult("fine", "1", 0.0), CellResult("ok", 5, 0.0), OSError("gone")],  # type: ignore[arg-type]
+)
+async def test_a_kernel_that_breaks_its_contract_is_an_interpreter_error(result: Any) -> None:
+    def cell(code: str) -> Any:
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    interpreter = FakeInterpreter(cell)
+    session = ReasoningSession(ScriptedBackend(SCRIPT), interpreter=interpreter, keep_state=True)
+    with pytest.raises(InterpreterError, match="the kernel failed: ") as error:
+        await session.run("?")
+    assert "\n" not in str(error.value) and interpreter.open_now == 0
+    assert error.value.trace.finish == "error"
+
+
+async def test_a_run_is_closed_twice_at_once_and_read_by_one_task() -> None:
+    class Slowly(ScriptedBackend):
+        async def release(self, key: str) -> None:
+            await asyncio.sleep(0.01)
+
+    run = ReasoningSession(Slowly(SCRIPT), interpreter=Slow()).stream("?")
+    await anext(aiter(run))
+    await asyncio.gather(run.aclose(), run.aclose(), run.aclose())
+    assert run.trace.finish == "cancelled"
+    await ReasoningSession(Slowly(SCRIPT)).stream("?").aclose()  # it had not begun
+
+    interpreter = Slow()
+    shared = ReasoningSession(ScriptedBackend(SCRIPT), interpreter=interpreter).stream("?")
+    reading = asyncio.create_task(drain(shared))
+    await interpreter.started.wait()
+    with pytest.raises(ConfigError, match="one reader"):
+        await anext(aiter(shared))
+    shared.cancel()
+    assert (await reading).finish == "cancelled"
+
+
+async def test_a_closed_session_opens_no_kernel() -> None:
+    interpreter = FakeInterpreter({"1": "1"})
+    async with ReasoningSession(
+        ScriptedBackend(lambda _: SCRIPT), interpreter=interpreter, keep_state=True
+    ) as session:
+        await session.run("?")
+    with pytest.raises(InterpreterError, match="the session is closed"):
+        await session.run("?")
+    assert interpreter.open_now == 0
+
+
+def test_a_kept_kernel_belongs_to_one_event_loop() -> None:
+    session = ReasoningSession(
+        ScriptedBackend(lambda _: SCRIPT), interpreter=FakeInterpreter({"1": "1"}), keep_state=True
+    )
+    assert asyncio.run(session.run("?")).answer == "1"
+    with pytest.raises(ConfigError, match="belongs to its first run's event loop"):
+        asyncio.run(session.run("?"))
+
+
+def test_a_kept_run_that_is_left_when_the_event_loop_ends_is_cancelled() -> None:
+    runs = []
+
+    async def leave() -> None:
+        session = ReasoningSession(
+            ScriptedBackend(SCRIPT), interpreter=FakeInterpreter({"1": "1"}), keep_state=True
+        )
+        runs.append(session.stream("?"))
+        await anext(aiter(runs[0]))
+
+    asyncio.run(leave())
+    assert runs[0].trace.finish == "cancelled"
+
+
+async def test_a_run_is_cancelled_from_another_thread() -> None:
+    interpreter = Slow()
+    run = ReasoningSession(ScriptedBackend(SCRIPT), interpreter=interpreter).stream("?")
+    reading = asyncio.create_task(drain(run))
+    await interpreter.started.wait()
+    await asyncio.to_thread(run.cancel)
+    assert (await reading).finish == "cancelled" and interpreter.stopped == 1
+
+
+async def test_a_backend_opened_by_name_is_closed_if_the_session_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = ScriptedBackend(SCRIPT)
+    monkeypatch.setattr(plugins, "load", lambda group, name: lambda model: backend)
+    with pytest.raises(ConfigError, match="no chat template with"):
+        ReasoningSession("any", template={"enable_thinking": True})
+    await asyncio.sleep(0)
+    assert backend.closed
+
+
+@pytest.mark.parametrize("context", [60, 100, 150, 300, 700])
+async def test_no_trace_is_longer_than_a_small_context(context: int) -> None:
+    backend = ScriptedBackend(lambda _: ["x" * 900, "y" * 900], max_context=context)
+    for limits in (Limits(max_repeats=None), Limits(max_repeats=None, answer_reserve=8)):
+        trace = await ReasoningSession(backend, limits=limits).run("?")
+        assert len(trace.token_ids) <= context and trace.truncated
+
+
+async def test_messages_keep_their_other_fields() -> None:
+    session = ReasoningSession(ScriptedBackend(lambda _: SCRIPT))
+    named: Any = [{"role": "user", "content": "?", "name": None, "weight": 1, "tools": [{"a": 1}]}]
+    trace = await session.run(named)
+    assert trace.prompt == tuple(named) and trace.messages()[0] == named[0]
+    for wrong in ({"b": b""}, {"a": float("nan")}, {"a": {1}}):
+        with pytest.raises(PromptError, match="a message must be JSON, finite"):
+            session.stream([{"role": "user", "content": "?", **wrong}])  # type: ignore[typeddict-item]
+
+
+def test_infinite_numbers_of_a_trace_survive_its_file(tmp_path: Path) -> None:
+    segment = Segment(
+        source="model", text="x", token_ids=(1,), phase="thinking", logprobs=(float("-inf"),)
+    )
+    trace = Trace(segments=(segment,), finish="eos", idle=float("inf"))
+    trace.save(tmp_path / "trace.json")
+    assert Trace.load(tmp_path / "trace.json") == trace

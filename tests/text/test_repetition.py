@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from start_sdk._text.repetition import MAX_PERIOD, MIN_TOKENS, Repetition, repeats
+from start_sdk._text.repetition import MAX_PERIOD, Repetition, repeats
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_repetition_is_an_exact_pattern(text: str, copies: int, after: int | Non
 def repeated(ids: list[int], copies: int) -> bool:
     """Whether ids end with a pattern that they repeat, by trying all patterns."""
     for period in range(1, min(MAX_PERIOD, len(ids)) + 1):
-        times = max(copies, -(-MIN_TOKENS // period))
+        times = max(copies, -(-4 * copies**2 // period))
         if period * times <= len(ids) and ids[-period * times :] == ids[-period:] * times:
             return True
     return False

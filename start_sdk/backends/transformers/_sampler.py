@@ -19,7 +19,7 @@ def uniform(seed: int, position: int) -> float:
 def draw(
     logits: torch.Tensor, sampling: Sequence[Sampling], contexts: Sequence[Sequence[int]]
 ) -> tuple[list[int], list[float]]:
-    """Samples a token for each row, with its natural log probability (temperature 1, no penalty, all tokens).
+    """Samples a token for each row, with its natural log probability (of all, unpenalised).
 
     The log probability of a row that did not request it is 0.
 
@@ -67,7 +67,8 @@ def _sample(
     def column(values: Sequence[float], dtype: torch.dtype) -> torch.Tensor:
         return torch.tensor(values, dtype=dtype, device=logits.device).unsqueeze(-1)
 
-    temperature = column([s.temperature for s in sampling], torch.float32)
+    # Below this, logits divided by it would overflow; the likeliest token is certain long before.
+    temperature = column([max(s.temperature, 1e-4) for s in sampling], torch.float32)
     top_p = column([s.top_p for s in sampling], torch.float64)
     probabilities = (logits / temperature).softmax(-1)
     ordered, tokens = probabilities.sort(descending=True, stable=True)
