@@ -164,8 +164,8 @@ class Trace(Frozen):
     idle: float = 0.0
     """Of the tool's seconds, those in which no other run of the session was generating."""
     recomputed: tuple[Count, ...] | None = None
-    """For each pause: tokens that the engine had computed and had to compute again, without the last
-    sampled one, which is always new to it. None if the backend does not report it."""
+    """For each pause: tokens that the engine had computed and had to compute again, without the
+    last sampled one, which is always new to it. None if the backend does not report it."""
     parent: Parent | None = None
     prompt: tuple[Message, ...] = ()
     """The messages that the prompt was rendered from."""

@@ -14,6 +14,7 @@ for what a model and its host need:
 # (ipykernel is only partly annotated.)
 from __future__ import annotations
 
+import asyncio.selector_events
 import contextlib
 import fcntl
 import importlib
@@ -167,6 +168,8 @@ def prepare(app: App) -> None:
     shell: Any = app.shell
     shell.kernel.streams = Streams(sys.stdout)
     script.patch_asyncio()
+    # Has it write as Python 3.11 does: seccomp.py may not allow `sendmsg`.
+    asyncio.selector_events.__dict__["_HAS_SENDMSG"] = False
     keep_parents(shell)
     hide_paths()
     sys.setswitchinterval(1e-4)  # output passes through three threads: shortens a round trip
