@@ -120,7 +120,7 @@ async def test_usage_adds_up() -> None:
         ("It is four.", "\\boxed{5}", "It is four."),
         ("The answer is **4**.", "", "4"),
         ("", "So \\boxed{5}", "5"),
-        ("", "Hm. The answer is 7, I think.\n", "7, I think"),
+        ("", "Hm. The answer is 7, I think.\n", "7"),
         ("", "Hm.\n\nIt is 7.\n", None),
         ("", "```python\nprint('\\\\boxed{5}')\n```\n", None),
         ("", "", None),

@@ -176,7 +176,7 @@ def another_bracket(gold: str, problem: str) -> Iterator[str]:
 def another_argument(gold: str, problem: str) -> Iterator[str]:
     """Another argument of a floor or a ceiling."""
     if re.search(r"\\l(?:floor|ceil)", gold):
-        yield re.sub(r"(\\r(?:floor|ceil))", r" + \\frac{1}{7} \1", gold)
+        yield re.sub(r"(\\r(?:floor|ceil))", r" + 1 \1", gold)
         yield gold.replace("floor", "ceil") if "floor" in gold else gold.replace("ceil", "floor")
         yield re.sub(r"(\d)(?=[^\d]*\\r(?:floor|ceil))", lambda m: str(int(m[1]) + 1), gold)
 

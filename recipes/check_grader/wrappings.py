@@ -131,7 +131,7 @@ def option_label(gold: str, problem: str) -> Iterator[str]:
 
 def joined_by_words(gold: str, problem: str) -> Iterator[str]:
     found = items_of(gold)
-    if found and found[0] == "" and not re.search("text", gold):
+    if found and found[0] == "" and not re.search("text|=", gold):
         items, last = ", ".join(found[1][:-1]), found[1][-1]
         yield rf"\boxed{{{items} \text{{ and }} {last}}}"
         yield rf"\boxed{{{items}\text{{ or }}{last}}}"

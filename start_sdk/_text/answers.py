@@ -16,7 +16,8 @@ from start_sdk._text.reader import Reader
 _STATED = re.compile(
     r"\banswers?\b[*_]{0,2} {0,4}(?:\([^()\n]{0,30}\) {0,4}|(?:to|for) [^.:\n]{1,60}? )?"
     r"(?:(?:is|are|equals)\b:?|[:=：])[ *_]{0,8}\s{0,8}"
-    r"|(?:\*\*|^#{1,6} {1,4})(?:final )?answer:?(?:\*\*)?:?\s{1,8}"
+    r"|(?:\*\*|^#{1,6} {1,4})(?:(?:final )?answer|(?:最终)?答案|antwort)"
+    r"[:：]?(?:\*\*)?[:：]?\s{1,8}"
     r"|(?:答案|结果)[*_ ]{0,4}(?:(?:应该|应|就)?(?:是|为|等于)|[:：=])[\s*_:：]{0,8}"
     r"|\b(?:antwort|lösung|(?:end)?ergebnis)(?:en|se)?\b[*_]{0,2} {0,4}"
     r"(?:(?:ist|sind|lautet|lauten|beträgt)\b:?|[:=])[ *_]{0,8}\s{0,8}"
@@ -30,11 +31,12 @@ _TEXT_GROUP = re.compile(r"\\(?:text\w{0,6}|mbox|mathrm|operatorname|begin|end)\
 _SENTENCE_WORDS = {"answer", "the", "are", "is", "get", "got", "have", "has"}
 _FUNCTIONS = {
     "sqrt", "sin", "cos", "tan", "log", "exp", "infinity", "fraction", "rational", "matrix",
-    "array", "decimal", "interval", "finiteset",
+    "array", "decimal", "interval", "finiteset", "factorial", "binomial", "abs", "union",
 }  # fmt: skip
 _FORMULA = re.compile(r"(?:\\[(\[]|\$\$?)((?:[^$\\\n]|\\[^)\]\n]|\n(?!\n))+)(?:\\[)\]]|\$)")
+_INLINE = re.compile(r"(?<!\\)\$((?:[^$\\]|\\.)+)\$|\\\(((?:[^\\]|\\[^()])+)\\\)")
 _AND = re.compile(r"\s{0,4}(?:,?\s{0,4}(?:and|or|und|oder)\b|[,、，和或])\s{0,4}")
-_SENTENCE_END = re.compile(r"\.(?=\s|$)|。")
+_SENTENCE_END = re.compile(r"\.(?=\s|$)|。|,? (?:since|because|where|which|I (?:think|guess))\b")
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _DISPLAYS = ((r"\[", r"\]"), ("$$", "$$"), (r"\begin{", "}"))
 _ROWS = re.compile(r"\\(?:begin|end)\{(?:align|gather|split)(?:ed)?\*?\}")
@@ -78,16 +80,13 @@ def answer_of(segments: Sequence[Written]) -> str | None:
 
 
 def text_to_grade(segments: Sequence[Written]) -> str | None:
-    """The text of a trace in which its answer is looked for: the response, else the model's own
-    prose if that states one. None if there is no answer in either."""
-    response = "".join(s.text for s in segments if s.phase == "answer").strip()
-    own = any(s.source == "model" and s.text.strip() for s in segments if s.phase == "answer")
-    if own and final_answer(response) is not None:
-        return response
+    """The text of a trace in which its answer is looked for: the response, if the model wrote one,
+    else its own prose, if that states an answer; else None."""
+    answers = [s for s in segments if s.phase == "answer"]
+    if any(s.source == "model" and s.text.strip() for s in answers):
+        return "".join(s.text for s in answers)
     words = prose(segments)
-    if stated_answer(words) is not None:
-        return words
-    return response if own else None
+    return words if stated_answer(words) is not None else None
 
 
 def stated_answer(text: str) -> str | None:
@@ -135,7 +134,7 @@ def _from_sentence(rest: str) -> str | None:
         return ", ".join(formulas) or None
     if rest.lstrip().startswith(("```", "~~~")):
         return None  # a program, not a word
-    line = _SENTENCE_END.split(rest.lstrip(" :\n\t\r").partition("\n")[0], maxsplit=1)[0]
+    line = _SENTENCE_END.split(rest.lstrip(" :}\n\t\r").partition("\n")[0], maxsplit=1)[0]
     line = line.lstrip(" *_`").rstrip(" *_.`")
     if _is_bare(line) or not re.search(r"\d", line):
         return line or None
@@ -176,13 +175,17 @@ def _last_display(text: str) -> str | None:
 
 
 def _last_formula(line: str) -> str | None:
-    r"""The content of the last `$...$` or `\(...\)` of a line."""
-    formulas = re.findall(r"(?<!\\)\$((?:[^$\\]|\\.)+)\$", line)
-    end = line.rfind(r"\)")
-    start = line.rfind(r"\(", 0, max(end, 0))
-    if 0 <= start < end:
-        formulas.append(line[start + 2 : end])
-    return formulas[-1].strip() or None if formulas else None
+    r"""The content of the last `$...$` or `\(...\)` of a line; of several that are joined by a
+    comma or a word such as "or", all."""
+    found = list(_INLINE.finditer(line))
+    if not found:
+        return None
+    group = [found[-1]]
+    for formula in reversed(found[:-1]):
+        if not _AND.fullmatch(line, formula.end(), group[0].start()):
+            break
+        group.insert(0, formula)
+    return ", ".join((m[1] or m[2]).strip() for m in group) or None
 
 
 def last_number(text: str) -> str | None:

@@ -60,13 +60,18 @@ def compare_texts(answer: str, gold: str) -> Verdict | None:
     if conflict := _conflict(ours, right):
         return Verdict(correct=False, how="normalised", answer=answer, note=conflict)
     if ours.words or right.words:
-        same = ours.text.casefold() == right.text.casefold()
+        word, gold_word = (side.text.rpartition("=")[2].strip() for side in (ours, right))
+        same = word.casefold() == gold_word.casefold()
         return Verdict(correct=same, how="normalised", answer=answer)
     if a is not None and b is not None and right.base is None:
         return _compare_numbers(answer, ours, right, a, b)
+    if ours.text == right.text + right.unit and right.unit:  # `5m` is a product if read alone
+        return Verdict(correct=True, how="normalised", answer=answer)
     if ours.text == right.text or right.base is not None:
         return Verdict(correct=ours.text == right.text, how="normalised", answer=answer)
-    if "." in right.text and b is not None and ours.text.replace(",", ".") == right.text:
+    comma = re.fullmatch(r"(-?\d+),(\d+)", ours.text)
+    point = f"{comma[1]}.{comma[2]}" if comma else ""
+    if comma and (point == right.text or (comma[1] == "0" and number(point) == b)):
         # A comma for the point, as in German; "1,234" has been read as one number above.
         return Verdict(correct=True, how="normalised", answer=answer)
     return None

@@ -54,6 +54,10 @@ def _sides(text: str) -> list[str]:
 
 
 def _compare_shapes(a: Shape, b: Shape) -> Result:
+    for labelled, other in ((a, b), (b, a)):
+        if labelled.kind == "scalar" and other.kind != "scalar" and "=" in labelled.text:
+            bare = shape(_without_name(labelled.text))
+            a, b = (bare, b) if labelled is a else (a, bare)
     if a.kind == b.kind == "scalar":
         return _compare_scalars(a.text, b.text)
     if (is_set(a) or is_set(b)) and (same := same_sets(a, b)) is not None:
@@ -98,7 +102,9 @@ def _all(results: Iterator[Result]) -> Result:
 def _without_label(text: str) -> str:
     r"""`(1,2)` for `(x,y)=(1,2)`, `\{1\pm2\}` for `S=\{1\pm2\}`; other texts as they are."""
     sides = split(text, ("=",))
-    return sides[1] if len(sides) == 2 and _NAMED.fullmatch(sides[0]) else text
+    if len(sides) == 2 and (_NAMED.fullmatch(sides[0]) or shape(sides[1]).kind != "scalar"):
+        return sides[1]
+    return text
 
 
 def _without_name(text: str) -> str:

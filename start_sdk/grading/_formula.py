@@ -20,7 +20,7 @@ _NOTATION = NormalizationConfig(
     basic_latex=True, units=False, malformed_operators=False, nits=False, boxed="none"
 )
 _CONVERSION = ConversionConfig(lowercase_symbols=False)
-_UNREADABLE = re.compile(r"'|\\prime|\\(?:gcd|lcm)[^\d]*[A-Za-z]|\\(?:d|c|l|v)?dots")
+_UNREADABLE = re.compile(r"'|\\prime|\\(?:gcd|lcm)[^\d]*[A-Za-z]|\\ldots|\\Gamma(?!\s?\()")
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ _UNICODE = str.maketrans(
         "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "√": r"\sqrt ", "≠": r"\ne ",
         "≈": r"\approx ", "ℝ": r"\mathbb{R}", "∅": r"\emptyset ", "∖": r"\setminus ",
         "∣": r"\mid ", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
-        "或": " or ", "和": " and ", "与": " and ", "及": " and ", "、": ",", "。": ".", "；": ";",
+        "或": " or ", "和": " and ", "与": " and ", "及": " and ", "、": ", ", "。": ".", "；": ";",
         "【": "[", "】": "]", "\u00a0": " ", "\u2009": " ", "\u202f": " ",
         **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94)},  # wide forms of ASCII
     }
@@ -29,6 +29,7 @@ _DIGITS_OF = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10, "eleven": 11, "twelve": 12, "sixteen": 16,
 }  # fmt: skip
+_SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _REALS = r"(-\infty,\infty)"
 _WORDS = {
     "zero": "0", "one": "1", **{name: str(value) for name, value in _DIGITS_OF.items()},
@@ -45,7 +46,7 @@ OPTION = re.compile(
     r"(?=[-\w\\$.])"
 )
 _BASE = re.compile(
-    r"\(?([0-9][0-9A-Fa-f]*|[A-F][0-9A-F]+)\)?(?:_\{?|\s*\(?base )\s*"
+    r"\(?([0-9][0-9A-Fa-f]*|[A-F][0-9A-F]+)\)?(?:_\{?|\s*(?:\\text\{)?\s*(?:in )?\(?base )\s*"
     r"\(?(?:\\text\{)?(?:base )?(\w{1,7})\)?\}{0,2}\)?"
 )
 _CODED = re.compile(r"0([bBoOxX])([0-9A-Fa-f]+)")
@@ -74,17 +75,20 @@ def normalise(text: str) -> Answer:
     text = _spaces(_thousands(as_latex(text)))
     text = re.sub(r"^(?:\\(?:approx|simeq)(?![A-Za-z])|=)\s?", "", text)
     text = re.sub(r"(?<![\\A-Za-z])[Ii]nfinity(?![A-Za-z])", r"\\infty ", text)
+    text = re.sub(_TEXT + r"\{([^{}]*\d[^{}]*|[0-9A-F]+(?=\}_))\}(?=.)", r"\1", text)
+    text = re.sub(rf"^{_TEXT}\{{[A-Za-z ,.]*[A-Za-z](?:\s|:)\s?\}}\s?(?=[-\d(\[])", "", text)
+    text = re.sub(r"(?<=\d)\s?(?:\(mod \d+\)|\\p?mod\s?\{?\s?\d+\}?)$", "", text)
     whole = re.fullmatch(_TEXT + r"\{([^{}]*)\}", text)
     if whole and not re.search(r"[\d\\]", whole[1]) and not _letters(whole[1]):
         return _phrase(whole[1])
     text = whole[1].strip() if whole else text
     if coded := _CODED.fullmatch(text):
-        base = {"b": 2, "o": 8, "x": 16}[coded[1].lower()]
-        return Answer(coded[2].lstrip("0").upper() or "0", base=base)
+        named = {"b": 2, "o": 8, "x": 16}[coded[1].lower()]
+        return Answer(coded[2].lstrip("0").upper() or "0", base=named)
     if (based := _BASE.fullmatch(text)) and (base := _base(based[2], based[1])):
         return Answer(based[1].lstrip("0").upper() or "0", base=base)
     text, percent = _percent(text)
-    text, unit = split_unit(text) if text else ("", "")
+    text, unit = split_unit(_millions(text)) if text else ("", "")
     unit = "dollar" if dollars else unit
     text = _joined(_decimal_comma(text))
     if re.fullmatch(r"[A-Za-z]{2,}(?:[ '-][A-Za-z]+)*\.?", text) and (
@@ -107,6 +111,19 @@ def _phrase(text: str) -> Answer:
     if words.lower() in _WORDS:
         return Answer(_WORDS[words.lower()])
     return Answer(words, words=True)
+
+
+def _millions(text: str) -> str:
+    """`5 million` as a product."""
+    scale = re.search(
+        _TEXT + r"\{\s?(\w+illion|thousand)\s?\}|(?<=\d) (\w+illion|thousand)\b", text
+    )
+    power = _SCALES.get(scale[1] or scale[2]) if scale else None
+    return (
+        text
+        if scale is None or power is None
+        else (rf"{text[: scale.start()].rstrip()} \times 10^{{{power}}}{text[scale.end() :]}")
+    )
 
 
 def _letters(text: str) -> bool:
@@ -150,9 +167,12 @@ def _delimiters(text: str) -> str:
     text = re.sub(r"\\(?:geq|geqslant)(?![A-Za-z])", r"\\ge", text)
     text = re.sub(r"\\(?:neq|not\s?=)(?![A-Za-z])", r"\\ne", text)
     text = re.sub(r"\\(?:varnothing)(?![A-Za-z])", r"\\emptyset", text)
-    text = re.sub(r"\\mathbb\s?(?:\{\s?R\s?\}|R(?![A-Za-z]))", r"\\mathbb{R}", text)
+    text = re.sub(r"\\mathbb\s?(?:\{\s?([A-Z])\s?\}|([A-Z])(?![A-Za-z]))", r"\\mathbb{\1\2}", text)
+    text = re.sub(r"\\(?:c|d|l|v)?dots(?![A-Za-z])|\.\.\.|…", r"\\ldots ", text)
+    text = re.sub(r"\\middle(?![A-Za-z])\s?", "", text)
     text = _unboxed(text)
-    text = re.sub(rf"^(?:{_SPACE})+", "", text.strip().strip("*").strip())
+    text = re.sub(r"^(['\"`])(.*)\1$", r"\2", text.strip().strip("*").strip(), flags=re.DOTALL)
+    text = re.sub(rf"^(?:{_SPACE})+", "", text)
     text = re.sub(r"(?<!\\)\\$", "", text.rstrip(".;, "))  # `\\ ` and `\\,` at the end
     return re.sub(rf"(?:{_SPACE})+$", "", text).rstrip(".;, ")
 
@@ -199,7 +219,7 @@ def _base(name: str, digits: str) -> int | None:
 
 
 def _percent(text: str) -> tuple[str, bool]:
-    bare = re.sub(r"\s?(?:\\?%|" + _TEXT + r"\{ ?percent ?\}| percent)$", "", text)
+    bare = re.sub(r"\s?(?:\\?%|" + _TEXT + r"\{ ?per ?cent ?\}| per ?cent)$", "", text)
     return bare.rstrip(), bare != text
 
 

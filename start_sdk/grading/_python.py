@@ -17,6 +17,8 @@ _MATRIX = re.compile(
 _FUNCTIONS = re.compile(
     r"(?<![\\A-Za-z])(sin|cos|tan|cot|sec|csc|ln|log|sinh|cosh|tanh|arcsin|arccos|arctan)(?=\s?\()"
 )
+_SOLUTION = re.compile(r"\[?\{(\w+: [^{}:,]+(?:, \w+: [^{}:,]+)*)\}\]?")
+_CONDITIONS = re.compile(r"\([^()]*[<>][^()]*\)(?: [&|] \([^()]*[<>][^()]*\))+")
 _INVERSE = re.compile(r"(?<![\\A-Za-z])(?:asin|acos|atan)(?=\s?\()")
 
 
@@ -29,11 +31,21 @@ def as_latex(text: str) -> str:
     if re.fullmatch("-?I", text):
         return text.lower()
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
+    if solved := _SOLUTION.fullmatch(text):
+        text = solved[1].replace(": ", "=")
+    if _CONDITIONS.fullmatch(text):
+        text = text.replace("(", "").replace(")", "").replace("&", "and").replace("|", "or")
     text = re.sub(r"^\(([^(),]+),\)$", r"\1", text)
     text = re.sub(r"^(?:np\.)?array\((\[[^\[\]]*\])\)$", r"\1", text)
     text = re.sub(r"^FiniteSet\(([^()]*)\)$|^\{([^{}\\]*,[^{}]*)\}$", r"\\{\1\2\\}", text)
-    text = re.sub(r"^Interval\(([^()]*)\)$", r"[\1]", text)
-    text = re.sub(r"^Interval\.open\(([^()]*)\)$", r"(\1)", text)
+    text = re.sub(r"\bInterval\(([^()]*)\)", r"[\1]", text)
+    text = re.sub(r"\bInterval\.open\(([^()]*)\)", r"(\1)", text)
+    if union := re.fullmatch(r"Union\((.*)\)", text):
+        text = re.sub(r"(?<=[)\]}]), (?=[\[(\\{])", r"\\cup ", union[1])
+    text = re.sub(r"^Eq\(([^(),]*), ([^(),]*)\)$", r"\1=\2", text)
+    text = re.sub(r"\bfactorial\(([^()]*)\)", r"(\1)!", text)
+    text = re.sub(r"\bbinomial\(([^(),]*), ?([^(),]*)\)", r"\\binom{\1}{\2}", text)
+    text = re.sub(r"\b[Aa]bs\(([^()]*)\)", r"|\1|", text)
     text = _FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = _WRAPPED.sub(r"\1", text)
     if matrix := _MATRIX.fullmatch(text.strip()):

@@ -10,12 +10,13 @@ from typing import Any
 import sympy
 
 from start_sdk.grading._formula import is_expression, read
-from start_sdk.grading._structure import SET_OPERATIONS, Shape
+from start_sdk.grading._structure import RELATION, SET_OPERATIONS, Shape
 
 
 def is_set(shape: Shape) -> bool:
     """Whether a shape can only be a set of numbers: no point, list or formula."""
-    return shape.kind in SET_OPERATIONS or shape.text == r"\emptyset"
+    inequality = shape.kind == "scalar" and RELATION.search(shape.text)
+    return shape.kind in SET_OPERATIONS or shape.text == r"\emptyset" or bool(inequality)
 
 
 def same_sets(a: Shape, b: Shape) -> bool | None:
@@ -44,6 +45,10 @@ def _as_set(shape: Shape) -> Any:
         if low is None or high is None:
             return None
         return sympy.Interval(low, high, shape.kind[0] == "(", shape.kind[1] == ")")
+    if shape.kind == "scalar" and RELATION.search(shape.text):  # |x| < 2
+        value = read(shape.text)
+        solvable = isinstance(value, sympy.core.relational.Relational)
+        return value.as_set() if solvable and len(value.free_symbols) == 1 else None
     if shape.kind == "scalar" and "=" in shape.text:  # 1 < x < 3 or x = 5
         value = _value(Shape("scalar", shape.text.rpartition("=")[2]))
         return None if value is None else sympy.FiniteSet(value)

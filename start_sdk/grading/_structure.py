@@ -19,7 +19,14 @@ _BUILDER = re.compile(
     r"(?:\\(?:mid|vert|colon)(?![a-z])|[|:])\s*(.*)\\\}",
     re.DOTALL,
 )
-_RELATION = re.compile(r"(<|>|\\[lg][te](?![A-Za-z]))")
+RELATION = re.compile(r"(<|>|\\[lg][te](?![A-Za-z]))")
+_ANY_REAL = re.compile(rf"^{_VARIABLE}\\in ?\\mathbb\{{R\}},|,{_VARIABLE}\\in ?\\mathbb\{{R\}}$")
+_HALVES = {
+    **dict.fromkeys(("^+", "^{+}", "_+", "_{+}", "_{>0}"), r"(0,\infty)"),
+    **dict.fromkeys(("^-", "^{-}", "_-", "_{-}", "_{<0}"), r"(-\infty,0)"),
+    r"_{\ge0}": r"[0,\infty)",
+    "": r"(-\infty,\infty)",
+}
 _OUTWARD = re.compile(r"([\[\]])([^\[\]]*,[^\[\]]*)([\[\]])")  # ]1,3[ is (1,3)
 _CASES = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
 _POINT = re.compile(r"^[A-Z]'?(?=\([^()]*,[^()]*\)$)")  # A(1,2)
@@ -81,7 +88,7 @@ def shape(text: str, depth: int = 0) -> Shape:
 def _plain_set(text: str) -> str:
     r"""An interval or a difference for `x\in S`, `\{x\mid ...\}`, an inequality and `x\ne 2`."""
     if builder := _BUILDER.fullmatch(text):
-        text = builder[1]
+        text = _ANY_REAL.sub("", builder[1])
     if element := _ELEMENT.fullmatch(text):
         text = element[1]
     if unequal := _UNEQUAL.fullmatch(text):
@@ -92,8 +99,8 @@ def _plain_set(text: str) -> str:
     if (cases := _CASES.fullmatch(text)) and "&" not in text:
         text = ",".join(re.split(r"\\\\", cases[1]))
     text = _POINT.sub("", text)
-    if text == _REALS:
-        return r"(-\infty,\infty)"
+    if text.startswith(_REALS) and (half := _HALVES.get(text.removeprefix(_REALS))):
+        return half
     return re.sub(r"(?<=[)\]}])-(?=\\\{)", r"\\setminus ", _interval(text))
 
 
@@ -141,7 +148,7 @@ def _brackets(text: str) -> tuple[str, str]:
 
 def _interval(text: str) -> str:
     r"""Writes `-2\le x\le7` as `[-2,7]`, `x>5` and `5<x` as `(5,\infty)`; other texts as is."""
-    sides = _RELATION.split(text)
+    sides = RELATION.split(text)
     if len(sides) not in (3, 5):
         return text
     sides = [s.strip() for s in sides]

@@ -35,7 +35,6 @@ _DIMENSIONS: dict[str, dict[str, str | int | Fraction]] = {
     },
     "year": {"year years jahre 年": 1},
     "mass": {"g gram grams 克": 1, "kg kilogram kilograms 千克 公斤": 1_000},
-    "mph": {"mph": 1},
     "": {"unit units": 1},
 }
 _UNITS: dict[str, tuple[str, str, Fraction]] = {
@@ -50,22 +49,25 @@ _IN_TEXT = re.compile(
 )
 _IN_WORDS = re.compile(
     r"(?:(?<=[\d})])|(?<=\\pi)) ?"
-    r"([A-Za-z]{2,20}\.?(?: [A-Za-z]{2,20}){0,3}|[€£¥₹¢]|(?<=[\d} ])[\u4e00-\u9fff]{1,4}"
+    r"([A-Za-z]{2,20}\.?(?: [A-Za-z]{1,20}){0,3}|[€£¥₹¢]|(?<=[\d} ])[\u4e00-\u9fff]{1,4}"
     r"|(?<=\d )[A-Za-z](?=$|\^))(?:\^\{?([23])\}?)?$"
 )
-_PER = re.compile(
-    rf"(?<=[\d\s}}])(?:{_TEXT}\{{)?\s?([A-Za-z]{{1,12}})\s?(?:/|\bper\b)\s?([A-Za-z]{{1,12}})\s?\}}?$"
+_DEGREES = re.compile(
+    rf"\s?(?:\^\s?(?:\\circ|\{{ ?\\circ ?\}})|\\degree)(?:\s?(?:{_TEXT}\{{ ?[CF] ?\}}|[CF]))?$"
 )
-_POWERS = {"square": "2", "sq": "2", "cubic": "3"}
+_PER = re.compile(
+    rf"(?<=[\d\s}}])(?:{_TEXT}\{{)?\s?([A-Za-z一-鿿]{{1,12}})\s?(?:/|\bper\b)\s?([A-Za-z一-鿿]{{1,12}})\s?\}}?$"
+)
+_POWERS = {"square": "2", "sq": "2", "cubic": "3", "平方": "2", "立方": "3"}
 _NO_UNITS = {"pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "or", "and", "base", "mod"}
 _PARTS = re.compile(
     r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]{1,12}|[\u4e00-\u9fff]{1,2})(?:,|\s|and\b)*"
 )
 _BEFORE = re.compile(
-    r"(-?)\s?(?:(US\\?\$|\\?\$|[€£¥₹]|\\(?:euro|pounds)\b)"
+    r"(-?)\s?(?:(US\\?\$|Rs\.?|\\?\$|[€£¥₹]|\\(?:euro|pounds)\b)"
     r"|(USD|EUR|GBP|CNY|RMB|INR|JPY)(?=[ \d]))\s?(?=[-\d.\\])"
 )
-_SIGNS = {"\\euro": "€", "\\pounds": "£"}
+_SIGNS = {"Rs": "₹", "Rs.": "₹", "\\euro": "€", "\\pounds": "£"}
 
 
 def split_unit(text: str) -> tuple[str, str]:
@@ -84,7 +86,8 @@ def split_unit(text: str) -> tuple[str, str]:
 def _split_after(text: str) -> tuple[str, str]:
     if re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])", text):
         return text, ""  # degrees in an argument
-    bare = re.sub(r"\s?\^\s?(?:\\circ|\{ ?\\circ ?\})$|\s?\\degree$", "", text)
+    text = re.sub(r"(?<=[\d\s])mph$", "miles/hour", text)
+    bare = _DEGREES.sub("", text)
     if bare != text:
         return bare, "degree"
     if text.endswith(r"\$"):
@@ -92,28 +95,28 @@ def _split_after(text: str) -> tuple[str, str]:
     if speed := _PER.search(text):
         names = [_UNITS.get(name.lower(), ("", "", 0))[0] for name in speed.groups()]
         return text[: speed.start()].rstrip(), "/".join(names) if all(names) else ""
+    return _split_words(text)
+
+
+def _split_words(text: str) -> tuple[str, str]:
     in_text = _IN_TEXT.search(text)
-    in_words = None if in_text else _IN_WORDS.search(text)
-    found = in_text or in_words
+    found = in_text or _IN_WORDS.search(text)
     if not found or not text[: found.start()].strip():
         return text, ""
     words = found[1].lower().replace("\\ ", " ").replace(".", " ").split()
     if not words or _NO_UNITS & set(words) or re.search(r"[\d=]", found[1]):
         return text, ""
-    if len(words[0]) == 1 and words[0] not in _UNITS and words[0] < "\u4e00":  # `2\text{x}`
-        return text, ""
-    if re.fullmatch("[\u4e00-\u9fff]+", words[0]):
-        power = {"平方": "2", "立方": "3"}.get(words[0][:2], "")
-        words = [words[0][2:] if power else words[0]]
-    elif in_words and words[0] not in {**_UNITS, **_POWERS}:
-        counted = text[in_words.start()] == " " and len(words[0]) > 3
-        if not counted:
-            return text, ""  # "3 apples" counts something, "3abc" is a product
-        power = ""
-    else:
-        power = found[2] or _POWERS.get(words[0], "")
-    name = words[-1] if power and not found[2] else " ".join(words)
-    known = _UNITS[name][0] if name in _UNITS and _UNITS[name][1] else ""
+    first, chinese = words[0], words[0] >= "\u4e00"
+    if len(first) == 1 and first not in _UNITS and not chinese:
+        return text, ""  # `2\text{x}`
+    counted = text[found.start()] == " " and len(first) > 3
+    if not (in_text or chinese or counted or first in _UNITS or first in _POWERS):
+        return text, ""  # "3 apples" counts something, "3abc" is a product
+    power = found[2] or _POWERS.get(first[:2] if chinese else first, "")
+    if power and not found[2]:
+        words = [first[2:]] if chinese else words[-1:]
+    name, kind, _ = _UNITS.get(" ".join(words), ("", "", 0))
+    known = name if kind else ""
     return text[: found.start()].strip(), known + f"^{power}" * bool(known and power)
 
 

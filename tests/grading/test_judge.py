@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from start_sdk.grading import Grader, grade_all
+from start_sdk.trace import Segment, Trace
 
 # (what the model wrote, the gold answer)
 EXTRACTED = [
@@ -170,6 +171,40 @@ def test_the_right_answer_is_accepted_however_it_is_written(pairs: list[tuple[st
 def test_another_answer_is_refused_however_it_is_written() -> None:
     verdicts = grade_all(OTHERS)
     assert [(p, v) for p, v in zip(OTHERS, verdicts, strict=True) if v.correct] == []
+
+
+def trace_of(response: str, thought: str = "Hm.") -> Trace:
+    texts = [("prompt", "?"), ("thinking", thought), ("close", "</think>"), ("answer", response)]
+    segments = [
+        Segment.model_validate(
+            {
+                "source": "prompt" if phase == "prompt" else "model",
+                "text": text, "token_ids": (), "phase": phase,
+            }
+        )
+        for phase, text in texts
+    ]  # fmt: skip
+    return Trace(segments=tuple(segments), finish="eos")
+
+
+@pytest.mark.parametrize(
+    ("trace", "answer"),
+    [
+        (trace_of("The answer is 42."), "42"),
+        (trace_of("It is 42."), "42"),
+        (trace_of("So \\boxed{6}, no: \\boxed{42}", "\\boxed{6}"), "42"),
+        (trace_of("### Result\n\n$$\n42\n$$"), "42"),
+        (trace_of("", "So I get \\boxed{42}."), "42"),
+        (trace_of("", "There are 42 of them."), None),
+        (trace_of("I am not sure.", "So I get \\boxed{42}."), None),
+    ],
+)
+def test_a_trace_is_graded_by_its_response_or_else_by_what_its_prose_states(
+    trace: Trace, answer: str | None
+) -> None:
+    (verdict,) = grade_all([(trace, "42")])
+    assert verdict.correct == (answer is not None)
+    assert not verdict.correct or verdict.answer == answer
 
 
 @pytest.mark.parametrize("kind", ["choice", "math"])

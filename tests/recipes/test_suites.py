@@ -9,6 +9,7 @@ import pytest
 from recipes import suites
 from recipes.tiny.families import CODE, MATH
 from start_sdk import ConfigError
+from start_sdk.batch import read_json_lines
 
 ROWS = [
     {"id": 7, "problem": "What is 2 + 2?", "answer": "4", "url": "left alone"},
@@ -62,6 +63,37 @@ def test_bad_files_are_named_with_the_place(tmp_path: Path, content: str, says: 
     with pytest.raises(ConfigError, match=r"bad\.jsonl") as caught:
         suites.load(str(path))
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_is_read_as_solve_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    text = (
+        '{"id": "a", "problem": "a\u2028b\u0085c", "answer": "4"}\r\n\n{"problem": "?", "answer": 5}'
+    )
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    found = suites.load(str(path))
+    assert [(p.question, p.gold) for p in found] == [("a\u2028b\u0085c", "4"), ("?", "5")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"problem": "x", "answer": "6", "n": %s}' % (b"7" * 5_000),
+        '{"problem": "café", "answer": "6"}'.encode("latin-1"),
+        b'{"problem": "x", "answer": "6", "n": %s%s}' % (b"[" * 100_000, b"]" * 100_000),
+        b'{"problem": "x", "answer": NaN}',
+        b'{"problem": "\\ud800", "answer": "6"}',
+        b"\x1f\x8b\x08",
+    ],
+    ids=["5,000 digits", "Latin-1", "too deep", "NaN", "half a character", "gzip"],
+)
+def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"problem": "?", "answer": "1"}\n' + line + b"\n")
+    with pytest.raises(ConfigError, match=r"rows\.jsonl', line 2: "):
+        suites.load(str(path))
+    with pytest.raises(ConfigError, match=r"rows\.jsonl', line 2: "):
+        list(read_json_lines(path))
 
 
 def test_an_unknown_suite_names_the_known_ones() -> None:
