@@ -80,6 +80,8 @@ def set_builder(gold: str, problem: str) -> Iterator[str]:
         at_least, at_most = ("<" if b in "()" else r"\le" for b in (opening, closing))
         left = "" if "infty" in low else f"{low} {at_least} "
         right = "" if "infty" in high else rf" {at_most} {high}"
+        if not left and not right:
+            return
         yield rf"\{{x \mid {left}x{right}\}}"
         yield rf"\left\{{ x \in \mathbb{{R}} : {left}x{right} \right\}}"
         yield rf"\{{t\in\mathbb R | {left}t{right}\}}"

@@ -130,7 +130,8 @@ def interval_forms(gold: str, problem: str) -> Iterator[str]:
         at_least, at_most = ("<" if b in "()" else r"\le" for b in (opening, closing))
         left = "" if "infty" in low else f"{low} {at_least} "
         right = "" if "infty" in high else f" {at_most} {high}"
-        yield f"{left}x{right}"
+        if left or right:
+            yield f"{left}x{right}"
     elif r"\cup" in gold:
         yield r" \cup ".join(reversed([p.strip() for p in gold.split(r"\cup")]))
 

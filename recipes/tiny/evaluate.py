@@ -24,7 +24,7 @@ from start_sdk.cli import check_writable
 def rows(folder: Path) -> list[dict[str, Any]]:
     """The samples of an evaluation's folder, flat."""
     made = []
-    for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (folder / "rows.jsonl").read_bytes().splitlines():  # of bytes: not at U+2028
         row = json.loads(line)
         result = row["result"] or {}
         made.append(

@@ -25,6 +25,7 @@ _STATED = re.compile(
     r"(?:(?:es|est)\b:?|[:=])[ *_]{0,8}\s{0,8}",
     re.IGNORECASE | re.MULTILINE,
 )
+_THOUGHT_END = "</think>"
 _WORD = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{3,}|is\b)")
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)")
 _TEXT_GROUP = re.compile(r"\\(?:text\w{0,6}|mbox|mathrm|operatorname|begin|end)\s?\{[^{}]*\}")
@@ -100,13 +101,14 @@ def stated_answer(text: str) -> str | None:
 
 
 def final_answer(text: str) -> str | None:
-    r"""The answer in a response, as written there; None if there is none.
+    r"""The answer in a response, as written there; None if there is none. What follows the end of
+    a thought, `</think>`, is the response.
 
     Tried in this order: the last boxes that are not empty; the last "the answer is ..."; a text or
     last line that is only an answer; a display formula at the end; what is bold in the last line,
     its last formula, its last number.
     """
-    text = text.strip()
+    text = text.rpartition(_THOUGHT_END)[2].strip() or text.strip()
     found = stated_answer(text)
     if found is not None or last_boxed(text) is not None:
         return found

@@ -21,6 +21,9 @@ _JOINT = re.compile(
     re.VERBOSE,
 )
 _LONGEST_JOINT = 80
+_EMPTY = re.compile(
+    r"(?:\s|~|\\(?:[ ,;:!]|$)|\\q?quad|\.\.\.|…|_|\\[cl]?dots|\\text\s?\{\s*\}|\{\s*\})*+"
+)
 
 Box = tuple[int, int, str]
 """Where a box begins and ends, and its content."""
@@ -38,7 +41,7 @@ def boxed_answer(text: str) -> str | None:
 
     `$x=\boxed{1}$ or $x=\boxed{2}$` is `1, 2`; in `\boxed{1}, no: \boxed{2}` the last counts.
     """
-    found = [box for box in _boxes(text) if box[2]]
+    found = [box for box in _boxes(text) if not _EMPTY.fullmatch(box[2])]
     if not found:
         return None
     group = [found[-1]]

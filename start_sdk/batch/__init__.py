@@ -1,7 +1,7 @@
 """Batch runs: jobs, result rows, a crash-safe store, progress and exports."""
 
 from start_sdk.batch._jobs import Work, config_hash, in_rounds, model_hash, run_batch
-from start_sdk.batch._lines import json_object, numbered_lines, read_json_lines
+from start_sdk.batch._lines import read_json_lines
 from start_sdk.batch._progress import BatchProgress, Tally
 from start_sdk.batch._rows import (
     Job,
@@ -27,9 +27,7 @@ __all__ = [
     "export_parquet",
     "fingerprint",
     "in_rounds",
-    "json_object",
     "model_hash",
-    "numbered_lines",
     "read_json_lines",
     "run_batch",
     "sample_seed",

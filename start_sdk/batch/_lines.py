@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from start_sdk.errors import ConfigError
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that are not empty, with their numbers.
+def read_json_lines(
+    path: Path, *, on_bad: Callable[[int, str], object] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON Lines file, each with its line number.
 
-    Only a line feed ends a line: U+2028 may occur in a JSON string. A byte order mark is skipped.
+    Only a line feed ends a line, since U+2028 may occur in a JSON string. A byte order mark and
+    empty lines are skipped.
+
+    Args:
+        path: the file.
+        on_bad: called with the number of each line that holds no object, and the reason.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or, without `on_bad`, a line holds no object.
     """
     try:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
         raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    yield from ((n, line) for n, line in enumerate(lines, 1) if line.strip())
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = _object(line)
+        except ValueError as error:
+            if on_bad is None:
+                raise ConfigError(f"{str(path)!r}, line {number}: {error}") from error
+            on_bad(number, str(error))
+        else:
+            yield number, record
 
 
-def json_object(line: bytes) -> dict[str, Any]:
-    """The object in a line.
-
-    Raises:
-        ValueError: there is none; the message says why.
-    """
+def _object(line: bytes) -> dict[str, Any]:
+    """Raises ValueError with the reason if a line holds no object."""
     try:
         record = json.loads(line)
         if not isinstance(record, dict):
@@ -42,16 +55,3 @@ def json_object(line: bytes) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return record
-
-
-def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON Lines file, each with its line number.
-
-    Raises:
-        ConfigError: the file cannot be read, or a line holds no object; it names the line.
-    """
-    for number, line in numbered_lines(path):
-        try:
-            yield number, json_object(line)
-        except ValueError as error:
-            raise ConfigError(f"{str(path)!r}, line {number}: {error}") from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from start_sdk.batch import fingerprint, json_object, numbered_lines
+from start_sdk.batch import fingerprint, read_json_lines
 from start_sdk.errors import ConfigError
 
 TEXT_COLUMNS = ("problem", "question", "prompt")
@@ -41,9 +41,9 @@ def read_problems(path: Path) -> Problems:
     """
     found = Problems()
     first_line: dict[str, int] = {}
-    for number, line in numbered_lines(path):
+    for number, record in read_json_lines(path, on_bad=found.skipped.__setitem__):
         try:
-            problem = _problem(line, number)
+            problem = _problem(record, number)
         except ValueError as error:
             found.skipped[number] = str(error)
         else:
@@ -59,9 +59,8 @@ def read_problems(path: Path) -> Problems:
     return found
 
 
-def _problem(line: bytes, number: int) -> Problem:
-    """Raises ValueError with the reason if a line is not a problem."""
-    record = json_object(line)
+def _problem(record: Mapping[str, Any], number: int) -> Problem:
+    """Raises ValueError with the reason if a record is not a problem."""
     text = next((record[c] for c in TEXT_COLUMNS if c in record), None)
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"no text in any of {', '.join(map(repr, TEXT_COLUMNS))}")
