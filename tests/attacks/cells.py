@@ -29,6 +29,12 @@ SEND = (
     "def send(kind, content, channel=kernel.iopub_socket, **more): session.send(channel, kind, content, parent=kernel.get_parent(), **more)\n"
 )
 """Lets a cell send messages in the name of its kernel, signed with its key."""
+REFUSED = (
+    SYSCALL
+    + "def accepted(**calls):\n  worked = {{name: call(*args) for name, args in calls.items()}}\n"
+    "  return [name for name, said in worked.items() if not isinstance(said, str)]\n"
+)
+"""Defines `accepted`, which returns the names of the system calls that do not fail."""
 LOOP = "while True:\n  try:\n    time.sleep(1)\n  except BaseException:\n    pass"
 
 READING = [
@@ -70,6 +76,10 @@ REACHING = [
     Attack("datagrams", "import socket\nsocket.socket(2, 2).sendto(b'x', ('192.0.2.1', 53))", "unreachable", "error"),
     Attack("abstract socket", "import socket\nsocket.socket(1).connect('\\x00{abstract}')", "ConnectionRefused", "error"),
     Attack("raw socket", "import socket\nsocket.socket(2, 3, 1)", "PermissionError", "error"),
+    Attack("interfaces of the host", "import array, fcntl, os, struct\nseen = set()\nfor fd in os.listdir('/proc/self/fd'):\n  buffer = array.array('B', bytes(4000))\n  try: size = fcntl.ioctl(int(fd), 0x8912, struct.pack('iL', 4000, buffer.buffer_info()[0]))\n  except OSError: continue\n  seen |= {{bytes(buffer[i:i + 16]).strip(b'\\0') for i in range(0, struct.unpack_from('i', size)[0], 40)}}\nseen - {{b'lo'}}", r"^set\(\)$", "ok"),
+    Attack("other protocols", "import socket\nfor p in (1, 33, 132, 136, 262):\n  try: print(socket.socket(2, 1 + (p in (1, 136)), p))\n  except PermissionError: pass", "^$", "ok"),
+    Attack("pairs of other families", "import socket\nsocket.socketpair(30, 1)", "PermissionError", "error"),
+    Attack("netlink", "import socket\nsocket.socket(16, 3, 0)", "OSError", "error"),
     Attack("packet socket", "import socket\nsocket.socket(17, 3, 0)", "OSError", "error"),
     Attack("socket to the hypervisor", "import socket\nsocket.socket(40, 1).connect((2, 1024))", "OSError", "error"),
     Attack("kernel crypto socket", "import socket\nsocket.socket(38, 5)", "OSError", "error"),
@@ -116,7 +126,7 @@ POWERS = [
     Attack("clone3", SYSCALL + "call(435, 0, 0)", "not implemented", "ok"),
     Attack("trace the parent", SYSCALL + "libc.ptrace(16, 1, 0, 0), os.strerror(ctypes.get_errno())", "-1.*not permitted", "ok"),
     Attack("read other memory", SYSCALL + "call(310, 1, 0, 0, 0, 0, 0)", "not permitted", "ok"),
-    Attack("descriptors of others", SYSCALL + "call(438, os.pidfd_open(1), 0, 0)", "not permitted", "ok"),
+    Attack("descriptors of others", SYSCALL + "call(438, os.pidfd_open(os.getpid()), 0, 0)", "not permitted", "ok"),
     Attack("io_uring", SYSCALL + "call(425, 8, ctypes.create_string_buffer(200))", "not permitted", "ok"),
     Attack("bpf", SYSCALL + "call(321, 0, 0, 0)", "not permitted", "ok"),
     Attack("performance counters", SYSCALL + "call(298, ctypes.create_string_buffer(200), 0, -1, -1, 0)", "not permitted", "ok"),
@@ -138,6 +148,14 @@ POWERS = [
     Attack("type into a terminal", "import pty, fcntl\nm, s = pty.openpty()\nfcntl.ioctl(s, 0x5412, b'x')", "PermissionError", "error"),
     Attack("raise limits", "import resource as r\nr.setrlimit(r.RLIMIT_NPROC, (10**5, 10**5))", "ValueError|Permission", "error"),
     Attack("outlive the host for memory", "open('/proc/self/oom_score_adj', 'w').write('-1000')", "PermissionError", "error"),
+    Attack("notices and leases of files, signals when they change", "import fcntl, os\nworked = []\nfor path in (os.__file__, os.path.dirname(os.__file__)):\n  f = os.open(path, os.O_RDONLY)\n  for command, value in ((1024, 0), (1024, 2), (1026, 0x8000003f), (8, os.getpid()), (10, 40), (15, bytes(8)), (1036, bytes(8))):\n    try: fcntl.fcntl(f, command, value); worked.append(command)\n    except OSError: pass\nworked", r"^\[\]$", "ok"),
+    Attack("options of sockets", "import socket, struct\ns = socket.socket(10, 2)\nworked = []\nfor level, name, value in ((41, 20, b'\\xff\\x15' + bytes(13) + b'\\1' + struct.pack('I', 1)), (0, 35, bytes([239, 1, 1, 1, 127, 0, 0, 1])), (1, 26, struct.pack('HxxxxxxP', 0, 0)), (1, 50, bytes(4)), (1, 60, struct.pack('i', 1)), (6, 31, b'tls'), (6, 13, b'reno')):\n  try: s.setsockopt(level, name, value)\n  except OSError as error: worked += [name] * (error.errno != 92)\n  else: worked.append(name)\nworked", r"^\[\]$", "ok"),
+    Attack("hide from the watcher", REFUSED + "accepted(dumpable=(157, 4, 0, 0, 0, 0), filter=(157, 22, 2, 0, 0, 0), cookie=(157, 62, 1, 0, 0, 0), descriptors=(436, 2000, 2000, 2))", r"^\[\]$", "ok"),
+    Attack("blind the watcher", "import resource\nresource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))", "PermissionError", "error"),
+    Attack("slow the watcher", REFUSED + "value = ctypes.byref(ctypes.c_int(0))\naccepted(scheduler=(144, 1, 5, value), parameters=(142, 1, value), core=(203, 1, 8, ctypes.byref(ctypes.c_long(1))),\n"
+           "  attributes=(314, 1, ctypes.create_string_buffer(b'\\x30\\0\\0\\0\\5', 48), 0), priority=(141, 0, 1, 19), group=(141, 1, os.getpgid(0), 19), user=(141, 2, os.getuid(), 19))", r"^\[\]$", "ok"),
+    Attack("signal the watcher", REFUSED + "accepted(kill=(62, 1, 2), thread=(200, 1, 2), both=(234, 1, 1, 2), descriptor=(434, 1, 0), folder=(424, os.open('/proc/1', 0), 2, None, 0))", r"^\[\]$", "ok"),
+    Attack("write out the host's files", "import os, time\nbegan = time.monotonic()\nfor i in range(1000): os.sync()\ntime.monotonic() - began < 0.5", "True", "ok"),
     Attack("priority", "import os\nos.setpriority(0, 0, -20)", "PermissionError", "error"),
 ]  # fmt: skip
 
@@ -173,7 +191,7 @@ FLOODING = [
     Attack("a message of many lists", SEND + "send('stream', b'[' * 2_000_000)", "", "ok", timeout=20),
     Attack("a message too large", SEND + "send('stream', {{'text': 'x' * 50_000_000}})", "end got lost", "killed", timeout=20),
     Attack("messages without end", SEND + "while True: send('comm_msg', {{'data': 'x' * 1000}})", "TimeoutError", "timeout killed", timeout=3),
-    Attack("messages of nobody", SEND + "out = kernel.iopub_thread.socket\nwhile True: out.send(b'')", "TimeoutError|end got lost", "timeout killed", timeout=3),
+    Attack("messages of nobody", SEND + "out = kernel.iopub_thread.socket\nwhile True: out.send(b'')", "TimeoutError|end got lost|belong to no running cell", "timeout killed", timeout=3),
     Attack("widgets", "from comm import create_comm\nfor i in range(2000): create_comm(target_name='x', data={{'a': 'y' * 10_000}})", "", "ok error", timeout=20),
     Attack("updates of a display", "h = display(1, display_id='a')\nfor i in range(5000): h.update('x' * 1000)", "^1", "ok", timeout=30),
     Attack("a large form of a value", "display({{'text/plain': 'p', 'text/html': 'x' * 10**7, 'application/json': list(range(10**6))}}, raw=True)", "^p$", "ok", timeout=20),
@@ -181,6 +199,13 @@ FLOODING = [
     Attack("zombies", "import os\nfor i in range(500):\n  if os.fork() == 0: os._exit(0)", "BlockingIOError", "error"),
     Attack("descriptors under way", "import os, socket\npairs = [socket.socketpair() for i in range(100)]\nfor a, b in pairs:\n  for i in range(200): socket.send_fds(a, [b'x'], [0] * 200)", "Error", "error timeout", timeout=3),
     Attack("buffers of sockets", "import socket\npairs = [socket.socketpair() for i in range(450)]\nfor a, b in pairs:\n  a.setsockopt(1, 7, 1 << 30); a.setblocking(False)\n  try:\n    while True: a.send(bytes(1 << 16))\n  except BlockingIOError: pass", "", "ok error oom", timeout=20),
+    Attack("datagrams that nobody receives", "import re, socket\nkept = []\nfor i in range(500):\n  a = socket.socket(2, 2); a.setsockopt(1, 8, 1 << 30); a.bind(('127.0.0.1', 0)); kept.append(a)\n  with socket.socket(2, 2) as b:\n    b.setsockopt(1, 7, 1 << 30); b.connect(a.getsockname()); b.setblocking(False)\n"
+           "    try:\n      for j in range(40): b.send(bytes(32000))\n    except BlockingIOError: pass\nint(re.search(r'UDP: inuse \\d+ mem (\\d+)', open('/proc/net/sockstat').read())[1]) < 60_000", "True", "ok", timeout=20),
+    Attack("streams that nobody reads", "import re, socket\nserver = socket.create_server(('127.0.0.1', 0))\nkept = []\nfor i in range(300):\n  c = socket.create_connection(server.getsockname()); c.setblocking(False); kept += [c, server.accept()]\n  try:\n    while True: c.send(bytes(1 << 20))\n  except BlockingIOError: pass\n"
+           "int(re.search(r'TCP: inuse .* mem (\\d+)', open('/proc/net/sockstat').read())[1]) < 160_000", "True|memory ran out", "ok oom", timeout=20),
+    Attack("connections that nobody accepts", "import socket\nservers = []\nfor i in range(40):\n  servers.append(socket.socket()); servers[-1].bind(('127.0.0.1', 0)); servers[-1].listen(4096)\n  for j in range(300):\n    with socket.socket() as c: c.connect(servers[-1].getsockname()); c.setblocking(False); c.send(bytes(60_000))\nimport time\ntime.sleep(5)", "", "oom", timeout=20),
+    Attack("more than the buffer of a pipe", "import fcntl, os\nfcntl.fcntl(os.pipe()[1], 1031, 1 << 20)", "PermissionError", "error"),
+    Attack("attributes of files", "import os\nos.setxattr('.', 'system.posix_acl_access', bytes([2, 0, 0, 0]))", "PermissionError", "error"),
     Attack("deep folders", "import os\nfor i in range(10**5):\n  os.mkdir('d'); os.chdir('d')", "Error|memory ran out", "error timeout oom", timeout=10),
     Attack("many arguments", "import subprocess\nsubprocess.run(['true', *['x' * 100_000] * 100])", "too long|OSError|^CompletedProcess", "ok error"),
     Attack("pending signals", "import os, signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [40])\nimport ctypes\nfor i in range(10**5):\n  if ctypes.CDLL(None).sigqueue(os.getpid(), 40, 0): raise OSError('full')", "", "error timeout died", timeout=20),
@@ -192,7 +217,7 @@ FLOODING = [
 DISORDER = [
     Attack("exit", "import os\nos._exit(3)", "exit code 3", "died"),
     Attack("crash", "import ctypes\nctypes.string_at(0)", "exit code -11", "died"),
-    Attack("system exit", "raise SystemExit", "SystemExit", "error"),
+    Attack("system exit", "raise SystemExit(3)", "SystemExit", "error"),
     Attack("stop itself", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "exit code -9", "died", timeout=1),
     Attack("become another program", "import os\nos.execv('/bin/sleep', ['sleep', '60'])", "", "died killed", timeout=1),
     Attack("close everything", "import os\nos.closerange(0, 1024)", "", "died killed", timeout=1),

@@ -19,14 +19,24 @@ from start_tools.python.wire import Wire
 
 ANSWER_LIMIT = 2.0
 """Seconds to wait for the watcher to answer; it takes a millisecond, unless it has ended."""
+MEASUREMENT_LIMIT = 5.0
+"""The same for a measurement: of many large processes, on a busy machine, it can take seconds."""
+MEASUREMENTS = 2
+"""Measurements that may fail before the kernel is killed."""
+UNMEASURED = "The memory and CPU time of the kernel could not be measured"
+
+
+def close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 class BoxedProcess(Process):
     def __init__(self, pool: Pool, forked: Forked) -> None:
         super().__init__()
         self._forked = forked
-        self._answers: asyncio.Queue[tuple[dict[str, Any], list[int]]] = asyncio.Queue()
-        self._asking = asyncio.Lock()
+        self._answers: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
+        """Futures of the watcher's answers, by the number of the request."""
         self._numbers = itertools.count()
         self._code = -signal.SIGKILL.value
         forked.host.setblocking(False)
@@ -35,10 +45,10 @@ class BoxedProcess(Process):
         self._watch(os.dup(forked.pidfd))
         self._loop.add_reader(forked.host, self._on_message)
         self._exit.callback(self._loop.remove_reader, forked.host)
-        self.wire = Wire(forked.address, forked.key, forked.parent.settings.max_chars)
+        self.wire = Wire(forked.address, forked.key, forked.parent.settings.max_chars, self.kill)
         self._exit.push_async_callback(self.wire.close)
-        if not forked.group.folders:
-            self._exit.callback(asyncio.create_task(self._limit_memory()).cancel)
+        self._capped = forked.group.caps_memory()
+        self._exit.callback(asyncio.create_task(self._limit_memory()).cancel)
 
     @classmethod
     async def start(cls, pool: Pool, wait: float) -> BoxedProcess:
@@ -64,17 +74,28 @@ class BoxedProcess(Process):
         raise InterpreterError(f"{len(ANSWER_WAITS)} kernels ended or never answered")
 
     async def used(self) -> Used | None:
-        answer, _ = await self._ask({"usage": True})
-        return Used(**answer["usage"]) if "usage" in answer else None
+        """Kills a kernel that holds too much memory, or that cannot be measured any more."""
+        request = {"usage": {"capped": self._capped, "enough": self._forked.memory // 2}}
+        for _ in range(MEASUREMENTS):
+            answer, _ = await self._ask(request, MEASUREMENT_LIMIT)
+            if "usage" in answer:
+                used = Used(**answer["usage"])
+                if used.memory > self._forked.memory:
+                    self.ran_out_of_memory = True
+                    self.kill()
+                return used
+            if not answer:
+                break
+            await first(self.exited, timeout=USAGE_INTERVAL)
+        if not self.exited.done():
+            self.kill(UNMEASURED)
+        return None
 
     async def _limit_memory(self) -> None:
-        """Kills a kernel that holds too much memory where no cgroup does so, also between cells."""
+        """Measures the kernel, also between cells: no cgroup counts all memory."""
         while not self.exited.done():
             await asyncio.sleep(USAGE_INTERVAL)
-            used = await self.used()
-            if used and used.memory > self._forked.memory:
-                self.ran_out_of_memory = True
-                self.kill()
+            await self.used()
 
     async def open_file(self, path: str, *, new: bool) -> int:
         answer, fds = await self._ask({"open": path, "new": new})
@@ -82,20 +103,23 @@ class BoxedProcess(Process):
             raise OSError(answer.get("error", "the kernel has ended"))
         return fds[0]
 
-    async def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-        """Asks the watcher; returns its answer and the descriptors that came with it."""
-        async with self._asking:
-            request["number"] = number = next(self._numbers)
-            with contextlib.suppress(OSError, TimeoutError):
-                self._forked.host.send(json.dumps(request).encode())
-                async with asyncio.timeout(ANSWER_LIMIT):
-                    while True:
-                        answer, fds = await self._answers.get()
-                        if answer["number"] == number:
-                            return answer, fds
-                        for fd in fds:  # the answer to a cancelled request
-                            os.close(fd)
-            return {}, []
+    async def _ask(
+        self, request: dict[str, Any], limit: float = ANSWER_LIMIT
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Asks the watcher; returns its answer, if any, and the descriptors that came with it."""
+        number = next(self._numbers)
+        answer = self._answers[number] = self._loop.create_future()
+        try:
+            with contextlib.suppress(OSError):
+                self._forked.host.send(json.dumps({**request, "number": number}).encode())
+                await first(answer, self.exited, timeout=limit)
+            return answer.result() if answer.done() else ({}, [])
+        except asyncio.CancelledError:
+            if answer.done():
+                close(answer.result()[1])
+            raise
+        finally:
+            del self._answers[number]
 
     def _on_message(self) -> None:
         try:
@@ -110,8 +134,10 @@ class BoxedProcess(Process):
         answer = json.loads(message)
         if "exit" in answer:
             self._code = answer["exit"]
-        else:
-            self._answers.put_nowait((answer, fds))
+        elif waiting := self._answers.get(answer.get("number", -1)):
+            waiting.set_result((answer, fds))
+        else:  # nobody waits for it any more
+            close(fds)
 
     def _signal(self, number: signal.Signals) -> None:
         # The watcher forwards an interrupt; killing it ends everything in the sandbox.

@@ -19,9 +19,19 @@ _FILES = {
     "pids": {"pids.max": "{processes}"},
 }
 _FILES_V1 = {
-    "memory": {"memory.limit_in_bytes": "{memory}"},
+    "memory": {
+        "memory.limit_in_bytes": "{memory}",
+        "memory.memsw.limit_in_bytes": "{memory}",
+        "memory.kmem.tcp.limit_in_bytes": "{memory}",  # of UDP, too
+    },
     "pids": {"pids.max": "{processes}"},
 }
+_NOT_EVERYWHERE = {
+    "memory.swap.max",
+    "memory.memsw.limit_in_bytes",
+    "memory.kmem.tcp.limit_in_bytes",
+}
+"""Files that depend on how Linux was built and started."""
 _EVENTS = ("memory.events", "memory.oom_control")
 """Files that count the killed processes, in version 2 and 1."""
 
@@ -35,6 +45,10 @@ class Group:
     def open(self) -> list[int]:
         """Opens descriptors to which a process writes 0 to join the groups."""
         return [os.open(folder / "cgroup.procs", os.O_WRONLY) for folder in self.folders]
+
+    def caps_memory(self) -> bool:
+        names = [next(iter(files["memory"])) for files in (_FILES, _FILES_V1)]
+        return any((folder / name).exists() for folder in self.folders for name in names)
 
     def oom_kills(self) -> int:
         """Number of its processes that were killed because they used too much memory."""
@@ -72,7 +86,7 @@ def make(memory: int, processes: int) -> Group:
             folders.append(folder)
             for file, value in files.items():
                 text = value.format(memory=memory, processes=processes)
-                if file != "memory.swap.max" or (folder / file).exists():
+                if file not in _NOT_EVERYWHERE or (folder / file).exists():
                     (folder / file).write_text(text, encoding="ascii")
     except OSError:
         Group(tuple(folders)).remove()

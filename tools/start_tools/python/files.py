@@ -1,4 +1,7 @@
-"""Reads and writes a kernel's files through descriptors from it, which may be anything."""
+"""Reads and writes a kernel's files through descriptors from it, which may be anything.
+
+Each function closes its descriptor.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,7 @@ def read(fd: int, most: int) -> bytes:
 
 
 def _regular(fd: int, mode: str) -> IO[bytes]:
-    file = open(fd, mode)  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(fd).st_mode):  # for example a pipe, which has no end
-        file.close()
+    if not stat.S_ISREG(os.fstat(fd).st_mode):  # a folder, or a pipe, which has no end
+        os.close(fd)
         raise ValueError("it is not a regular file")
-    return file
+    return open(fd, mode)

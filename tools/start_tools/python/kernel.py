@@ -144,6 +144,8 @@ class PythonKernel:
             raise InterpreterError("the kernel is closed")
         if self._process and (code := await self._process.ended()) is not None:
             how = f"The kernel died between cells (exit code {code})"
+            if self._process.reason:
+                how = f"{self._process.reason}; the kernel was killed"
             await self._lose(self._process, OOM if self._process.ran_out_of_memory else how)
         if not self._process:
             self._process = await self._launch()
@@ -266,7 +268,7 @@ class PythonKernel:
         if process.ran_out_of_memory:
             return "oom", OOM
         if process.killed:
-            return "killed", f"{over}; the kernel was killed"
+            return "killed", f"{over or process.reason}; the kernel was killed"
         if not process.exited.done():
             return "killed", "The cell's end got lost; the kernel was killed"
         code = process.exited.result()

@@ -79,7 +79,7 @@ class PlainProcess(Process):
         address, key = str(folder / "s"), secrets.token_hex()
         connection: dict[str, object] = {"transport": "ipc", "ip": address, "key": key}
         connection |= {f"{name}_port": number for name, number in PORTS.items()}
-        self.wire = Wire(address, key, max_chars)
+        self.wire = Wire(address, key, max_chars, self.kill)
         self._exit.push_async_callback(self.wire.close)
         options = {"connection": connection, "preload": preload, "limit": max_chars}
         # The pipe stays open: it closes when the host ends, and that ends the kernel.

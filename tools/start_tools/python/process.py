@@ -55,6 +55,8 @@ class Process:
         self.exited: asyncio.Future[int] = self._loop.create_future()
         """Holds the exit code, negative for a signal, as soon as the process has ended."""
         self.killed = False
+        self.reason = ""
+        """Why it was killed, if that is not known to the caller of a cell."""
         self.ran_out_of_memory = False
 
     def execute(self, code: str, output: Output, tools: ToolHost | None = None) -> Cell:
@@ -75,9 +77,10 @@ class Process:
         """Sends SIGINT to the kernel and the processes it runs, as Ctrl-C does in a terminal."""
         self._signal(signal.SIGINT)
 
-    def kill(self) -> None:
+    def kill(self, reason: str = "") -> None:
         """Ends the kernel and the processes it runs; `exited` is done soon after."""
         self.killed = True
+        self.reason = self.reason or reason
         self._signal(signal.SIGKILL)
 
     async def close(self) -> None:

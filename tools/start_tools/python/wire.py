@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from jupyter_client.session import Session
@@ -20,6 +21,11 @@ from start_tools.python.output import Output
 from start_tools.python.zmtp import Socket
 from start_tools.sandbox.sizes import largest_message, largest_question
 
+MAX_STRAY = 20_000_000
+"""Maximum bytes of messages for no running cell, until the next cell starts. Threads of earlier
+cells send them, anything can be in them, and reading takes the host's time."""
+LEAST = 1 << 10
+"""Bytes that such a message counts at least."""
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4}
 """Suffixes of the sockets' names, in place of TCP ports."""
 
@@ -31,9 +37,10 @@ class Wire:
         address: path prefix of the sockets, to which `-1` and so on is appended (`PORTS`).
         key: signs the messages.
         max_chars: characters that the kernel keeps from each end of a text.
+        kill: ends the kernel; called with the reason if it sends too much.
     """
 
-    def __init__(self, address: str, key: str, max_chars: int) -> None:
+    def __init__(self, address: str, key: str, max_chars: int, kill: Callable[[str], None]) -> None:
         # The user name is part of each message, so it is not that of the host's user.
         self._session = Session(key=key.encode(), username="host", digest_history_size=64)
         self._cell: Cell | None = None
@@ -41,6 +48,8 @@ class Wire:
         self.welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when messages from the kernel arrive."""
         self._broken = False
+        self._kill = kill
+        self._stray = 0
         self._address = address
         self._name = self._session.bsession
         """Identifies the shell and stdin sockets to the kernel as belonging to the same host."""
@@ -54,6 +63,7 @@ class Wire:
         if tools and not self._stdin:
             self._connect_stdin(max(tool.max_chars for tool in tools.tools))
         cell = self._cell = Cell(output, Calls(tools, self._reply))
+        self._stray = 0
         content = {
             "code": code.encode(errors="replace").decode(),
             "silent": False,
@@ -97,23 +107,35 @@ class Wire:
     async def _pump(self, source: Socket) -> None:
         """Reads a socket as long as the kernel lives, so that nothing accumulates between cells."""
         with contextlib.suppress(OSError, EOFError, ValueError):
-            while True:
+            while self._stray <= MAX_STRAY:
                 frames = await source.recv_multipart()
+                taken = False
                 # Code in a cell can send anything, and so raise any exception here: unreadable
                 # messages are dropped. So are those of earlier cells, such as output of a thread.
                 with contextlib.suppress(Exception):
-                    self._take(frames)
+                    taken = self._take(frames)
+                if not taken:
+                    self._stray += max(sum(map(len, frames)), LEAST)
                 # Reading an available message does not yield to other tasks.
                 await asyncio.sleep(0)
+        if self._stray > MAX_STRAY:
+            size = f"{MAX_STRAY // 1_000_000} MB"
+            self._kill(f"The kernel sent more than {size} that belong to no running cell")
         self._broken = True
         if self._cell:
             self._cell.cut_off()
 
-    def _take(self, frames: list[bytes]) -> None:
-        _, parts = self._session.feed_identities(frames, copy=True)
+    def _take(self, frames: list[bytes]) -> bool:
+        """Handles a message; returns False if it belongs to no running cell."""
+        parts: Any = self._session.feed_identities(frames, copy=True)[1]
+        cell = self._cell if self._cell and not self._cell.done.done() else None
+        # The third part names the cell; most of the time goes into parsing the others.
+        if self.welcome.done() and not (cell and cell.id.encode() in parts[2]):
+            return False
         message: Any = self._session.deserialize(parts)
         if message["msg_type"] == "iopub_welcome" and not self.welcome.done():
             self.welcome.set_result(None)
-        cell = self._cell
-        if cell and message["parent_header"].get("msg_id") == cell.id:
-            cell.take(message["msg_type"], message["content"])
+        if not cell or message["parent_header"].get("msg_id") != cell.id:
+            return False
+        cell.take(message["msg_type"], message["content"])
+        return True

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import resource
+import secrets
 import select
 import signal
 import socket
@@ -22,12 +23,18 @@ from pathlib import Path
 from typing import Any
 
 from start_tools.sandbox import linux, root
+from start_tools.sandbox.seccomp import Filters
+from start_tools.sandbox.usage import usage
 
 FOLDERS = ("work", "home", "tmp", "shm")
 USER = 1500
 """The only user inside, unless this process is root."""
-FIRST_USER = 2_000_000_000
-"""As root, every kernel and every watcher gets its own user id, starting at this unused number."""
+USERS = range(0x7000_0000, 0x7FFE_0000, 2)
+"""As root, every kernel gets a user of its own, and its watcher the next id. systemd's list of user
+ids (uids-gids.md) has no use for these, and larger ones do not fit into a signed number."""
+TCP = {"rmem": "4096 65536 212992", "wmem": "4096 16384 212992", "max_tw_buckets": "1000"}
+"""Limits of TCP in the namespace of a kernel. Buffers are no larger than those of other sockets: by
+default a connection, even one not yet accepted, may hold some megabytes."""
 FAILED = 70
 """Exit code of a kernel that could not be created."""
 
@@ -48,6 +55,14 @@ def privileged() -> bool:
     """Whether this is root with all its rights; otherwise a user namespace grants them inside."""
     cap_sys_admin = 21
     return os.getuid() == 0 and linux.has_capability(cap_sys_admin)
+
+
+def first_user() -> int:
+    """Index in `USERS` of a zygote's first kernel. It is random, as others may count there, too.
+
+    Two zygotes with 256 kernels each, all alive, share a user with a probability of 4 in a million.
+    """
+    return secrets.randbelow(len(USERS))
 
 
 def enter_root(folder: str, privileged: bool) -> int:
@@ -80,6 +95,8 @@ def enter() -> None:
     root.new_proc()
     linux.set_hostname("sandbox")
     linux.raise_loopback()
+    for name, value in TCP.items():
+        Path(f"/proc/sys/net/ipv4/tcp_{name}").write_text(value, encoding="ascii")
 
 
 def make_folders(user: int, disk: int) -> None:
@@ -121,7 +138,7 @@ def limit(limits: Limits) -> None:
 
 
 def run(
-    host: socket.socket, privileged: bool, user: int, limits: Limits, seccomp: bytes,
+    host: socket.socket, privileged: bool, user: int, limits: Limits, filters: Filters,
     kernel: Callable[[], None],
 ) -> None:  # fmt: skip
     """Creates the sandbox, runs `kernel` in it, and watches it. Never returns.
@@ -131,16 +148,16 @@ def run(
         privileged: whether this is root, so that kernel and watcher each get their own user.
         user: the kernel's user id.
         limits: what the kernel may use.
-        seccomp: the compiled filter.
+        filters: the compiled seccomp filters.
         kernel: runs the kernel; does not return either.
     """
     enter()
     make_folders(user, limits.disk)
-    guard(host, privileged, user, limits, seccomp, kernel)
+    guard(host, privileged, user, limits, filters, kernel)
 
 
 def guard(
-    host: socket.socket, privileged: bool, user: int, limits: Limits, seccomp: bytes,
+    host: socket.socket, privileged: bool, user: int, limits: Limits, filters: Filters,
     kernel: Callable[[], None], owner: int | None = None,
 ) -> None:  # fmt: skip
     """Does the same as `run` once the namespaces and folders exist. Never returns.
@@ -160,8 +177,8 @@ def guard(
             limit(limits)
             linux.become(user if privileged else None)
             linux.restrict_files([root.WRITABLE, "/tmp", "/dev/shm", "/dev/pts"])  # noqa: S108
-            linux.install_filter(seccomp)
             linux.set_dumpable(True)  # a change of user clears it, which closes /proc/self
+            linux.install_filter(filters.kernel)
             os.chdir(f"{root.WRITABLE}/work")
             kernel()
         except BaseException:
@@ -171,8 +188,8 @@ def guard(
     keep_open([host.fileno(), *([owner] if owner else [])])
     # A different user, which a cell cannot inspect; its real user is the cell's, to interrupt it.
     linux.become(user + 1 if privileged else None, real=user)
-    linux.install_filter(seccomp)
     linux.set_dumpable(False)
+    linux.install_filter(filters.watcher)
     _watch(host, pid, owner)
 
 
@@ -218,7 +235,7 @@ def _serve(host: socket.socket, request: dict[str, Any]) -> None:
             fds.append(linux.open_beneath(f"{root.WRITABLE}/work", request["open"], request["new"]))
             answer: dict[str, Any] = {"opened": request["open"]}
         else:
-            answer = {"usage": usage()}
+            answer = {"usage": usage(**request["usage"])}
     except OSError as error:
         answer = {"error": error.strerror}
     answer["number"] = request["number"]
@@ -243,36 +260,3 @@ def _reap(host: socket.socket, kernel: int) -> None:
             os._exit(0)
         if pid == 0:
             return
-
-
-def inodes() -> int:
-    """Counts the files. Each takes a kilobyte of the system's memory in addition to its content.
-
-    bubblewrap has no option that limits their number.
-    """
-    file_systems = {}
-    for path in (root.WRITABLE, "/tmp", "/dev/shm"):  # noqa: S108
-        with contextlib.suppress(OSError):
-            file_systems[os.stat(path).st_dev] = os.statvfs(path)
-    return sum(file_system.f_files - file_system.f_ffree for file_system in file_systems.values())
-
-
-def usage() -> dict[str, float]:
-    """Seconds of CPU that all processes here have used, and bytes of memory that they hold.
-
-    As root, memory is 0: this process may not inspect the kernel, and cgroups cap it.
-    """
-    orphans = resource.getrusage(resource.RUSAGE_CHILDREN)
-    ticks, kilobytes = 0, 0
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) not in (1, os.getpid()):
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                stat = Path(f"/proc/{name}/stat").read_text(errors="replace", encoding="ascii")
-                ticks += sum(map(int, stat.rpartition(") ")[2].split()[11:15]))
-                # Pss divides a shared page among the processes that share it.
-                memory = Path(f"/proc/{name}/smaps_rollup").read_text(encoding="ascii")
-                kilobytes += int(memory.partition("\nPss:")[2].split(maxsplit=1)[0])
-    return {
-        "cpu": ticks / os.sysconf("SC_CLK_TCK") + orphans.ru_utime + orphans.ru_stime,
-        "memory": (kilobytes + inodes()) << 10,
-    }

@@ -39,5 +39,5 @@ def main() -> None:
         boot.run_forked(options["connection"], options["limit"], sockets, host)
 
     limits = box.Limits(**options["limits"])
-    user = os.getuid()
-    box.guard(host, False, user, limits, seccomp.build_filter(), kernel, owner)
+    filters = seccomp.build_filters(own_user=False)
+    box.guard(host, False, os.getuid(), limits, filters, kernel, owner)

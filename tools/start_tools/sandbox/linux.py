@@ -6,11 +6,13 @@ what its parent has imported.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import socket
 import struct
+from collections.abc import Iterator
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -196,6 +198,18 @@ def restrict_files(writable: list[str]) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def as_real_user() -> Iterator[None]:
+    """Accesses files as the real user (see `become`), to whom they belong."""
+    _libc.setfsuid(os.getuid())
+    _libc.setfsgid(os.getgid())
+    try:
+        yield
+    finally:
+        _libc.setfsuid(os.geteuid())
+        _libc.setfsgid(os.getegid())
+
+
 def open_beneath(folder: str, path: str, new: bool) -> int:
     """Opens a file below a folder that belongs to another user, without following links.
 
@@ -210,14 +224,10 @@ def open_beneath(folder: str, path: str, new: bool) -> int:
     flags |= os.O_WRONLY | os.O_CREAT | os.O_TRUNC if new else os.O_RDONLY
     no_magic, no_links, beneath = 2, 4, 8
     how = struct.pack("QQQ", flags, 0o644 if new else 0, no_magic | no_links | beneath)
-    # The real user owns the folder (see `become`): access files as that user.
-    _libc.setfsuid(os.getuid())
-    _libc.setfsgid(os.getgid())
-    parent = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-    try:
-        size = ctypes.c_size_t(len(how))
-        return _checked(_libc.syscall(_OPENAT2, parent, path.encode(), how, size), path)
-    finally:
-        os.close(parent)
-        _libc.setfsuid(os.geteuid())
-        _libc.setfsgid(os.getegid())
+    with as_real_user():
+        parent = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        try:
+            size = ctypes.c_size_t(len(how))
+            return _checked(_libc.syscall(_OPENAT2, parent, path.encode(), how, size), path)
+        finally:
+            os.close(parent)

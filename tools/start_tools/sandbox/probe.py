@@ -20,9 +20,9 @@ def main() -> None:
     folder = sys.argv.pop()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        program = seccomp.build_filter()
         limits = box.Limits(memory=1 << 30, disk=1 << 24, processes=16)
         privileged = box.privileged() if folder else False
+        filters = seccomp.build_filters(own_user=privileged)
         if folder:
             box.enter_root(folder, privileged)
             linux.unshare(linux.NEW_PID)
@@ -31,8 +31,8 @@ def main() -> None:
         if os.fork() == 0:
             ours.close()
             make = box.run if folder else box.guard
-            user = box.FIRST_USER if privileged else box.USER
-            make(theirs, privileged, user, limits, program, lambda: os._exit(0))
+            user = box.USERS[box.first_user()] if privileged else box.USER
+            make(theirs, privileged, user, limits, filters, lambda: os._exit(0))
         theirs.close()
         answer: dict[str, Any] = json.loads(ours.recv(1 << 13) or b'{"failed": "its process died"}')
     except OSError as error:

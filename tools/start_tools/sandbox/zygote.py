@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import itertools
 import json
 import os
 import select
@@ -34,7 +35,8 @@ def main() -> None:
     try:
         _import(options)
         privileged = box.privileged()
-        program = seccomp.build_filter()  # while this package's files are still readable
+        # While this package's files are still readable.
+        filters = seccomp.build_filters(own_user=privileged)
         own_namespace = box.enter_root(options["folder"], privileged)
         control.send(json.dumps({"up": True}).encode())
     except Exception as error:
@@ -44,18 +46,18 @@ def main() -> None:
     gc.freeze()  # or the collector would write to shared pages, and so copy them
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no wait for kernels: the host watches them
     limits = box.Limits(**options["limits"])
-    for count in range(1 << 20):
+    for count in itertools.count(box.first_user()):
         ready, _, _ = select.select([control.fileno(), host], [], [])
         if host in ready:
             break
         message, fds, _, _ = socket.recv_fds(control, 64, 16)
         if not message:
             break
-        user = box.FIRST_USER + 2 * count if privileged else box.USER
+        user = box.USERS[count % len(box.USERS)] if privileged else box.USER
         linux.unshare(linux.NEW_PID)
         pid = os.fork()
         if pid == 0:
-            _child(fds, options, privileged, user, limits, program)
+            _child(fds, options, privileged, user, limits, filters)
         linux.join_pid_namespace(own_namespace)
         pidfd = os.pidfd_open(pid)
         socket.send_fds(control, [b"forked"], [pidfd])
@@ -101,7 +103,7 @@ def _imported_late(folder: str) -> list[str]:
 
 def _child(
     fds: list[int], options: dict[str, Any], privileged: bool, user: int, limits: box.Limits,
-    program: bytes,
+    filters: seccomp.Filters,
 ) -> None:  # fmt: skip
     """Turns this child process into a kernel. Never returns."""
     host = socket.socket(fileno=fds[0])
@@ -111,9 +113,9 @@ def _child(
             os.write(cgroup, b"0")  # this process
         # Close everything else of the zygote, above all its control socket.
         box.keep_open(fds[: 1 + len(DESCRIPTORS)])
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
+        null = os.open(os.devnull, os.O_RDWR)  # what is set on an open file is not shared either
+        for number in (0, 1, 2):
+            os.dup2(null, number)
         os.close(null)
         connection = options["connection"]
         connection["key"] = host.recv(1 << 10).decode()  # sent after the fork, to this kernel only
@@ -122,7 +124,7 @@ def _child(
         def kernel() -> None:
             boot.run_forked(connection, options["limit"], sockets, host)
 
-        box.run(host, privileged, user, limits, program, kernel)
+        box.run(host, privileged, user, limits, filters, kernel)
     except BaseException:
         with contextlib.suppress(OSError):
             host.send(json.dumps({"failed": traceback.format_exc()[-3000:]}).encode())
