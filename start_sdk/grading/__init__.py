@@ -1,6 +1,7 @@
 """Extracts and compares answers, shuffles multiple-choice options.
 
-Programs are judged by `start_sdk.grading.programs`; statistics over graded samples are in `start_sdk.grading.statistics`.
+Programs are judged by `start_sdk.grading.programs`; statistics over graded samples are in
+`start_sdk.grading.statistics`.
 """
 
 from start_sdk._text.answers import final_answer, last_number

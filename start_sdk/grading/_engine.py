@@ -15,7 +15,7 @@ from typing import Any
 import sympy
 from math_verify import verify
 
-from start_sdk.grading._equal import Result, equal
+from start_sdk.grading._equal import EQUAL, OPEN, Result, equal
 from start_sdk.grading._formula import is_expression, read
 from start_sdk.grading._numbers import approximates, is_decimal, number
 from start_sdk.grading._sets import is_set, same_sets
@@ -42,9 +42,9 @@ def compare(answer: str, gold: str) -> Result:
     for ours in _sides(answer):
         for right in _sides(gold):
             results.append(_compare_shapes(shape(ours), shape(right)))
-            if results[-1] in ("symbolic", "numeric"):
+            if results[-1] in EQUAL:
                 return results[-1]
-    return "undecided" if "undecided" in results else "different"
+    return next((result for result in results if result in OPEN), "different")
 
 
 def _sides(text: str) -> list[str]:
@@ -80,9 +80,9 @@ def _match_unordered(ours: list[Shape], right: list[Shape]) -> Iterator[Result]:
     """One result per gold item: that of the first of our items that equals it."""
     for item in right:
         results: list[Result] = [_compare_shapes(candidate, item) for candidate in ours]
-        found = [i for i, result in enumerate(results) if result in ("symbolic", "numeric")]
+        found = [i for i, result in enumerate(results) if result in EQUAL]
         if not found:
-            yield "undecided" if "undecided" in results else "different"
+            yield next((result for result in results if result in OPEN), "different")
             return
         yield results[found[0]]
         del ours[found[0]]
@@ -94,7 +94,7 @@ def _all(results: Iterator[Result]) -> Result:
     for result in results:
         if result == "different":
             return "different"
-        if whole != "undecided" and result != "symbolic":
+        if whole not in OPEN and result != "symbolic":
             whole = result
     return whole
 
@@ -153,7 +153,7 @@ def _same_equations(a: Any, b: Any) -> Result:
     at = {name: sympy.Rational(31 + 7 * i, 11 + 2 * i) for i, name in enumerate(names)}
     base, other = ours.subs(at), right.subs(at)
     if base == 0 or other == 0:
-        return "undecided"
+        return "not proved"
     return equal(ours * other, right * base)
 
 

@@ -16,7 +16,10 @@ from typing import Any, Literal
 import sympy
 from sympy.core.function import AppliedUndef
 
-Result = Literal["symbolic", "numeric", "different", "undecided"]
+Result = Literal["symbolic", "numeric", "different", "undecided", "not proved"]
+EQUAL: tuple[Result, ...] = ("symbolic", "numeric")
+OPEN: tuple[Result, ...] = ("undecided", "not proved")
+"""An answer that cannot be read, or a pair that may be equal or not."""
 
 _R = sympy.Rational
 # Positive ones first, since a count and a length are; then of both signs; then whole ones.
@@ -48,7 +51,7 @@ def equal(a: Any, b: Any) -> Result:
         return "different" if a.is_number and b.is_number else "undecided"
     difference = a - b
     if difference.has(AppliedUndef):
-        return "symbolic" if sympy.expand(difference) == 0 else "undecided"
+        return "symbolic" if sympy.expand(difference) == 0 else "not proved"
     if not difference.free_symbols:
         return is_zero(difference)
     if difference.has(sympy.floor, sympy.ceiling, sympy.Mod):
@@ -66,9 +69,9 @@ def is_zero(value: Any) -> Result:
     if sympy.expand(value) == 0 or sympy.simplify(value) == 0:
         return "symbolic"
     if value.is_algebraic:
-        return "symbolic" if sympy.minimal_polynomial(value, _X) == _X else "undecided"
+        return "symbolic" if sympy.minimal_polynomial(value, _X) == _X else "not proved"
     # Hundreds of digits agree; what is nested could still differ behind them.
-    return "numeric" if _depth(value) <= 1 else "undecided"
+    return "numeric" if _depth(value) <= 1 else "not proved"
 
 
 _X = sympy.Symbol("x")
@@ -108,12 +111,16 @@ def _equal_at_points(a: Any, b: Any, difference: Any) -> Result:
         zeros = [_is_zero_at(difference, dict(zip(names, p, strict=False))) for p in _POINTS[:3]]
         if False in zeros:
             return "different"
-    return "symbolic" if _expands_to_zero(difference) else "undecided"
+    return "symbolic" if _expands_to_zero(difference) else "not proved"
 
 
 def _is_real(value: Any, at: dict[Any, Any]) -> bool:
     near = value.subs(at).evalf(10)
-    return bool(near.is_Float or near.is_Rational)
+    if not (near.is_Float or near.is_Rational):
+        return False
+    roots = [power.base for power in value.atoms(sympy.Pow) if not power.exp.subs(at).is_integer]
+    logarithms = [found.args[0] for found in value.atoms(sympy.log)]
+    return all(part.subs(at).evalf(10).is_nonnegative for part in (*roots, *logarithms))
 
 
 def _is_zero_at(difference: Any, at: dict[Any, Any]) -> bool | None:
@@ -136,7 +143,7 @@ def _equal_with_floors(difference: Any) -> Result:
     """Decides formulas with a floor, a ceiling or a remainder, which points cannot prove.
 
     They differ if they do at a whole number. They are equal if that follows by algebra; or if, for
-    a variable that counts, the arguments are linear: then it does for each remainder of it.
+    a variable that counts, the arguments are polynomials: then it does for each remainder of it.
     """
     names = sorted(difference.free_symbols, key=str)
     counts = {str(name) for name in names} <= _WHOLE
@@ -149,6 +156,7 @@ def _equal_with_floors(difference: Any) -> Result:
                 continue
             if value != 0:
                 return "different"
+    difference = difference.rewrite(sympy.floor)
     if sympy.expand(difference) == 0 or sympy.simplify(difference) == 0:
         return "symbolic"
     if len(names) == 1 and counts and (period := _period(difference, names[0])):
@@ -156,16 +164,17 @@ def _equal_with_floors(difference: Any) -> Result:
         rest = (sympy.expand(difference.subs(names[0], period * m + r)) for r in range(period))
         if all(value == 0 for value in rest):
             return "symbolic"
-    return "undecided"
+    return "not proved"
 
 
 def _period(difference: Any, name: Any) -> int | None:
     """What the remainders of a variable are taken by: its coefficients' common denominator."""
     denominators = [1]
     for rounded in difference.atoms(sympy.floor, sympy.ceiling):
-        linear = sympy.Poly(rounded.args[0], name) if rounded.args[0].is_polynomial(name) else None
-        if linear is None or linear.degree() > 1 or not linear.nth(1).is_Rational:
+        inside = rounded.args[0]
+        coefficients = sympy.Poly(inside, name).coeffs() if inside.is_polynomial(name) else [_X]
+        if not all(c.is_Rational for c in coefficients):
             return None
-        denominators.append(int(linear.nth(1).q))
+        denominators += [int(c.q) for c in coefficients]
     period = lcm(*denominators)
     return period if period <= 60 and not difference.has(sympy.Mod) else None

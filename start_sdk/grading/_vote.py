@@ -13,7 +13,8 @@ from start_sdk.grading._grader import Grader
 from start_sdk.grading._normalise import normalise
 
 _LONGEST = 200
-"""Characters of an answer that is compared as a formula; longer ones are programs or prose."""
+"""Characters of an answer that is compared as a formula; longer ones are programs or prose, and so
+are those of several lines."""
 
 
 def votes_for(answers: Sequence[str], right: int) -> list[int]:
@@ -35,7 +36,7 @@ def merged(answers: Sequence[str], counts: Sequence[int]) -> list[int]:
     for i, j in combinations(range(len(answers)), 2):
         verdict = compare_texts(answers[i], answers[j])
         same[i, j] = verdict is not None and verdict.correct
-        if verdict is None and max(len(answers[i]), len(answers[j])) <= _LONGEST:
+        if verdict is None and all(_is_short(answers[k]) for k in (i, j)):
             asked.append((i, j))
     if asked:
         with ThreadPoolExecutor(1) as pool:  # the caller's thread may run an event loop
@@ -49,6 +50,10 @@ def merged(answers: Sequence[str], counts: Sequence[int]) -> list[int]:
     for i, count in enumerate(counts):
         groups[first[i]] += count
     return list(groups.values())
+
+
+def _is_short(answer: str) -> bool:
+    return len(answer) <= _LONGEST and "\n" not in answer
 
 
 async def _compared(answers: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list[bool]:

@@ -86,4 +86,4 @@ def test_constants_and_formulas_that_nearly_agree_are_refused() -> None:
 def test_a_floor_that_cannot_be_proved_is_undecided() -> None:
     pair = (r"\lfloor \sqrt{4n+1} \rfloor", r"\lfloor \sqrt{n} + \sqrt{n+1} \rfloor")
     (verdict,) = grade_all([pair])
-    assert (verdict.correct, verdict.how) == (False, "undecided")
+    assert (verdict.correct, verdict.how, verdict.note) == (False, "undecided", "not proved")
