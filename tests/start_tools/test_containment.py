@@ -60,6 +60,7 @@ async def test_a_kernel_that_cannot_be_measured_is_killed_and_reported(
         assert (await kernel.run("1")).text == "1"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(trouble("namespaces")), reason="no namespaces here")
 async def test_a_busy_host_does_not_take_its_kernel_for_one_that_cannot_be_measured(
     monkeypatch: pytest.MonkeyPatch,
