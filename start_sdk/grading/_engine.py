@@ -127,6 +127,11 @@ def _compare_scalars(a: str, b: str) -> Result:
         b = _without_name(b)
     if a == b:
         return "symbolic"
+    chains = [[shape(side) for side in split(text, ("=",))] for text in (a, b)]
+    if any(len(sides) > 2 for sides in chains):
+        if len(chains[0]) != len(chains[1]):
+            return "different"
+        return _all(_match_unordered(*chains))
     x, y = number(a), number(b)
     if x is not None and y is not None:
         same = x == y or approximates(a, y, b) or approximates(b, x, a)

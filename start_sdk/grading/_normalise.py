@@ -77,7 +77,7 @@ def normalise(text: str) -> Answer:
     text = re.sub(r"(?<![\\A-Za-z])[Ii]nfinity(?![A-Za-z])", r"\\infty ", text)
     text = re.sub(_TEXT + r"\{([^{}]*\d[^{}]*|[0-9A-F]+(?=\}_))\}(?=.)", r"\1", text)
     text = re.sub(rf"^{_TEXT}\{{[A-Za-z ,.]*[A-Za-z](?:\s|:)\s?\}}\s?(?=[-\d(\[])", "", text)
-    text = re.sub(r"(?<=\d)\s?(?:\(mod \d+\)|\\p?mod\s?\{?\s?\d+\}?)$", "", text)
+    text = re.sub(r"^(-?\d+)\s?(?:\(mod \d+\)|\\p?mod\s?\{?\s?\d+\}?)$", r"\1", text)
     whole = re.fullmatch(_TEXT + r"\{([^{}]*)\}", text)
     if whole and not re.search(r"[\d\\]", whole[1]) and not _letters(whole[1]):
         return _phrase(whole[1])

@@ -6,6 +6,10 @@ from start_sdk.grading import grade_all
 
 # (what the model wrote, the gold answer)
 EQUAL = [
+    ("a=c=b", "a=b=c"), ("33", r"33 \pmod{1000}"), (r"\sqrt{xy}", r"\sqrt x\sqrt y"),
+    (r"\cos 36^\circ", r"\frac{1+\sqrt5}{4}"),
+    (r"\lfloor\frac{n^2}{4}\rfloor", r"\lfloor\frac{n}{2}\rfloor\lceil\frac n2\rceil"),
+    (r"\lceil x\rceil", r"-\lfloor -x\rfloor"),
     ("3!", "6"), (r"\binom{5}{2}", "10"), ("2^{10}", "1024"), (r"\frac{10}{4}", r"\frac{5}{2}"),
     (r"\cfrac{1}{2}", "0.5"), (r"\sqrt{8}", r"2\sqrt2"), (r"\frac{1}{\sqrt2}", r"\frac{\sqrt2}{2}"),
     (r"\log_2 8", "3"), (r"\ln e^2", "2"), (r"\sin 30^\circ", r"\frac12"),
@@ -38,6 +42,10 @@ EQUAL = [
     (r"\boxed{\left\{ 1, 2 \right\}}", r"\{1,2\}"), (r"\boxed{\{x \mid x > 2\}}", r"(2,\infty)"),
 ]  # fmt: skip
 UNEQUAL = [
+    ("a=B=c", "a=b=c"), (r"n \equiv 1 \pmod 5", r"n \equiv 1 \pmod 4"), (r"\Gamma", r"\gamma"),
+    (r"\lfloor 2x\rfloor", r"2\lfloor x\rfloor"), (r"(-1)^n", r"(-1)^{n+1}"), (r"\ln|x|", r"\ln x^2"),
+    (r"e^{\pi\sqrt{163}}", "262537412640768744"), (r"\sqrt{(x-1)^2}", "x-1"),
+    ("1e23", "99999999999999999999999"),
     ("2^{2024}-1", "2^{2024}"), ("100!", "100!+1"), ("1-2^{-100}", "1"),
     (r"\binom{200}{100}+1", r"\binom{200}{100}"),
     (r"\lfloor\sqrt{n-2}\rfloor", r"\lfloor\sqrt{n-1}\rfloor"), ("N^2", "n^2"), ("N", "n"),
