@@ -123,6 +123,11 @@ def parents() -> list[tuple[Path, dict[str, str]]]:
     return found
 
 
+def cap_memory() -> bool:
+    """Whether one of the groups that this process may create limits memory."""
+    return any(name.startswith("memory.") for _, files in parents() for name in files)
+
+
 def _folder(mount: tuple[Path, str], path: str) -> Path:
     """The folder of a group; a container may see only its own part of the tree."""
     point, root = mount

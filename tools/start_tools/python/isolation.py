@@ -26,7 +26,7 @@ PROTECTS = {
     " start, and the number of its files is not limited",
     "plain": "cells run as you, with your files and your network",
 }
-_NO_CGROUPS = "; you have no cgroups here: the memory of a kernel is measured, not capped"
+_NO_CGROUPS = "; no cgroup of yours caps memory here: that of a kernel is measured, not capped"
 
 
 class Isolation(NamedTuple):
@@ -50,7 +50,7 @@ def choose(wanted: Level | Literal["auto"]) -> Isolation:
         problem = trouble(level)
         if not problem:
             because = f"no {', no '.join(missing)}: " if missing else ""
-            measured = level != "plain" and not cgroups.parents()
+            measured = level != "plain" and not cgroups.cap_memory()
             return Isolation(level, because + PROTECTS[level] + measured * _NO_CGROUPS)
         missing.append(f"{level} ({problem})")
     raise InterpreterError(

@@ -73,6 +73,7 @@ class Pool:
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread: threading.Thread | None = None
+        self._last: threading.Thread | None = None  # it may still be ending
 
     async def take(self, seconds: float, *, again: bool = False) -> Forked:
         """Waits for the next kernel that is ready; callers are served in order.
@@ -93,8 +94,9 @@ class Pool:
             self._hand_out()
             self._refill_after = time.monotonic() + REFILL_DELAY
             if not self._thread:
-                self._thread = threading.Thread(target=self._run, name="kernels", daemon=True)
-                self._thread.start()
+                made = threading.Thread(target=self._run, name="kernels", daemon=True)
+                self._thread = self._last = made
+                made.start()
         self._wake()
         try:
             return await asyncio.wrap_future(waiter.future)
@@ -115,8 +117,8 @@ class Pool:
         with self._lock:
             self._closed = True
         self._wake()
-        if self._thread:
-            self._thread.join(10)
+        if self._last:
+            self._last.join(10)
         for held in (self._selector, self._wake_up, self._woken):
             held.close()
 
