@@ -161,7 +161,7 @@ def generation_config(sampling: Sampling) -> Any:
         pad_token_id=0,
         **(warm if sampling.temperature else {}),
     )
-    config.eos_token_id = -1  # None would be filled in from the model
+    config.eos_token_id = 1 << 30  # no token: None would be filled in from the model
     return config
 
 

@@ -163,6 +163,8 @@ class Loop:
         limit = asyncio.timeout(left)
         try:
             with self.timing.model():
+                if left is None:  # nearly always, and for each token
+                    return await anext(chunks)
                 async with limit:
                     return await anext(chunks)
         except TimeoutError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
 MAX_PERIOD = 512
@@ -27,19 +26,31 @@ class Repetition:
     def __init__(self, copies: int) -> None:
         self.count = 0
         self._copies = copies
-        self._seen: dict[int, deque[int]] = {}
+        self._ids: list[int] = []
         self._runs: dict[int, int] = {}  # by period: how many of the last tokens repeat with it
+        # A repetition is longer than this, so it is enough to look for new ones so often.
+        self._interval = min(64, 4 * copies * (copies - 1))
 
     def add(self, token_id: int) -> bool:
         """Reads a token; returns whether the tokens up to it repeat a pattern often enough."""
-        now, self.count = self.count, self.count + 1
-        seen = self._seen.setdefault(token_id, deque())
-        while seen and now - seen[0] > MAX_PERIOD:
-            seen.popleft()
-        before = self._runs
-        self._runs = {now - at: before.get(now - at, 0) + 1 for at in seen}
-        seen.append(now)
+        now, ids = self.count, self._ids
+        self.count += 1
+        ids.append(token_id)
+        if self._runs:
+            self._runs = {p: n + 1 for p, n in self._runs.items() if ids[now - p] == token_id}
+        if now % self._interval == 0:
+            self._find(now)
         return any(run >= self._needed(period) for period, run in self._runs.items())
+
+    def _find(self, now: int) -> None:
+        """Starts to count for each period with which the token at `now` repeats."""
+        ids = self._ids
+        for period in range(1, min(MAX_PERIOD, now) + 1):
+            if ids[now - period] == ids[now] and period not in self._runs:
+                at = now
+                while at >= period and ids[at] == ids[at - period]:
+                    at -= 1
+                self._runs[period] = now - at
 
     def _needed(self, period: int) -> int:
         least = 4 * self._copies**2
