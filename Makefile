@@ -28,11 +28,10 @@ test-slow: $(READY)
 
 test-all: test test-slow
 
-# The tests that need no torch, on Python 3.13, in a separate environment without torch and Ray. Not the
-# attacks: there, one print of 200 MB sometimes ends in a MemoryError instead of an OutputError.
+# The tests that need no torch, on Python 3.13, in a separate environment without torch and Ray.
 test-py313:
 	@if [ -n "$$(.ci/find_python.sh 3.13)" ]; then $(MAKE) $(PY313)/.ready && \
-	$(PY313)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not torch and not vllm and not real" --ignore tests/attacks; \
+	$(PY313)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not torch and not vllm and not real"; \
 	else echo "test-py313: skipped, there is no Python 3.13"; fi
 
 # vLLM and its server for real, on processors, in an environment of their own. One process less and
