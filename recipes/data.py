@@ -9,12 +9,8 @@ source. A JSONL or Parquet file with the same columns can replace a source (`mat
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import pickle
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +19,8 @@ from typing import Any
 
 from recipes import experiment, suites
 from recipes.config import Config, command_line, given
+from recipes.livecodebench import function_of
+from recipes.livecodebench.encoding import Test, all_tests, public_tests
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import KEPT_FROM_TRAINING
 from start_sdk import ConfigError, MissingExtra
@@ -186,17 +184,24 @@ def _livecodebench(row: dict[str, Any]) -> Problem | None:
     """Before July 2024: the problems behind that are evaluated on."""
     if str(row["contest_date"]) >= "2024-07-01":
         return None
-    samples = _pairs(json.loads(row["public_test_cases"]))
-    cases = _fitting(samples + _pairs(_unpacked(row["private_test_cases"])))
-    starter, function = str(row["starter_code"] or ""), ""
-    question = str(row["question_content"])
+    place = f"problem {row['question_id']}"
+    tests = all_tests(row, place)
+    starter, question = str(row["starter_code"] or ""), str(row["question_content"])
     if starter:
-        function = f"Solution().{json.loads(row['metadata'])['func_name']}"
         question += f"\n\nBegin with this code:\n```python\n{starter}\n```"
     return CodeProblem(
-        str(row["question_id"]), question, "",
-        samples=samples, cases=cases, starter=starter, function=function,
-    )  # fmt: skip
+        str(row["question_id"]),
+        question,
+        "",
+        samples=_typed(public_tests(row, place)),
+        cases=_fitting(_typed(tests)),
+        starter=starter,
+        function=function_of(row, tests, place),
+    )
+
+
+def _typed(tests: Iterable[Test]) -> Tests:
+    return tuple((test.input, test.output) for test in tests)
 
 
 def _pairs(tests: Iterable[dict[str, Any]]) -> Tests:
@@ -213,22 +218,6 @@ def _fitting(tests: Tests) -> Tests:
             break
         kept.append((typed, expected))
     return tuple(kept)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Unpickles plain values only: whatever names code is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise ConfigError(f"refused a test: its pickle refers to {module}.{name}")
-
-
-def _unpacked(text: str) -> Any:
-    """Hidden tests: JSON, or JSON in a pickle, compressed, in base64."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        packed = zlib.decompress(base64.b64decode(text))
-        return json.loads(_PlainUnpickler(io.BytesIO(packed)).load())
 
 
 _SUBJECTS = (

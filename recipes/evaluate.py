@@ -2,11 +2,15 @@
 
     python -m recipes.evaluate --suite tiny --hints end --n 30 --seed 7 --out runs/tiny-end
     python -m recipes.evaluate --suite aime24 --model Qwen/QwQ-32B-Preview --k 16 --out runs/aime24
+    python -m recipes.evaluate --suite livecodebench --data test4.jsonl test5.jsonl \
+        --since 2024-08-01 --until 2024-11-30 --k 10 --temperature 0.2 --out runs/lcb
     python -m recipes.evaluate compare runs/tiny-none runs/tiny-end
     python -m recipes.evaluate --check-grader problems.jsonl
 
 Suites: tiny, aime24, aime25, amc23, math500, gpqa, or a JSONL or Parquet file with their columns
-(recipes/suites.py). `--k 1` decodes greedily; larger values sample at the paper's temperature 0.6
+(recipes/suites.py); livecodebench, from its files (recipes/livecodebench). Programs are run against
+all tests; `--grader upstream` reports the verdicts of LiveCodeBench's own grader, faults included,
+on the same samples. `--k 1` decodes greedily; larger values sample at the paper's temperature 0.6
 and top-p 0.95. The output folder contains every sample with its trace (rows.sqlite, rows.jsonl) and
 the report (report.md, report.json, report.png); the same command resumes an interrupted run. The
 report contains no times, so equal seeds give equal reports.
@@ -19,9 +23,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from recipes import check_grader, compare, experiment
-from recipes.experiment import Judge, asked, model_name, problem_of
+from recipes import check_grader, compare, experiment, livecodebench
+from recipes.experiment import Judge, asked, model_name, problem_of, selection
+from recipes.hint_names import check_samples, policy_of
 from recipes.report import results, write_report
+from recipes.suites import Problem
 from recipes.tiny.prompts import PROMPTS
 from start_sdk import (
     BeforeEnd,
@@ -37,9 +43,14 @@ from start_sdk.batch import Job, Work, config_hash, in_rounds, sample_seed
 from start_sdk.cli import load_policy, say
 from start_sdk.formats import detect
 
+DEFAULT_PROMPTS = {"tiny": "plain", "livecodebench": "livecodebench"}
+
 
 def chosen_policy(hints: str, hint: str | None, seed: int) -> HintPolicy:
-    """The policy by its name; `hint` says which text `end` takes."""
+    """The policy by its name; `hint` says which text `end` takes. `debug` is no policy of its own:
+    each problem has another (`policy_of`)."""
+    if hints == "debug":
+        hints = "none"
     if hint is None:
         return load_policy(hints, rounds=1, seed=seed)
     if hints != "end":
@@ -58,13 +69,20 @@ def run(config: argparse.Namespace) -> None:
     config.model = model_name(config.model)
     policy = chosen_policy(config.hints, config.hint, config.seed)
     problems = experiment.problems_of(config)
-    config.prompt = config.prompt or ("plain" if config.suite == "tiny" else "boxed")
+    if config.hints == "debug":
+        check_samples(problems)
+    config.prompt = config.prompt or DEFAULT_PROMPTS.get(config.suite, "boxed")
     limits, sampling = Limits(max_calls=config.max_calls), sampling_of(config)
     python = plugins.load("interpreters", "python")()
     backend = open_backend(config.model, config.backend)
-    session = ReasoningSession(
-        backend, interpreter=python, hints=policy, limits=limits, sampling=sampling
-    )
+
+    def session_of(problem: Problem) -> ReasoningSession:
+        """A session, which costs nothing; the debug hint is another one for each problem."""
+        hints = policy_of("debug", problem, config.seed) if config.hints == "debug" else policy
+        return ReasoningSession(
+            backend, interpreter=python, hints=hints, limits=limits, sampling=sampling
+        )
+
     # Behind the opening: only then is a model of the hub on this machine, and its commit known.
     key = config_hash(
         config.model,
@@ -72,7 +90,7 @@ def run(config: argparse.Namespace) -> None:
         sampling=sampling,
         limits=limits,
         format=detect(backend.tokenizer),
-        hints=policy,
+        hints="debug" if config.hints == "debug" else policy,
         interpreter=python,
         prompt=config.prompt,
     )
@@ -84,7 +102,7 @@ def run(config: argparse.Namespace) -> None:
             """One sample of a problem: its trace, its answer and the verdict."""
             problem = problem_of(job)
             question, gold = asked(problem, config.prompt, job.seed)
-            trace = await session.run(question, seed=sample_seed(job))
+            trace = await session_of(problem).run(question, seed=sample_seed(job))
             return await judge.judge(trace, problem, gold)
 
         return work
@@ -92,16 +110,24 @@ def run(config: argparse.Namespace) -> None:
     done = experiment.compute(config, jobs, backend, python, work_of)
     title = {"suite": config.suite, "model": config.model, "hints": config.hints}
     more = {"hint": config.hint, "prompt": config.prompt, "k": config.k, "seed": config.seed}
-    say(write_report(results(done), {**title, **more}, config.out))
+    if config.suite == "livecodebench":
+        more |= {"grader": config.grader, **livecodebench.about(selection(config), len(problems))}
+    graded = results(done, upstream=config.grader == "upstream")
+    say(write_report(graded, {**title, **more}, config.out))
 
 
 def command_line() -> argparse.ArgumentParser:
     """The options."""
     parser = experiment.command_line("python -m recipes.evaluate", __doc__)
     add = parser.add_argument
-    add("--hints", default="none", help="none, end, connective, or a plugin")
+    add("--hints", default="none", help="none, end, connective, debug (for code), or a plugin")
     add("--hint", help="id of the hint that `end` inserts (default: general)")
-    add("--prompt", choices=(*PROMPTS, "boxed"), help="default: plain for tiny, else boxed")
+    add(
+        "--prompt",
+        choices=(*PROMPTS, "boxed", "livecodebench"),
+        help="default: plain for tiny, livecodebench for it, else boxed",
+    )
+    add("--grader", choices=("ours", "upstream"), default="ours", help="for livecodebench")
     add("--k", type=int, default=1, help="samples per problem")
     add("--temperature", type=float, help="sampling temperature (default: 0 with --k 1, else 0.6)")
     add("--check-grader", type=Path, nargs="+", metavar="FILE", help="check the grader instead")

@@ -7,12 +7,14 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from recipes import programs, suites
+from recipes import livecodebench, programs, suites
 from recipes.command import CommandLine
 from recipes.live import LiveTable
+from recipes.livecodebench import upstream
 from recipes.settings import Evaluation
 from recipes.tiny.families import CODE, FAMILIES, MATH
 from recipes.tiny.prompts import with_prompt
@@ -36,7 +38,13 @@ def command_line(prog: str, doc: str | None) -> argparse.ArgumentParser:
         prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--suite", help=f"tiny, {', '.join(suites.SUITES)}, or a file of problems")
+    add("--suite", help=f"tiny, {', '.join(suites.SUITES)}, livecodebench, or a file of problems")
+    add("--data", type=Path, nargs="+", default=[], metavar="FILE", help="files of livecodebench")
+    add("--since", type=date.fromisoformat, metavar="DATE", help="of livecodebench: first contest")
+    add("--until", type=date.fromisoformat, metavar="DATE", help="last contest, inclusive")
+    add(
+        "--release", choices=livecodebench.RELEASES, help="check the sizes of livecodebench's files"
+    )
     add("--model", default="base", help="base, start, a folder, or a hub id")
     add("--backend", default="transformers", help="the backend that runs the model")
     add("--families", choices=GROUPS, default="all", help="problem families of the suite tiny")
@@ -57,7 +65,32 @@ def problems_of(config: argparse.Namespace) -> list[suites.Problem]:
     """The problems that the options name."""
     if config.suite == "tiny":
         return suites.tiny(GROUPS[config.families], config.n or 20, config.seed)
-    return suites.load(config.suite)[: config.n]
+    if config.suite == "livecodebench":
+        return list(livecodebench.load(selection(config))[: config.n])
+    return load(config.suite)[: config.n]
+
+
+def selection(config: argparse.Namespace) -> livecodebench.Selection:
+    """Which problems of LiveCodeBench the options name.
+
+    Raises:
+        ConfigError: they name no file.
+    """
+    if not config.data:
+        raise ConfigError("--suite livecodebench needs its files: --data test4.jsonl test5.jsonl")
+    return livecodebench.Selection(
+        tuple(config.data), config.since, config.until, config.release or ""
+    )
+
+
+def load(name: str) -> list[suites.Problem]:
+    """The problems of a suite: as `suites.load`, or `livecodebench=FILE,FILE`."""
+    suite, _, files = name.partition("=")
+    if suite != "livecodebench":
+        return suites.load(name)
+    if not files:
+        raise ConfigError("livecodebench needs its files: livecodebench=test4.jsonl,test5.jsonl")
+    return list(livecodebench.load(livecodebench.Selection(tuple(map(Path, files.split(","))))))
 
 
 def held_out(evaluation: Evaluation, families: str) -> list[suites.Problem]:
@@ -69,7 +102,7 @@ def held_out(evaluation: Evaluation, families: str) -> list[suites.Problem]:
             for seed in evaluation.seeds:
                 found += suites.tiny(GROUPS[families], evaluation.n, seed)
         else:
-            found += [replace(problem, family=suite) for problem in suites.load(suite)]
+            found += [replace(problem, family=suite) for problem in load(suite)]
     return found
 
 
@@ -81,13 +114,17 @@ def drawn(config: argparse.Namespace) -> list[tuple[argparse.Namespace, suites.P
 
 def job_of(problem: suites.Problem, config: argparse.Namespace, key: str, policy: str) -> Job:
     """The job of a problem; a text that was edited is another problem."""
-    name = f"{problem.id}:{fingerprint(asdict(problem))}"
-    return Job(problem=name, policy=policy, seed=config.seed, config=key, input=asdict(problem))
+    row = asdict(problem)
+    identity = {name: value for name, value in row.items() if name != "stored"}  # files move
+    name = f"{problem.id}:{fingerprint(identity)}"
+    return Job(problem=name, policy=policy, seed=config.seed, config=key, input=row)
 
 
 def problem_of(job: Job) -> suites.Problem:
     """The problem of a job, as its row has it."""
-    kind = suites.CodeProblem if "starter" in job.input else suites.Problem
+    kind: type[suites.Problem] = suites.Problem
+    if "samples" in job.input:
+        kind = suites.CodeProblem if "starter" in job.input else suites.TinyTask
     return kind(**{name: _tuples(value) for name, value in job.input.items()})
 
 
@@ -103,6 +140,8 @@ def asked(problem: suites.Problem, prompt: str, seed: int) -> tuple[str | list[M
     """
     question, gold, wish = problem.question, problem.gold, BOXED
     if isinstance(problem, suites.CodeProblem):
+        if prompt == "livecodebench":
+            return livecodebench.prompt(problem), gold
         wish = PROGRAM
     elif problem.distractors:
         choices = shuffled(gold, problem.distractors, problem_id=problem.id, seed=seed)
@@ -121,8 +160,11 @@ class Judge:
         """`answer`, `gold`, `correct` and `how`, `calls`, and the `trace` itself, all JSON."""
         if problem.tests or isinstance(problem, suites.CodeProblem):
             code = last_code_block(trace.response) or last_code_block(trace.thinking)
-            right = await programs.passes(self._python, problem, code)
-            graded = {"answer": code, "gold": gold, "correct": right, "how": "tests"}
+            outcome = await programs.judge(self._python, problem, code)
+            graded = {"answer": code, "gold": gold, "correct": outcome == "passed"}
+            graded |= {"how": "tests", "outcome": outcome}
+            if isinstance(problem, suites.CodeProblem) and problem.stored:
+                graded["upstream"] = await upstream.passes(self._python, problem, trace.response)
         else:
             kind: Literal["choice", "math"] = "choice" if problem.distractors else "math"
             verdict = await self._grader.grade(trace, gold, kind)

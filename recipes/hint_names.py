@@ -6,7 +6,7 @@ A name is `none`, `POSITION` or `POSITION:HINT`. The positions:
 - `connective`: after a word such as "Wait", drawn by the seed;
 - `last-wait`: after the last "wait" (EMNLP version); only in an existing trace;
 - `debug`: the paper's hint for code problems, filled in for each, where the thought would end. Code
-  problems get only this hint, and no other problems get it.
+  problems get only this hint, and no other problems get it; the miniature's code tasks get any.
 
 HINT is an id of the library. The default is `general`, and after a connective one of the math
 hints, drawn by the seed. Where a model generates a new thought, a plugin's policy can be named too.
@@ -14,10 +14,11 @@ hints, drawn by the seed. Where a model generates a new thought, a plugin's poli
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from random import Random
 
-from recipes.suites import CodeProblem, Problem
+from recipes.suites import CodeProblem, Problem, TinyTask
 from start_sdk import (
     AfterConnective,
     BeforeEnd,
@@ -61,8 +62,20 @@ def check_hints(names: Sequence[str], *, staged: bool) -> None:
 
 
 def fits(name: str, problem: Problem) -> bool:
-    """Whether a hint is for a problem: `debug` for code problems, all others for the rest."""
-    return name == "none" or (name == "debug") == isinstance(problem, CodeProblem)
+    """Whether a hint is for a problem: `debug` for code problems, all others for the rest. The
+    miniature's code tasks take any."""
+    if name == "none" or isinstance(problem, TinyTask):
+        return True
+    return (name == "debug") == isinstance(problem, CodeProblem)
+
+
+def check_samples(problems: Sequence[Problem]) -> None:
+    """Raises ConfigError if the debug hint cannot be filled in for one of the problems."""
+    for problem in problems:
+        try:
+            hint_of("debug", problem, 0)
+        except ConfigError as error:
+            raise ConfigError(f"--hints debug: problem {problem.id}: {error}") from error
 
 
 def hint_of(name: str, problem: Problem, seed: int) -> Hint:
@@ -70,14 +83,32 @@ def hint_of(name: str, problem: Problem, seed: int) -> Hint:
     position, _, hint_id = name.partition(":")
     library = HintLibrary.load()
     if position == "debug":
-        if not isinstance(problem, CodeProblem) or not problem.samples:
+        if not isinstance(problem, CodeProblem | TinyTask) or not problem.samples:
             raise ConfigError("the debug hint needs a code problem with sample tests")
-        return debug_hint(problem.samples, starter_code=problem.starter or None)
+        return _debug(problem)
     if not hint_id and position == "connective":
         return Random(f"{seed}:hint").choice(
             list(library.select(domain="math", position="connective"))
         )
     return library.get(hint_id or "general")
+
+
+def _debug(problem: CodeProblem | TinyTask) -> Hint:
+    """The debug hint; it shows arguments as Python writes them."""
+    starter = problem.starter if isinstance(problem, CodeProblem) else "def f(n):\n    ..."
+    if not starter:
+        return debug_hint(problem.samples)
+    samples = [(_arguments(given), expected) for given, expected in problem.samples]
+    return debug_hint(samples, starter_code=starter)
+
+
+def _arguments(given: str) -> str:
+    """The arguments of a call: an input has one a line, in JSON."""
+    lines = [line for line in given.split("\n") if line.strip()]
+    try:
+        return ", ".join(repr(json.loads(line)) for line in lines)
+    except ValueError:  # as it is written
+        return ", ".join(lines)
 
 
 def point_of(name: str, trace: Trace, tokenizer: Tokenizer, seed: int) -> InsertionPoint:

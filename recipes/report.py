@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ class Result:
     calls: int
     tokens: dict[str, int]
     finish: str
+    ours: bool = False
+    """Our own verdict, also where `correct` is another's."""
+    upstream: bool | None = None
+    """The verdict of LiveCodeBench's own grader, on samples of its problems."""
 
     @property
     def asked(self) -> str:
@@ -46,13 +51,18 @@ class Result:
         return " ".join(self.question.split()) or self.problem
 
 
-def results(rows: Iterable[Row]) -> list[Result]:
+def results(rows: Iterable[Row], *, upstream: bool = False) -> list[Result]:
     """The samples of an evaluation's rows; one that failed is wrong.
+
+    Args:
+        rows: of `recipes.evaluate`.
+        upstream: go by the verdicts of LiveCodeBench's own grader.
 
     Raises:
         ConfigError: a row holds something else.
     """
-    return [_result(row) for row in rows]
+    found = [_result(row) for row in rows]
+    return [replace(s, correct=bool(s.upstream)) for s in found] if upstream else found
 
 
 def _result(row: Row) -> Result:
@@ -66,10 +76,12 @@ def _result(row: Row) -> Result:
             sample=row.job.sample,
             answer=found.get("answer"),
             correct=bool(found.get("correct")),
-            how=found.get("how", "failed"),
+            how=found.get("outcome") or found.get("how", "failed"),
             calls=found.get("calls", 0),
             tokens=trace.get("usage", {}),
             finish=trace.get("finish", "failed"),
+            ours=bool(found.get("correct")),
+            upstream=found.get("upstream"),
         )
     except (AttributeError, ValidationError) as error:
         raise ConfigError(f"row {row.job.key} is not an evaluation's") from error
@@ -132,9 +144,17 @@ def summary(samples: Sequence[Result], title: dict[str, Any]) -> dict[str, Any]:
     families = sorted({s.family for s in samples if s.family})
     made: dict[str, Any] = {**title, "all": scores(samples)}
     made["families"] = {f: scores([s for s in samples if s.family == f]) for f in families}
+    if any(s.upstream is not None for s in samples):
+        made["graders"] = {
+            "both": sum(s.ours and bool(s.upstream) for s in samples),
+            "only ours": sum(s.ours and not s.upstream for s in samples),
+            "only upstream's": sum(bool(s.upstream) and not s.ours for s in samples),
+            "neither": sum(not (s.ours or s.upstream) for s in samples),
+        }
     suite = str(title.get("suite"))
     if suite in paper.SCORES:
         made["paper"] = {"source": paper.SOURCE, **paper.SCORES[suite]}
+        made["paper parts"] = paper.PARTS.get(suite, {})
         made["paper notes"] = paper.NOTES.get(suite, "")
     return made
 
@@ -170,10 +190,14 @@ def markdown(made: dict[str, Any]) -> str:
             )
         )
     lines += ["", f"Verdicts: {counted(whole['verdicts'])}. Ends: {counted(whole['finish'])}."]
+    if "graders" in made:
+        lines += ["", f"Right by which grader, samples: {counted(made['graders'])}."]
     if "paper" in made:
         lines += ["", f"The paper's ({made['paper']['source']}; other models, not measured here):"]
         scores_of = (f"{k} {v}" for k, v in made["paper"].items() if k != "source")
         lines += ["", f"{', '.join(scores_of)}. {made['paper notes']}".rstrip()]
+        for part, of in made["paper parts"].items():
+            lines += ["", f"{part.capitalize()}: {', '.join(f'{k} {v}' for k, v in of.items())}."]
     return "\n".join(lines) + "\n"
 
 

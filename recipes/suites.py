@@ -41,7 +41,20 @@ class CodeProblem(Problem):
     starter: str = ""
     """Code that it begins with, if a function is asked for."""
     function: str = ""
-    """That function as it is called: arguments are the lines of an input, in JSON."""
+    """That function, of a class `Solution` or a plain one: its arguments are the lines of an input,
+    in JSON."""
+    stored: str = ""
+    """Where its tests are if they are too large for a row: FILE:OFFSET (recipes/livecodebench)."""
+    digest: str = ""
+    """Of those tests."""
+
+
+@dataclass(frozen=True)
+class TinyTask(Problem):
+    """A code task of the miniature: a function f of one integer."""
+
+    samples: tuple[tuple[str, str], ...] = ()
+    """Arguments and values that the question shows."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,7 @@ SUITES = {
 _QUESTIONS = ("problem", "question", "Question")
 _ANSWERS = ("answer", "Correct Answer")
 _IDS = ("id", "unique_id", "Record ID")
+_FAMILIES = ("family", "High-level domain")
 _DISTRACTORS = tuple(f"Incorrect Answer {i}" for i in (1, 2, 3))
 
 
@@ -98,16 +112,24 @@ def load(name: str) -> list[Problem]:
 def tiny(families: Sequence[Family], n: int, seed: int, split: Split = "test") -> list[Problem]:
     """`n` problems of each of these families of the miniature world, drawn by `seed`; held out
     unless another split is asked for."""
-    made = []
+    made: list[Problem] = []
     for family in families:
         name = family.name if split == "test" else f"{family.name}-{split}"
         for number, problem in enumerate(problems(family, split, seed, n)):
             hidden = family.hidden_samples(problem.params) if family.hidden_samples else ()
             tests = tuple((sample.argument, sample.value) for sample in hidden)
-            key = f"{name}-{seed}-{number}"
-            made.append(
-                Problem(key, problem.question, problem.answer, family=family.name, tests=tests)
-            )
+            about: dict[str, Any] = {
+                "id": f"{name}-{seed}-{number}",
+                "question": problem.question,
+                "gold": problem.answer,
+                "family": family.name,
+            }
+            if family.samples is None:
+                made.append(Problem(**about))
+                continue
+            shown = family.samples(problem.params)
+            samples = tuple((str(sample.argument), str(sample.value)) for sample in shown)
+            made.append(TinyTask(**about, tests=tests, samples=samples))
     return made
 
 
@@ -170,7 +192,7 @@ def as_problems(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
             raise ConfigError(f"{source}, row {number + 1}: the id {key!r} is not unique")
         seen.add(key)
         wrong = tuple(str(row[c]) for c in _DISTRACTORS if row.get(c) is not None)
-        made.append(Problem(key, question, gold, wrong, str(row.get("family", ""))))
+        made.append(Problem(key, question, gold, wrong, first(row, _FAMILIES) or ""))
     return made
 
 

@@ -40,6 +40,7 @@ import start_sdk
 from recipes.settings import Cluster, Curation, Evaluation, Grpo, Plan, RolloutConfig, Training
 from start_sdk import AfterConnective, BeforeEnd, Limits, Sampling, errors, plugins
 from start_sdk.cli import app
+from start_sdk.grading.programs import ProgramLimits
 from start_sdk.testing import ScriptedBackend, check_backend
 
 ROOT = Path(__file__).parents[1]
@@ -338,6 +339,7 @@ def transformers_options() -> dict[str, str]:
         ("grpo.md", "## Options", lambda: fields_of(Grpo)),
         ("python-tool.md", "## Settings", lambda: fields_of(PythonTool)),
         ("tools.md", "## Options", lambda: keywords_of(start_sdk.tool)),
+        ("grading.md", "### Limits of a test", lambda: fields_of(ProgramLimits)),
         pytest.param(
             *("backends.md", "## transformers", transformers_options), marks=pytest.mark.torch
         ),

@@ -19,58 +19,16 @@ from typing import IO, Any
 from recipes.config import Config
 from recipes.experiment import held_out, read_lines, read_rows
 from recipes.hint_rft.contamination import Overlap, words
-from recipes.hint_rft.modify import without_failed_tries
+from recipes.hint_rft.inspector import Inspected, Inspector
 from recipes.hint_rft.report import write_report
-from recipes.hint_rft.score import Score, calls_amiss, refusal
 from recipes.settings import Curation, Evaluation
-from start_sdk import ConfigError, Interpreter, Tokenizer, Trace, TraceDrift, plugins, verify_trace
+from start_sdk import ConfigError, plugins
 from start_sdk.backends.tokenizer import load_tokenizer
-from start_sdk.batch import BatchProgress, Row, fingerprint
+from start_sdk.batch import BatchProgress, fingerprint
 from start_sdk.grading.statistics import avg_at_k
 
 BATCH = 32
 """Rows that are looked at together: those that are modified wait for their kernels."""
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """A row that was looked at: its trace, perhaps modified, and why it is refused, if it is."""
-
-    row: Row
-    reason: str | None
-    score: Score | None = None
-    dropped: tuple[int, ...] = ()
-    """Numbers of the segments that were dropped."""
-
-    def audit(self) -> dict[str, Any]:
-        """What is written of every row: where it is from, and what became of it."""
-        return {
-            **self.row.job.parts,
-            "family": self.row.job.input.get("family", ""),
-            "reason": self.reason,
-            "error": self.row.error,
-            "trace_id": (self.row.result or {}).get("trace", {}).get("id"),
-            "score": self.score.as_dict() if self.score else None,
-            "dropped": list(self.dropped),
-        }
-
-    def datum(self) -> dict[str, Any]:
-        """A row of the training set."""
-        assert self.score is not None
-        names = ("question", "gold", "family")
-        about = {name: self.row.job.input.get(name, "") for name in names}
-        return {**self.audit(), **about, "trace": timeless(self.score.trace)}
-
-
-def timeless(trace: Trace) -> dict[str, Any]:
-    """A trace as JSON, without what it cost: equal seeds give equal files."""
-    made = trace.model_dump(mode="json") | {"seconds": {}, "idle": 0.0, "recomputed": None}
-    for segment in made["segments"]:
-        if call := segment["call"]:
-            call["seconds"] = 0.0
-            for tool_call in call["tool_calls"]:
-                tool_call["seconds"] = 0.0
-    return made
 
 
 @dataclass
@@ -85,68 +43,6 @@ class Entry:
     """Hash of the trace's tokens."""
     offset: int = -1
     """Where its line begins in the file of good rows."""
-
-
-class Inspector:
-    """Looks at rows one by one: all steps that need no other row.
-
-    Args:
-        rules: what is kept.
-        tokenizer: of the model that wrote the traces; each is verified against it.
-        python: replays traces without their failed tries.
-        overlap: with the evaluation sets.
-        right: problems that were right without hints, if that counts.
-        easy: problems that are to be answered without a call, all others with; None: as it comes.
-    """
-
-    def __init__(
-        self,
-        rules: Curation,
-        tokenizer: Tokenizer,
-        python: Interpreter,
-        overlap: Overlap,
-        right: frozenset[str] = frozenset(),
-        easy: frozenset[str] | None = None,
-    ) -> None:
-        self._easy = easy
-        self._rules = rules
-        self._tokenizer = tokenizer
-        self._python = python
-        self._overlap = overlap
-        self._right = right
-        self._overlapping: dict[str, bool] = {}
-
-    async def inspect(self, row: Row) -> Inspected:
-        """The row, with the first reason against it."""
-        if row.result is None:
-            return Inspected(row, "no trace")
-        trace = Trace.model_validate(row.result["trace"])
-        score = Score(bool(row.result["correct"]), trace)
-        if self._overlaps(row):
-            return Inspected(row, "overlaps with the evaluation", score)
-        reason = refusal(score, self._rules)
-        dropped: tuple[int, ...] = ()
-        if self._rules.modify and reason == "failed code":
-            trace, dropped = await without_failed_tries(trace, self._python)
-            score = Score(score.correct, trace)
-            reason = refusal(score, self._rules)
-        if reason is None and row.job.problem in self._right:
-            reason = "right without hints"
-        if reason is None and self._easy is not None:
-            reason = calls_amiss(score, easy=row.job.problem in self._easy)
-        if reason is None:
-            try:
-                verify_trace(trace, self._tokenizer)
-            except TraceDrift as drift:
-                reason = f"drift: {drift}"
-        return Inspected(row, reason, score, dropped)
-
-    def _overlaps(self, row: Row) -> bool:
-        problem = row.job.problem
-        if problem not in self._overlapping:
-            found = self._overlap.find(str(row.job.input["question"]))
-            self._overlapping[problem] = found is not None
-        return self._overlapping[problem]
 
 
 def curate(
@@ -209,11 +105,14 @@ async def _inspect_all(
     entries: list[Entry] = []
     rows = (row for folder in rollouts for row in read_rows(folder))
     total = sum(1 for folder in rollouts for _ in read_lines(folder))
-    with BatchProgress(total) as progress:
-        while batch := list(islice(rows, BATCH)):
-            for found in await asyncio.gather(*map(inspector.inspect, batch)):
-                entries.append(_entry(found, seed, good))
-                progress.add(found.row)
+    try:
+        with BatchProgress(total) as progress:
+            while batch := list(islice(rows, BATCH)):
+                for found in await asyncio.gather(*map(inspector.inspect, batch)):
+                    entries.append(_entry(found, seed, good))
+                    progress.add(found.row)
+    finally:
+        await inspector.aclose()
     return entries
 
 

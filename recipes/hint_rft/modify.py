@@ -6,6 +6,9 @@ with what the model (or a hint) wrote for it. It is removed only if
 - it is not the first thought, and no code block is open where it begins;
 - it begins on its own line, so that no sentence is split;
 - all other cells, run again without it, give the same output as before.
+
+What is dropped may hold the answer, or the program that passed the tests: a trace that was modified
+has to be graded again (`Inspector`).
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ STEPS = (
     "repetitive",
     "output written by the model",
     "failed code",
+    "wrong once modified",
     "void code",
     "too long",
     "right without hints",

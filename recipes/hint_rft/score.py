@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,8 +39,15 @@ class Score:
 
     @property
     def void(self) -> int:
-        """Cells that said nothing (SimpleTIR, arXiv 2509.02479, drops traces with such turns)."""
-        return sum(call.status == "ok" and not call.output.strip() for call in self.trace.calls)
+        """Cells that said nothing and left nothing for later ones.
+
+        The rule is ours. SimpleTIR (arXiv 2509.02479) drops trajectories with void turns, which
+        have neither code nor an answer; a cell that defines a function is no such turn.
+        """
+        return sum(
+            call.status == "ok" and not call.output.strip() and not binds(call.code)
+            for call in self.trace.calls
+        )
 
     @property
     def error_rate(self) -> float:
@@ -66,6 +74,23 @@ class Score:
             "written": self.written,
             "tokens": self.tokens,
         }
+
+
+_BINDING = (
+    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign,
+    ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.Assert,
+)  # fmt: skip
+
+
+def binds(code: str) -> bool:
+    """Whether code defines, imports, assigns or asserts anything.
+
+    What Python cannot parse (IPython's own syntax) does not.
+    """
+    try:
+        return any(isinstance(node, _BINDING) for node in ast.walk(ast.parse(code)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
 
 
 def refusal(score: Score, rules: Curation) -> str | None:

@@ -4,20 +4,23 @@ The program is a process of its own with limits of its own. What it is expected 
 here, so no program can read it.
 """
 
+import contextlib
 import json
 import math
 import os
 import resource
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 
 STACK = 64 << 20
 """Bytes of stack, for deep recursion. New threads get as much, and count it as memory."""
+INTERVAL = 0.002
+"""Seconds between two looks at whether a program has ended."""
 # Not `-I`, which ignores all variables: these are ours, and equal hash seeds give equal verdicts.
 # Integers may have any length, as on contests' judges.
 PYTHON = (sys.executable, "-sP", "-X", "utf8", "-X", "int_max_str_digits=0")
@@ -78,13 +81,18 @@ def judge(
             start_new_session=True,
             preexec_fn=lambda: limit(math.ceil(cpu), memory, output),
         )
-    ended = os.pidfd_open(program.pid)
+    deadline = time.monotonic() + seconds
     try:
-        late = not select.select([ended], [], [], seconds)[0]
+        ended, status, usage = os.wait4(program.pid, os.WNOHANG)
+        while not ended and time.monotonic() < deadline:
+            time.sleep(INTERVAL)
+            ended, status, usage = os.wait4(program.pid, os.WNOHANG)
     finally:
-        os.killpg(program.pid, signal.SIGKILL)  # also what it started and left behind
-        os.close(ended)
-    _, status, usage = os.wait4(program.pid, 0)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(program.pid, signal.SIGKILL)  # also what it started and left behind
+    late = not ended
+    if late:
+        _, status, usage = os.wait4(program.pid, 0)
     program.returncode = os.waitstatus_to_exitcode(status)
     with open(f"{name}.err", "rb") as errors:
         errors.seek(max(0, os.fstat(errors.fileno()).st_size - 1000))

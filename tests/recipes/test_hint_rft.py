@@ -12,18 +12,21 @@ from start_tools.python import PythonTool
 
 from recipes import experiment
 from recipes.config import Config
-from recipes.hint_rft import Entry, Inspector, choose, curate, easy_problems, evaluated
+from recipes.experiment import Judge
+from recipes.hint_rft import Entry, choose, curate, easy_problems, evaluated
 from recipes.hint_rft.__main__ import main
 from recipes.hint_rft.contamination import Overlap, common_subsequence, words
+from recipes.hint_rft.inspector import Inspector
 from recipes.hint_rft.modify import without_failed_tries
-from recipes.hint_rft.score import Score
+from recipes.hint_rft.score import Score, binds
 from recipes.rollout import rollout
 from recipes.settings import Curation, Evaluation, Problems, RolloutConfig
-from recipes.suites import Problem
+from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, verify_trace
 from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.batch import Job, Row, export_jsonl
+from start_sdk.grading import Grader
 from start_sdk.session import repeats
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
@@ -36,14 +39,19 @@ def cell(code: str, lead: str = "I look.\n") -> str:
 
 
 async def thought(
-    *texts: str, hinted: bool = False, limits: Limits | None = None, real: bool = True
+    *texts: str,
+    hinted: bool = False,
+    limits: Limits | None = None,
+    real: bool = True,
+    conclude: str = "auto",
 ) -> Trace:
     """What a session makes of a script."""
     session = ReasoningSession(
         ScriptedBackend(texts),
-        interpreter=PythonTool() if real else FakeInterpreter({"print(2 + 2)": "4", "x = 4": ""}),
+        interpreter=PythonTool() if real else FakeInterpreter({"print(2 + 2)": "4", "2 + 2;": ""}),
         hints=BeforeEnd() if hinted else None,
         limits=limits,
+        conclude=conclude,
     )
     return await session.run(QUESTION)
 
@@ -85,7 +93,7 @@ async def test_a_good_trace_has_no_reason_against_it_and_every_bad_one_has_its_o
             await thought("```output\n4\n```\n" + GOOD[0], END, real=False)
         ),
         "failed code": row(await thought(cell("print(3)"), END, real=False)),
-        "void code": row(await thought(cell("x = 4"), END, real=False)),
+        "void code": row(await thought(cell("2 + 2;"), END, real=False)),
     }
     found = {name: (await look.inspect(r)).reason for name, r in refused.items()}
     assert found == {name: name for name in refused}
@@ -172,6 +180,49 @@ async def test_a_failed_try_stays_if_a_later_output_needs_it() -> None:
     assert [call.status for call in trace.calls] == ["ok", "error", "ok"]
     assert await without_failed_tries(trace, PythonTool()) == (trace, ())
     assert (await inspector().inspect(row(trace))).reason == "failed code"
+
+
+async def test_a_trace_that_lost_its_answer_with_a_failed_try_is_not_kept() -> None:
+    states = cell("print(y)", "So it is \\boxed{4}.\n")
+    trace = await thought(OK, states, "As I said.", conclude="never")
+    changed, dropped = await without_failed_tries(trace, PythonTool())
+    assert (trace.answer, dropped) == ("4", (3, 4)) and changed.answer != "4"
+    found = await inspector().inspect(row(trace))
+    assert (found.reason, found.dropped) == ("wrong once modified", dropped)
+    assert found.score and not found.score.correct
+    repeated = await thought(OK, states, END)  # it says so once more
+    assert (await inspector().inspect(row(repeated))).reason is None
+
+
+async def test_a_trace_that_lost_its_program_with_a_failed_try_is_not_kept() -> None:
+    problem = CodeProblem("p", QUESTION, "", cases=(("2\n2\n", "4\n"),))
+    program = "print(int(input()) + int(input()))"
+    tried = cell(program, "Now more.\n")  # it fails here, where there is no input
+    for end, reason in (
+        ("So.\n</think>\n\nSee above.", "wrong once modified"),
+        (f"So.\n</think>\n\n```python\n{program}\n```", None),
+    ):
+        trace = await thought(OK, tried, end)
+        assert [call.status for call in trace.calls] == ["ok", "error"]
+        async with Grader() as grader:
+            verdict = await Judge(grader, PythonTool()).judge(trace, problem, "")
+        assert verdict["correct"]
+        job = Job(problem="p", input=asdict(problem))
+        found = await inspector().inspect(Row(job, "done", verdict))
+        assert (found.reason, found.dropped) == (reason, (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("code", "binding"),
+    [
+        ("def f(n):\n    return n", True), ("class A: pass", True), ("import math", True), ("x = 4", True),
+        ("x: int = 4", True), ("for i in range(3):\n    total = i", True), ("assert 2 + 2 == 4", True),
+        ("2 + 2;", False), ("f(3)", False), ("", False), ("# nothing", False), ("pass", False),
+        ("%time 1", False), ("(" * 1000, False),
+    ],
+)  # fmt: skip
+def test_a_silent_cell_is_void_if_it_leaves_nothing(code: str, binding: bool) -> None:
+    assert binds(code) is binding
 
 
 async def test_of_several_failed_tries_those_that_can_go_do() -> None:

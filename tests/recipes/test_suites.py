@@ -33,6 +33,8 @@ def test_files_have_any_of_the_suites_columns(tmp_path: Path) -> None:
     gpqa |= {f"Incorrect Answer {i}": f"w{i}" for i in (1, 2, 3)}
     (one,) = suites.load(str(jsonl(tmp_path / "b.jsonl", [gpqa])))
     assert (one.id, one.gold, one.distractors) == ("r1", "x", ("w1", "w2", "w3"))
+    (of,) = suites.load(str(jsonl(tmp_path / "d.jsonl", [gpqa | {"High-level domain": "Physics"}])))
+    assert of.family == "Physics"  # a row of the report
     (plain,) = suites.load(str(jsonl(tmp_path / "c.jsonl", [{"question": "?", "answer": "1"}])))
     assert plain.id == "0"
 
@@ -67,9 +69,7 @@ def test_bad_files_are_named_with_the_place(tmp_path: Path, content: str, says: 
 
 def test_a_file_is_read_as_solve_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    text = (
-        '{"id": "a", "problem": "a\u2028b\u0085c", "answer": "4"}\r\n\n{"problem": "?", "answer": 5}'
-    )
+    text = '{"id": "a", "problem": "a\u2028b\u0085c", "answer": "4"}\r\n\n{"problem": "?", "answer": 5}'
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     found = suites.load(str(path))
     assert [(p.question, p.gold) for p in found] == [("a\u2028b\u0085c", "4"), ("?", "5")]
