@@ -95,6 +95,7 @@ VALUES: list[tuple[Callable[[], Any], str]] = [
     (lambda: TRACE.save("missing/trace.json"), "cannot write the trace 'missing/trace.json'"),
 ]
 
+
 @pytest.mark.parametrize(("make", "message"), VALUES, ids=[m for _, m in VALUES])
 def test_a_value_that_is_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
