@@ -147,8 +147,8 @@ def _equal_with_floors(difference: Any) -> Result:
     """
     names = sorted(difference.free_symbols, key=str)
     counts = {str(name) for name in names} <= _WHOLE
-    halves = [_R(n, 1 if counts else 3) for n in range(1, 41)]
-    points = [(h,) for h in halves] if len(names) == 1 else product(halves[:8], repeat=len(names))
+    values = [_R(n, 1 if counts else 3) for n in range(1, 41)]
+    points = [(v,) for v in values] if len(names) == 1 else product(values[:8], repeat=len(names))
     for point in points:
         value = difference.subs(dict(zip(names, point, strict=True)))
         if value.is_number and value.is_finite and value.is_real:

@@ -50,6 +50,7 @@ _BASE = re.compile(
     r"\(?(?:\\text\{)?(?:base )?(\w{1,7})\)?\}{0,2}\)?"
 )
 _CODED = re.compile(r"0([bBoOxX])([0-9A-Fa-f]+)")
+_REMAINDER = re.compile(r"(-?\d+)\s?(?:\(mod |\\p?mod\s?\{?\s?)(\d+)[})]?")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne)(?![A-Za-z])")
 
 
@@ -77,7 +78,8 @@ def normalise(text: str) -> Answer:
     text = re.sub(r"(?<![\\A-Za-z])[Ii]nfinity(?![A-Za-z])", r"\\infty ", text)
     text = re.sub(_TEXT + r"\{([^{}]*\d[^{}]*|[0-9A-F]+(?=\}_))\}(?=.)", r"\1", text)
     text = re.sub(rf"^{_TEXT}\{{[A-Za-z ,.]*[A-Za-z](?:\s|:)\s?\}}\s?(?=[-\d(\[])", "", text)
-    text = re.sub(r"^(-?\d+)\s?(?:\(mod \d+\)|\\p?mod\s?\{?\s?\d+\}?)$", r"\1", text)
+    if remainder := _REMAINDER.fullmatch(text):
+        return Answer(remainder[1], unit=f"mod {remainder[2]}")
     whole = re.fullmatch(_TEXT + r"\{([^{}]*)\}", text)
     if whole and not re.search(r"[\d\\]", whole[1]) and not _letters(whole[1]):
         return _phrase(whole[1])

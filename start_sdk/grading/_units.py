@@ -145,6 +145,8 @@ def ratio(unit: str, other: str) -> Fraction | None:
         (a, _, b), (c, _, d) = unit.partition("/"), other.partition("/")
         above, below = (ratio(a, c), ratio(b, d)) if b and d else (None, None)
         return above / below if above and below else None
+    if "mod" in unit or "mod" in other:
+        return None
     name, _, power = unit.partition("^")
     second, _, exponent = other.partition("^")
     (_, kind, size), (_, dimension, base) = _UNITS[name], _UNITS[second]
