@@ -11,6 +11,7 @@ Written from these facts; none of it is upstream's code.
 import ast
 import builtins
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -159,6 +160,9 @@ def main(program: str, function: str) -> None:
     text = sys.stdin.read()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="surrogateescape")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if "numpy" in source:  # upstream's process has imported it by then
+        with contextlib.suppress(ImportError):
+            importlib.import_module("numpy")
     for module, names in REMOVED.items():
         vars(module).update(dict.fromkeys(names))
     result = (

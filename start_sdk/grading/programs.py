@@ -87,7 +87,8 @@ class ProgramVerdict(Frozen):
     @property
     def outcome(self) -> Outcome:
         """Of the first test that it failed; "passed" if there is none."""
-        return next((run.outcome for run in self.runs if run.outcome != "passed"), "passed")
+        failed = [run.outcome for run in self.runs if run.outcome != "passed"]
+        return failed[0] if failed else "passed"
 
 
 Check = Callable[[str, ProgramTest], bool]
