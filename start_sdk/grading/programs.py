@@ -87,7 +87,7 @@ class ProgramVerdict(Frozen):
     @property
     def outcome(self) -> Outcome:
         """Of the first test that it failed; "passed" if there is none."""
-        failed = [run.outcome for run in self.runs if run.outcome != "passed"]
+        failed: list[Outcome] = [run.outcome for run in self.runs if run.outcome != "passed"]
         return failed[0] if failed else "passed"
 
 
