@@ -44,7 +44,7 @@ def compare(answer: str, gold: str) -> Result:
             results.append(_compare_shapes(shape(ours), shape(right)))
             if results[-1] in EQUAL:
                 return results[-1]
-    return next((result for result in results if result in OPEN), "different")
+    return _no_match(results)
 
 
 def _sides(text: str) -> list[str]:
@@ -82,10 +82,16 @@ def _match_unordered(ours: list[Shape], right: list[Shape]) -> Iterator[Result]:
         results: list[Result] = [_compare_shapes(candidate, item) for candidate in ours]
         found = [i for i, result in enumerate(results) if result in EQUAL]
         if not found:
-            yield next((result for result in results if result in OPEN), "different")
+            yield _no_match(results)
             return
         yield results[found[0]]
         del ours[found[0]]
+
+
+def _no_match(results: list[Result]) -> Result:
+    """The result where nothing was equal: open if one of them is."""
+    still_open: list[Result] = [result for result in results if result in OPEN]
+    return still_open[0] if still_open else "different"
 
 
 def _all(results: Iterator[Result]) -> Result:

@@ -172,7 +172,9 @@ def _period(difference: Any, name: Any) -> int | None:
     denominators = [1]
     for rounded in difference.atoms(sympy.floor, sympy.ceiling):
         inside = rounded.args[0]
-        coefficients = sympy.Poly(inside, name).coeffs() if inside.is_polynomial(name) else [_X]
+        if not inside.is_polynomial(name):
+            return None
+        coefficients: list[Any] = sympy.Poly(inside, name).coeffs()
         if not all(c.is_Rational for c in coefficients):
             return None
         denominators += [int(c.q) for c in coefficients]

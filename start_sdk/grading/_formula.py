@@ -43,7 +43,9 @@ def read(text: str) -> Any:
         return None
     if not isinstance(value, sympy.Basic):
         return None
-    symbols = {s: sympy.Symbol(s.name, real=True) for s in value.atoms(sympy.Symbol)}
+    symbols: dict[Any, Any] = {
+        s: sympy.Symbol(s.name, real=True) for s in value.atoms(sympy.Symbol)
+    }
     symbols |= {s: sympy.I for s in symbols if s.name == "i"}
     return value.subs(symbols, simultaneous=True) if symbols else value
 
