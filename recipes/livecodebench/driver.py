@@ -118,14 +118,14 @@ def printed(source: str, text: str) -> str:
     exec(GIVEN, found)
     exec(compile(as_function(source), "program.py", "exec"), found)
     out = io.StringIO()
-    vars(sys).update(stdin=Input(text))
+    sys.__dict__.update(stdin=Input(text))
     opened = {"open": builtins.open}
-    vars(builtins).update(open=lambda *_, **__: io.StringIO(text))
+    builtins.__dict__.update(open=lambda *_, **__: io.StringIO(text))
     try:
         with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
             found["main"]()
     finally:
-        vars(builtins).update(opened)
+        builtins.__dict__.update(opened)
     return out.getvalue()
 
 
@@ -164,7 +164,7 @@ def main(program: str, function: str) -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module("numpy")
     for module, names in REMOVED.items():
-        vars(module).update(dict.fromkeys(names))
+        module.__dict__.update(dict.fromkeys(names))
     result = (
         json.dumps(told(returned(source, function, text))) if function else printed(source, text)
     )
