@@ -34,7 +34,10 @@ def verify_trace(trace: Trace, tokenizer: Tokenizer, *, mask: Sequence[int] | No
             raise TraceDrift(f"{where}: the first segment, and no other, must be the prompt")
         ids += s.token_ids
         text += s.text
-        decoded = tokenizer.decode(ids)
+        try:
+            decoded = tokenizer.decode(ids)
+        except (OverflowError, LookupError, ValueError, TypeError) as error:
+            raise TraceDrift(f"{where}: the tokenizer does not know its ids") from error
         if decoded != text:
             at = next(
                 (k for k, (a, b) in enumerate(zip(decoded, text, strict=False)) if a != b), -1
@@ -46,8 +49,8 @@ def verify_trace(trace: Trace, tokenizer: Tokenizer, *, mask: Sequence[int] | No
         if s.call and s.call.code not in written + "\n":
             raise TraceDrift(f"{where}: its code is not in the text before it")
         written = "" if s.source == "tool" else written + s.text
-    if (trace.finish == "eos") != (ids[-1] in tokenizer.eos_ids):
-        raise TraceDrift(f"finish is {trace.finish!r}, but the last token is {ids[-1]}")
+    if (trace.finish == "eos") != any(i in tokenizer.eos_ids for i in ids[-1:]):
+        raise TraceDrift(f"finish is {trace.finish!r}, but the last token is {ids[-1:]}")
     expected = trace.loss_mask()
     if mask is not None and list(mask) != expected:
         at = next((k for k, (a, b) in enumerate(zip(mask, expected, strict=False)) if a != b), -1)

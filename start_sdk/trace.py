@@ -106,7 +106,7 @@ class Segment(Frozen):
 
     source: Source
     text: Text
-    token_ids: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...]
+    token_ids: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...]
     phase: Phase
     hint: HintRecord | None = None
     call: CallRecord | None = None
