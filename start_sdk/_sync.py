@@ -6,7 +6,6 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Coroutine, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 
@@ -32,6 +31,9 @@ class _Loop:
         def run() -> None:  # without a reference to this object, so that it can be dropped
             asyncio.set_event_loop(loop)
             loop.run_forever()
+            for task in (tasks := asyncio.all_tasks(loop)):
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             loop.close()
 
         self._thread = threading.Thread(target=run, name="start-sdk", daemon=True)
@@ -54,20 +56,26 @@ class _Loop:
         if problem:
             work.close()
             raise ConfigError(problem)
+        ended, tasks = threading.Event(), list[asyncio.Task[T]]()
+
+        def start() -> None:
+            tasks.append(self._loop.create_task(work))
+            tasks[0].add_done_callback(lambda _: ended.set())
+
         token = READER.set(threading.get_ident())
         try:
-            task: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._loop.call_soon_threadsafe(start)
         finally:
             READER.reset(token)
-        ended = threading.Event()
-        task.add_done_callback(lambda _: ended.set())
         try:
             ended.wait()
         except BaseException:
-            self._loop.call_soon_threadsafe(task.cancel)
+            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
             ended.wait(INTERRUPT_SECONDS)
             raise
-        return task.result()
+        if tasks[0].cancelled():
+            raise ConfigError("the session was closed during this call")
+        return tasks[0].result()
 
     def close(self) -> None:
         """Ends the thread. Idempotent."""

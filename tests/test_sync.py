@@ -197,3 +197,27 @@ def test_an_interrupt_cancels_the_run_that_is_waited_for() -> None:
         with pytest.raises(KeyboardInterrupt):
             session.run("?")
         assert stopped.is_set()
+
+
+def test_a_session_that_another_thread_closes_ends_the_call() -> None:
+    started = threading.Event()
+
+    class Endless(FakeInterpreter):
+        async def run(self, code: str, *, timeout: float | None = None) -> CellResult:
+            started.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    interpreter = Endless()
+    session = SyncSession(ScriptedBackend(SCRIPT), interpreter=interpreter)
+
+    def close() -> None:
+        started.wait(10)
+        session.close()
+
+    thread = threading.Thread(target=close)
+    thread.start()
+    with pytest.raises(ConfigError, match="was closed during this call"):
+        session.run("?")
+    thread.join()
+    assert interpreter.open_now == 0
