@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -191,4 +192,5 @@ def test_help_shows_the_fields_and_not_pydantic() -> None:
     for kind in (Limits, Sampling):
         shown = [name for name in dir(kind) if not name.startswith("_")]
         assert not {"model_dump", "parse_obj", "model_validate"} & set(shown)
-        assert all(f"\n        {field}: " in (kind.__doc__ or "") for field in kind.model_fields)
+        about = inspect.getdoc(kind) or ""
+        assert all(f"\n    {field}: " in about for field in kind.model_fields)

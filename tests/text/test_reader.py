@@ -110,7 +110,7 @@ def test_events_are_those_of_the_whole_text_however_it_is_cut(
 
 @pytest.mark.slow
 @examples
-@settings(max_examples=10_000, deadline=None, derandomize=True)
+@settings(max_examples=10_000, deadline=None)
 def test_events_are_those_of_the_whole_text_in_many_more_examples(
     name: str, pieces: list[Piece], seed: int, thinking: bool
 ) -> None:
@@ -167,7 +167,7 @@ class Session:
             if event.kind == "end" or (event.kind == "answer" and self.phase == "thinking"):
                 start, before = self.reader.offset, self._draft
                 after: list[Piece] = []
-                while start > event.at:
+                while start > event.at and before:  # it may begin in a piece that is kept already
                     after.insert(0, before.pop())
                     start -= len(after[0].text)
                 self._flush()
