@@ -9,7 +9,11 @@ from pathlib import Path
 import start_sdk
 
 ROOT = Path(start_sdk.__file__).parent.parent
-HOMES = {"start_sdk/_text/terminal.py", "recipes/command.py"}
+HOMES = {
+    "start_sdk/_text/terminal.py",
+    "recipes/command.py",
+    "recipes/tiny/pretrain.py",  # runs without start_sdk, and prints numbers of its own
+}
 PRINTS = {"print", "Console", "ArgumentParser", "echo", "secho", "from_markup"}
 STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
 TITLES = {"title", "subtitle"}

@@ -24,7 +24,6 @@ import torch
 from transformers import AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from recipes.command import CommandLine
 from recipes.tiny.model import (
     Optimizers,
     Settings,
@@ -35,7 +34,6 @@ from recipes.tiny.model import (
 from recipes.tiny.scope import write_scope
 from recipes.tiny.text import make_document
 from recipes.tiny.tokenizer import train_tokenizer
-from start_sdk.cli import say
 
 #: Documents with numbers below this are left to the tokenizer's training and to tests.
 FIRST_DOCUMENT = 100_000
@@ -54,6 +52,11 @@ class State:
     document: int = FIRST_DOCUMENT
     recent: list[float] = field(default_factory=list)  # losses since the last report
     losses: list[tuple[int, float, float]] = field(default_factory=list)  # tokens, seconds, loss
+
+
+def say(text: str) -> None:
+    """Prints a line of numbers: this program needs no package but torch's and transformers'."""
+    print(text, flush=True)  # noqa: T201
 
 
 def row(settings: Settings, state: State, tokenizer: Any) -> list[int]:
@@ -170,7 +173,7 @@ def report(settings: Settings, state: State, loss: float) -> None:
 
 def command_line() -> argparse.ArgumentParser:
     """The options."""
-    parser = CommandLine(prog="python -m recipes.tiny.pretrain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m recipes.tiny.pretrain", description=__doc__)
     parser.add_argument(
         "--config", type=Path, default=CONFIGS / "base.toml", help="default: configs/base.toml"
     )

@@ -148,8 +148,8 @@ async def test_contained_memory_is_measured_where_nothing_caps_it(
     async with tool.open() as kernel:
         result = await kernel.run(f"{START}{held}\ntime.sleep(20)", timeout=15)
 
-    # Tables of areas take so long to count that the kernel cannot be measured any more.
-    assert result.status == ("oom" if "mprotect" not in held else "killed"), result
+    # Tables of areas may take so long to count that the kernel cannot be measured any more.
+    assert result.status in (("oom", "killed") if "mprotect" in held else ("oom",)), result
     assert not result.state_kept
 
 

@@ -179,7 +179,7 @@ def test_a_bug_ends_the_run_and_rows_of_its_task_stay(
 ) -> None:
     monkeypatch.setattr(ray_rollout, "MAX_TASKS", 1)  # nothing comes back before all is computed
     config = REMOTE.model_copy(update={"max_concurrency": 1})
-    bug = Problem("bug", None, "6")  # type: ignore[arg-type]
+    bug = Problem("bug", PROBLEMS[0].question, None)  # type: ignore[arg-type]
     with pytest.raises(RayTaskError, match="NoneType"):
         rollout(config, tmp_path, RolloutConfig(), problems=[*PROBLEMS[:2], bug])
     with RowStore(tmp_path / "rows.sqlite") as store:
