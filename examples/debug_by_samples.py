@@ -2,7 +2,7 @@
 
 START's debug hint (its section 3) asks the model to test its code on a problem's samples. The
 thought writes a program, runs it on them, reads that it fails, and tries again: twice wrong, then
-right. A script stands in for the model; the hint is filled in by `debug_hint`, the kernel is real.
+right. A script replaces the model; the hint is filled in by `debug_hint`, the kernel is real.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
 Let p be the least prime for which a positive integer m exists with p^2 dividing m^4 + 1. Which is
 the least such m? The thought searches for p, reads the result, and uses it in the next cell: the
-kernel keeps its variables. The embedded models are too small for this question, so a script stands
-in for the model; the kernel and its outputs are real.
+kernel keeps its variables. The embedded models are too small for this question, so a script
+replaces the model; the kernel and its outputs are real.
 """
 
 import asyncio

@@ -103,7 +103,6 @@ class ReasoningSession:
         opening.check_conclude(conclude)
         if system is not None and not opening.of_type("system", system, str).strip():
             raise ConfigError("system is empty: leave it out, or write a system message")
-        opening.checked_json("extra", self._sampling.extra)
         options = opening.checked_options(template)
         opening.of_type("keep_state", keep_state, bool)
         opened = opening.opened_backend(model, backend)

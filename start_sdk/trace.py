@@ -1,8 +1,7 @@
 """The data model: a trace is a list of segments. Token ids are the truth, text is a view.
 
 What a model sampled is stored as sampled and never re-encoded. A hint, an output or a notice is
-encoded once, when it is spliced in. Everything else (text, thought, answer, calls, usage, loss
-mask) is derived from the segments, so it cannot disagree with them.
+encoded once, when it is spliced in. Everything else is derived, so it cannot disagree with them.
 """
 
 from __future__ import annotations
@@ -13,15 +12,16 @@ import json
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, computed_field
 
+from start_sdk._files import write_whole
 from start_sdk._text.answers import answer_of
 from start_sdk._text.tags import without_opening
 from start_sdk._text.unicode import Json, Message, Text
 from start_sdk.errors import ConfigError
-from start_sdk.values import Frozen, first_problem, write_whole
+from start_sdk.values import Frozen, first_problem
 
 Source = Literal["prompt", "model", "hint", "tool", "notice"]
 """Who wrote a segment: a hint comes from a policy, a notice from the session (limits)."""
@@ -43,13 +43,14 @@ Status = Literal["ok", "error", "timeout", "killed", "oom", "died"]
 Limit = Literal["calls", "tokens", "context", "time", "repeats"]
 """The limit that a run reached; "repeats": the thought repeated itself."""
 
-Notice = Literal["calls", "tokens", "context", "time", "repeats", "conclusion"]
+Notice = Literal[Limit, "conclusion"]
 """Why the session wrote something: a limit, or to ask for the answer."""
 
 ToolFailure = Literal["ToolError", "TypeError", "ValueError", "TimeoutError"]
 """What a call to a host tool can raise in a cell."""
 
 Count = Annotated[int, Field(ge=0)]
+_ENDING = ("tokens", "context", "time", "repeats")
 TRAIN_ON: tuple[Source, ...] = ("model", "hint")
 
 
@@ -225,13 +226,12 @@ class Trace(Frozen):
     @property
     def truncated(self) -> bool:
         """Whether a limit ended the thought or the answer."""
-        return self.limit is not None or self.finish in ("length", "time")
+        return bool(self.limit) or self.finish in ("length", "time")
 
     @property
     def limit(self) -> Notice | None:
         """The limit that ended the thought, if one did."""
-        ended = get_args(Limit)[1:]  # all but "calls"
-        return next((s.notice for s in self.segments if s.notice in ended), None)
+        return next((s.notice for s in self.segments if s.notice in _ENDING), None)
 
     def messages(self) -> list[dict[str, Any]]:
         """The prompt's messages and the assistant's, whose thought is its `reasoning_content`."""

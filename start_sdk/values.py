@@ -1,9 +1,7 @@
-"""Bases of the SDK's immutable values: what is stored in files, and what a caller sets."""
+"""Bases of the SDK's immutable values: what is stored, and what a caller sets."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -52,20 +50,3 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(map(str, first["loc"])) or error.title
     value = "" if first["type"] == "missing" else f"={repr(first['input'])[:80]}"
     return f"{where}{value}: {first['msg']}"
-
-
-def write_whole(path: str | Path, text: str) -> None:
-    """Writes a text file, whole or not at all: an interruption leaves what was there before.
-
-    What a link leads to is replaced, not the link. A device or a pipe is only written to.
-    """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        target.write_text(text, encoding="utf-8")
-        return
-    part = target.with_name(f"{target.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import start_sdk
 
 ROOT = Path(start_sdk.__file__).parent.parent
 HOMES = {
-    "start_sdk/_text/terminal.py",
+    "start_sdk/_printing.py",
     "recipes/command.py",
     "recipes/tiny/pretrain.py",  # runs without start_sdk, and prints numbers of its own
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ from start_sdk import (
     BeforeEnd,
     ConfigError,
     Hint,
+    HintRefused,
     InsertionPoint,
     Limits,
+    MissingExtra,
     PromptError,
     ReasoningSession,
     Sampling,
     StartError,
     SyncSession,
     Trace,
+    TraceDrift,
     tool,
+    verify_trace,
 )
 from start_sdk.testing import FakeInterpreter, ScriptedBackend
 
@@ -32,6 +37,12 @@ Options = dict[str, Any]
 def undecorated(city: str) -> str:
     """The weather."""
     return city
+
+
+class Untriggered:
+    triggers = None
+
+    def decide(self, context: object) -> None: ...
 
 
 @tool
@@ -45,6 +56,7 @@ MADE: list[tuple[Options, str]] = [
     ({"model": ScriptedBackend}, "not the class ScriptedBackend: create one"),
     ({"model": "start-tiny", "backend": "transformer"}, "no backend is named 'transformer'"),
     ({"model": "start-tiny", "backend": 5}, "backend must be a str, not 5"),
+    ({"backend": "vllm"}, "backend='vllm' runs a model by its name; this model is open already"),
     ({"interpreter": PythonTool}, "not the class PythonTool: create one with PythonTool()"),
     ({"interpreter": "pyton"}, "no interpreter is named 'pyton'; installed: python"),
     ({"interpreter": 5}, 'interpreter: expected an interpreter or a name such as "python"'),
@@ -52,6 +64,7 @@ MADE: list[tuple[Options, str]] = [
     ({"hints": "ends"}, "no hint is named 'ends'; installed:"),
     ({"hints": BeforeEnd}, "not the class BeforeEnd: create one with BeforeEnd()"),
     ({"hints": BeforeEnd(), "interpreter": None}, "hint 'general' opens a block of code"),
+    ({"hints": Untriggered()}, "hints: the triggers of a policy are texts, not None"),
     ({"tools": [undecorated]}, "undecorated is a plain function: decorate it with @start_sdk.tool"),
     ({"tools": "search"}, "tools must be a list of tools, not 'search'"),
     ({"tools": ["search"]}, "tools: expected a tool or made with @start_sdk.tool, not 'search'"),
@@ -59,17 +72,23 @@ MADE: list[tuple[Options, str]] = [
     ({"tools": [weather, weather]}, "two tools are named 'weather'"),
     ({"files": ["a.csv"]}, "files must be a dict of names and contents"),
     ({"files": {"../a.csv": b""}}, "files: '../a.csv' is not a file name without folders"),
+    ({"files": {"a\0b": b""}}, "is not a file name without folders"),
+    ({"files": {"\udc80": b""}}, "is not a file name without folders"),
+    ({"files": {"a" * 300: b""}}, "is not a file name without folders"),
+    ({"files": {"a.csv": "a\0b"}}, "files: 'a.csv': cannot read"),
     ({"files": {"a.csv": 5}}, "files: 'a.csv' must be a path or bytes, not 5"),
     ({"files": {"a.csv": "missing.csv"}}, "cannot read 'missing.csv': No such file"),
     ({"limits": {"max_tokens": 5}}, "limits must be a Limits, not {'max_tokens': 5}"),
     ({"sampling": 0.6}, "sampling must be a Sampling, not 0.6"),
     ({"format": "think"}, "format must be a ReasoningFormat, not 'think'"),
     ({"conclude": " "}, 'conclude must be "auto", "always", "never" or a text'),
+    ({"conclude": "allways"}, "conclude='allways': did you mean 'always'?"),
     ({"conclude": True}, "conclude must be a str, not True"),
     ({"system": ["Be brief."]}, "system must be a str"),
     ({"system": ""}, "system is empty"),
     ({"template": "thinking"}, "template must be a dict"),
     ({"template": {"enable_thinking": True}}, "template: there is no chat template with"),
+    ({"template": {"x": b""}}, "template must be JSON, finite"),
     ({"keep_state": "yes"}, "keep_state must be a bool, not 'yes'"),
 ]
 
@@ -87,6 +106,7 @@ TRACE = Trace(segments=(), finish="eos")
 VALUES: list[tuple[Callable[[], Any], str]] = [
     (lambda: Limits(max_tokens=0), "max_tokens=0: Input should be greater than 0"),
     (lambda: Limits(max_token=5), "max_token=5: Extra inputs are not permitted"),  # type: ignore[call-arg]
+    (lambda: Sampling(extra={"x": float("nan")}), "extra.x.float=nan: Input should be"),
     (lambda: Sampling(temperature=-1), "temperature=-1: Input should be"),
     (lambda: Sampling(top_k=0.5), "top_k=0.5: Input should be"),  # type: ignore[arg-type]
     (lambda: Sampling(min_p=2), "min_p=2: Input should be"),
@@ -194,3 +214,21 @@ def test_help_shows_the_fields_and_not_pydantic() -> None:
         assert not {"model_dump", "parse_obj", "model_validate"} & set(shown)
         about = inspect.getdoc(kind) or ""
         assert all(f"\n    {field}: " in about for field in kind.model_fields)
+
+
+async def test_a_trace_of_another_tokenizer_is_not_resumed() -> None:
+    session = ReasoningSession(ScriptedBackend(["so</think>4"]))
+    trace = await session.run("?")
+    prompt, *rest = trace.segments
+    unknown = prompt.model_copy(update={"token_ids": (2**40,) * 9})
+    others = trace.model_copy(update={"segments": (unknown, *rest), "model": "other"})
+    with pytest.raises(ConfigError, match="written with the tokenizer of 'other'"):
+        await session.resume(others, 9)
+    with pytest.raises(TraceDrift, match="the tokenizer does not know its ids"):
+        verify_trace(others, session.tokenizer)
+
+
+def test_errors_survive_a_process_pool() -> None:
+    for error in (HintRefused("x", "open block"), MissingExtra("grading", "grading")):
+        copied = pickle.loads(pickle.dumps(error))
+        assert (type(copied), str(copied)) == (type(error), str(error))

@@ -52,7 +52,6 @@ class Drive:
         staged: Pending | None,
         prompt: Sequence[Mapping[str, Any]],
     ) -> None:
-        setup.check(sampling)
         self._setup = setup
         self._settings = setup.settings(sampling)
         self._seed = sampling.seed
@@ -196,7 +195,7 @@ async def _logged(work: Awaitable[None]) -> None:
         async with asyncio.timeout(RELEASE_SECONDS):
             await work
     except Exception as error:
-        log.warning("a run could not free what it used: %s", error or type(error).__name__)
+        log.warning("a run could not free what it used: %s", str(error) or type(error).__name__)
 
 
 _tasks: set[asyncio.Task[None]] = set()

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from start_sdk._text.terminal import Terminal
+from start_sdk._printing import Terminal
 from start_sdk._text.visible import visible
 from start_sdk.batch._rows import Row, State
 from start_sdk.errors import ConfigError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from start_sdk._files import replaced
 from start_sdk.errors import ConfigError, MissingExtra
 
 State = Literal["todo", "running", "done", "failed"]
@@ -169,13 +169,8 @@ def _as_text(row: Row) -> dict[str, Any]:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
-    """Yields a temporary path, which replaces `path` once it is completely written."""
-    # A name that nobody can guess: what is there already may be a link to another file.
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        yield unfinished
-        unfinished.replace(path)
+        with replaced(path) as unfinished:
+            yield unfinished
     except OSError as error:
         raise ConfigError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from start_sdk._text.terminal import Terminal, report_visibly, say, styled
+from start_sdk._printing import Terminal, report_visibly, say, styled
 from start_sdk._text.visible import visible
 from start_sdk.cli import ask, check_backend, check_model, doctor, solve
 from start_sdk.cli._options import check_writable, load_policy

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 
 from start_sdk import models
-from start_sdk._text.terminal import Terminal, report_visibly, say
+from start_sdk._printing import Terminal, report_visibly, say
 from start_sdk.errors import StartError
 
 Args = ParamSpec("Args")

@@ -7,8 +7,8 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.text import Text
 
+from start_sdk._printing import styled
 from start_sdk._text.blocks import Block, opening
-from start_sdk._text.terminal import styled
 from start_sdk._text.visible import visible
 from start_sdk.session import Delta, Event
 from start_sdk.trace import Segment, Trace

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from start_sdk import models, plugins
-from start_sdk._text.terminal import Terminal
+from start_sdk._printing import Terminal
 from start_sdk.backends import open_backend
 from start_sdk.cli._common import (
     BackendName,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from start_sdk import testing
-from start_sdk._text.terminal import Terminal
+from start_sdk._printing import Terminal
 from start_sdk.backends import open_backend
 from start_sdk.cli._common import (
     fail,

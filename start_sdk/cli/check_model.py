@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from start_sdk import models
-from start_sdk._text.terminal import Terminal, say
+from start_sdk._printing import Terminal, say
 from start_sdk._verify import verify_trace
 from start_sdk.cli._common import one_line_errors, quiet_libraries
 from start_sdk.errors import MissingExtra, StartError

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import get_args
 
 from start_sdk import models, plugins
-from start_sdk._text.terminal import Terminal
+from start_sdk._printing import Terminal
 from start_sdk.cli._common import one_line_errors
 from start_sdk.errors import StartError
 

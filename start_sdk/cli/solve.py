@@ -13,7 +13,7 @@ import typer
 from pydantic import Field
 
 from start_sdk import models, plugins
-from start_sdk._text.terminal import Terminal
+from start_sdk._printing import Terminal
 from start_sdk.backends import open_backend
 from start_sdk.batch import (
     BatchProgress,

@@ -70,7 +70,7 @@ def is_zero(value: Any) -> Result:
         return "symbolic"
     if value.is_algebraic:
         return "symbolic" if sympy.minimal_polynomial(value, _X) == _X else "not proved"
-    # Hundreds of digits agree; what is nested could still differ behind them.
+    # Hundreds of digits agree; nested functions could still differ after those.
     return "numeric" if _depth(value) <= 1 else "not proved"
 
 

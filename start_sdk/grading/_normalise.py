@@ -134,7 +134,7 @@ def _letters(text: str) -> bool:
 
 
 def _option(text: str) -> str:
-    r"""`15` for `\textbf{(C) }15`, the text of an option behind its letter."""
+    r"""`15` for `\textbf{(C) }15`, the text of an option after its letter."""
     label = OPTION.match(text)
     return text[label.end() :] if label else text
 

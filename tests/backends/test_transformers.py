@@ -107,6 +107,9 @@ def test_draws_follow_the_distribution_and_top_p() -> None:
         sampling = every.model_copy(update=some)
         tokens, _ = draw(logits, [sampling] * n, contexts)
         assert [round(tokens.count(i) / n, 1) for i in range(3)] == [0.0, 0.7, 0.3]
+    for certain in (Sampling(temperature=1, top_k=1), Sampling(temperature=1e-300, top_p=1)):
+        tokens, _ = draw(logits, [certain] * n, contexts)
+        assert set(tokens) == {1}
     tokens, _ = draw(logits, [Sampling(temperature=1, top_k=1)] * n, contexts)
     assert set(tokens) == {1}
     assert {uniform(1, 1), uniform(1, 2), uniform(2, 1)}.__len__() == 3

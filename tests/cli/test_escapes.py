@@ -19,7 +19,7 @@ from rich.text import Text
 from typer.testing import CliRunner, Result
 
 from start_sdk import BackendError, CallRecord, Delta, Segment, Trace
-from start_sdk._text.terminal import Terminal, report_visibly, styled
+from start_sdk._printing import Terminal, report_visibly, styled
 from start_sdk.batch import BatchProgress, Job, Row
 from start_sdk.cli import app
 from start_sdk.cli._terminal import TerminalView

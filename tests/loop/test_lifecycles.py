@@ -66,7 +66,7 @@ class Slow:
 
 
 class Failing(ScriptedBackend):
-    """Fails where it is told to."""
+    """Raises the errors that it is given, in the methods that they are for."""
 
     def __init__(self, script: Sequence[str], **errors: Exception) -> None:
         super().__init__(script)
