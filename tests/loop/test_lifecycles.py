@@ -30,6 +30,7 @@ from start_sdk import (
     verify_trace,
 )
 from start_sdk._loop import drive
+from start_sdk._loop.budget import Budget
 from start_sdk.protocols import ToolHost
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
 
@@ -125,6 +126,15 @@ async def test_time_counts_from_the_first_token_that_is_requested() -> None:
     await asyncio.sleep(0.3)
     assert [event async for event in events] and (await waiting).finish == "eos"
     assert not second.trace.truncated
+
+
+def test_the_time_of_a_run_is_counted_once() -> None:
+    now = [0.0]
+    budget = Budget(Limits(max_seconds=10), 1000, clock=lambda: now[0])
+    for seconds, left in ((5, 10), (7, 8), (9, 6)):
+        now[0] = seconds
+        budget.start()  # with each generation
+        assert budget.seconds_left(thinking=False) == left
 
 
 async def test_the_time_limit_holds_while_a_kernel_starts() -> None:
@@ -324,13 +334,16 @@ def test_a_blocking_session_works_without_with_and_is_closed_twice() -> None:
 async def test_a_run_that_nobody_reads_any_more_frees_its_kernel() -> None:
     interpreter = FakeInterpreter({"1": "1"})
     session = ReasoningSession(ScriptedBackend(SCRIPT), interpreter=interpreter)
-    async for event in session.stream("?"):
-        if getattr(event, "source", "") == "tool":
-            break
-    gc.collect()
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert interpreter.open_now == 0
+    gc.disable()  # it would find the run in the end; this is about at once
+    try:
+        async for event in session.stream("?"):
+            if getattr(event, "source", "") == "tool":
+                break
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert interpreter.open_now == 0
+    finally:
+        gc.enable()
 
 
 async def test_a_kernel_that_hangs_when_it_is_closed_holds_up_no_result(
@@ -475,7 +488,8 @@ async def test_a_backend_opened_by_name_is_closed_if_the_session_cannot_be_made(
 @pytest.mark.parametrize("context", [60, 100, 150, 300, 700])
 async def test_no_trace_is_longer_than_a_small_context(context: int) -> None:
     backend = ScriptedBackend(lambda _: ["x" * 900, "y" * 900], max_context=context)
-    for limits in (Limits(max_repeats=None), Limits(max_repeats=None, answer_reserve=8)):
+    for reserve in (1024, 8, 1):
+        limits = Limits(max_repeats=None, answer_reserve=reserve)
         trace = await ReasoningSession(backend, limits=limits).run("?")
         assert len(trace.token_ids) <= context and trace.truncated
 
