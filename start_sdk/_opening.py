@@ -43,7 +43,7 @@ def shown(value: object) -> str:
 def opened_backend(model: Backend | str, backend: str | None) -> Backend:
     """The backend itself, or one that runs the model of that name."""
     if isinstance(model, str):
-        name = "transformers" if backend is None else of_type("backend", backend, str)
+        name = plugins.backend_for(model) if backend is None else of_type("backend", backend, str)
         opened: Backend = plugins.load("backends", name)(model)
         return opened
     if backend is not None:

@@ -19,6 +19,11 @@ def names(group: Group) -> list[str]:
     return sorted({e.name for e in entry_points(group=f"start_sdk.{group}")})
 
 
+def backend_for(model: str) -> str:
+    """The plugin that runs a model if none is named: "server" for an address."""
+    return "server" if model.startswith(("http://", "https://")) else "transformers"
+
+
 def load(group: Group, name: str) -> Any:
     """Returns the object that a plugin's entry point names.
 

@@ -47,7 +47,8 @@ class ReasoningSession:
 
     Args:
         model: an open backend, or the name of a model that `backend` runs.
-        backend: with a model's name, the name of what runs it; "transformers" by default.
+        backend: with a model's name, the name of what runs it; by default "server" for an
+            address, else "transformers".
         interpreter: runs the Python blocks in a thought, an object or a name ("python"); without
             one they remain text.
         tools: functions of this process that code in a cell can call (`start_sdk.tool`). The

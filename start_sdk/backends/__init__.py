@@ -12,12 +12,14 @@ from start_sdk.protocols import Backend
 __all__ = ["CharTokenizer", "Continuation", "open_backend"]
 
 
-def open_backend(model: str, backend: str = "transformers", **options: Any) -> Backend:
+def open_backend(model: str, backend: str | None = None, **options: Any) -> Backend:
     """Opens a backend that runs `model`. The caller closes it.
 
     Args:
-        model: an embedded model ("start-tiny-base"), a local folder, or a hub id.
-        backend: name of a plugin in the group `start_sdk.backends`.
+        model: an embedded model ("start-tiny-base"), a local folder, a hub id, or the address of
+            a server.
+        backend: name of a plugin in the group `start_sdk.backends`; by default "server" for an
+            address, else "transformers".
         options: passed to the backend.
 
     Raises:
@@ -25,5 +27,7 @@ def open_backend(model: str, backend: str = "transformers", **options: Any) -> B
         PluginError: no backend of that name is installed.
         MissingExtra: the backend's own dependencies are not installed.
     """
-    opened: Backend = plugins.load("backends", backend)(model, **options)
+    opened: Backend = plugins.load("backends", backend or plugins.backend_for(model))(
+        model, **options
+    )
     return opened

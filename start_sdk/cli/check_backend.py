@@ -26,14 +26,13 @@ def check_backend(
     backend: Annotated[
         str | None,
         typer.Option(
-            help="What runs the model; default: openai for an address, else transformers."
+            help="What runs the model; by default found out by its name or address."
         ),
     ] = None,
 ) -> None:
     """Check whether a backend supports sessions, and what each missing property costs."""
     quiet_libraries(model)
-    is_address = model.startswith(("http://", "https://"))
-    opened = open_backend(model, backend or ("openai" if is_address else "transformers"))
+    opened = open_backend(model, backend)
 
     async def check() -> list[testing.Check]:
         async with aclosing(opened):

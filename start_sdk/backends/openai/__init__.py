@@ -7,7 +7,7 @@ try:
     import tenacity as _tenacity  # noqa: F401
     import transformers as _transformers  # noqa: F401
 except ImportError as error:
-    raise MissingExtra("the openai backend", "openai") from error
+    raise MissingExtra("the openai backend", "servers") from error
 
 from start_sdk.backends.openai._backend import OpenAIBackend
 
