@@ -134,10 +134,11 @@ def plain(backend: TransformersBackend, sampling: Sampling) -> None:
     """The library's `generate` on one left-padded batch, from beginning to end."""
     rows = [backend.tokenizer.render([{"role": "user", "content": p}]) for p in PROMPTS]
     longest = max(map(len, rows))
-    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
+    model = backend._engine._model
+    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows]).to(model.device)
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    out = backend._engine._model.generate(
-        ids, attention_mask=mask, generation_config=generation_config(sampling)
+    out = model.generate(
+        ids, attention_mask=mask.to(model.device), generation_config=generation_config(sampling)
     )
     assert out.shape == (SESSIONS, longest + SAMPLED)
 
@@ -225,15 +226,17 @@ def per_second(seconds: dict[str, list[float]]) -> dict[str, int]:
     return {name: round(tokens / statistics.median(times)) for name, times in seconds.items()}
 
 
-async def main(repeats: int, kernels: bool) -> None:
+async def main(model: str, repeats: int, kernels: bool) -> None:
     rows = []
     torch.set_num_threads(1)
-    async with TransformersBackend(models.BASE) as backend:
+    async with TransformersBackend(model) as backend:
         backend.tokenizer._eos_ids = frozenset()
         for sampling in (Sampling(temperature=0), Sampling()):
             rows.append(await measure(backend, sampling, repeats, kernels))
+        engine = f"{Path(model).name} on {backend.capabilities.note}"
     console = Console()
-    table = Table(title=f"{SESSIONS} sessions, {SAMPLED} tokens each: tokens per second (of CPU)")
+    title = f"{engine}: {SESSIONS} sessions, {SAMPLED} tokens each: tokens per second (of CPU)"
+    table = Table(title=title)
     names = list(rows[0]["tokens_per_second"])
     for column in ("", *names, "tool CPU s"):
         table.add_column(column, justify="right")
@@ -249,13 +252,15 @@ async def main(repeats: int, kernels: bool) -> None:
     console.print(f"tokens recomputed at {2 * SESSIONS} splices: {rows[0]['tokens_read_again']}")
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(
-        json.dumps({"limits": LIMITS, "rows": rows}, indent=2) + "\n", encoding="utf-8"
+        json.dumps({"engine": engine, "limits": LIMITS, "rows": rows}, indent=2) + "\n",
+        encoding="utf-8",
     )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--model", default=models.BASE, help="an embedded model, or a folder")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--kernels", action="store_true", help="also run the cells in real kernels")
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.repeats, arguments.kernels))
+    asyncio.run(main(arguments.model, arguments.repeats, arguments.kernels))

@@ -66,7 +66,7 @@ async def test_other_layer_kinds_match_the_librarys_generate(kind: str, tmp_path
         for start in starts:
             # On the engine's thread, which uses one core: more are slower on a busy machine.
             options = {"max_new_tokens": 40, "do_sample": False, "pad_token_id": 0}
-            work = partial(model.generate, torch.tensor([start]), **options)
+            work = partial(model.generate, torch.tensor([start], device=model.device), **options)
             whole = backend._engine.submit(work).result()
             wanted.append(whole[0, len(start) :].tolist())
         keys = [f"{i}" for i in range(4)]

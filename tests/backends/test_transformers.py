@@ -45,7 +45,10 @@ async def test_greedy_tokens_equal_those_of_the_librarys_generate(
     ids, _ = await take(random_backend, start, 60)
     model = random_backend._engine._model
     whole = model.generate(
-        torch.tensor([start]), max_new_tokens=60, do_sample=False, pad_token_id=0
+        torch.tensor([start], device=model.device),
+        max_new_tokens=60,
+        do_sample=False,
+        pad_token_id=0,
     )
     assert ids == whole[0, len(start) :].tolist()[: len(ids)]
     assert len(ids) >= 40
@@ -284,8 +287,9 @@ async def test_a_small_model_uses_one_thread_and_leaves_other_threads_alone(
         assert await asyncio.to_thread(torch.get_num_threads) == before
 
 
-async def test_capabilities_name_device_and_dtype(random_backend: TransformersBackend) -> None:
-    assert random_backend.capabilities.note == "cpu, float32"
+async def test_capabilities_name_device_and_dtype(random_model: Path) -> None:
+    async with TransformersBackend(str(random_model), device="cpu") as backend:
+        assert backend.capabilities.note == "cpu, float32"
 
 
 async def test_a_loaded_model_is_used_as_is_with_its_current_weights(
@@ -305,7 +309,10 @@ async def test_a_loaded_model_is_used_as_is_with_its_current_weights(
         after, last = await take(backend, start, 20, key="a")
         assert last.cached == 0
         whole = model.generate(
-            torch.tensor([start]), max_new_tokens=20, do_sample=False, pad_token_id=0
+            torch.tensor([start], device=model.device),
+            max_new_tokens=20,
+            do_sample=False,
+            pad_token_id=0,
         )
         assert after == whole[0, len(start) :].tolist()[: len(after)] != before
     with pytest.raises(ConfigError, match="cannot be set for a model that is already loaded"):

@@ -1,0 +1,134 @@
+"""The transformers backend on a GPU: `python -m benchmarks.cuda --model runs/smollm2`.
+
+Two checks with a real model, beside which the tests of the backend and `benchmarks.splice`, `.fork`
+and `.batch` run on the GPU as they are:
+
+- Greedy traces of 50 prompts, with a hint, a call and its output, on GPU and processor in float32.
+  Limit: all ids are equal, or at the first difference the two likeliest tokens were nearly equal
+  (less than 0.05 nats apart, as the processor sees it).
+- 32 generations at once, of which one has a prefix that does not fit beside the others into the
+  memory that torch may use. Limit: it alone fails, with a BackendError, and the ids of the 31
+  others are those that they have without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmarks.engines import first_difference
+from start_sdk import BackendError, BeforeEnd, Limits, ReasoningSession, Sampling, Trace
+from start_sdk.backends.transformers import TransformersBackend
+from start_sdk.testing import FakeInterpreter
+
+PROMPTS = [f"What is {a} {sign} {a % 37 + 13}?" for a in range(41, 66) for sign in ("*", "+")]
+NEAR_TIE = 0.05
+"""Nats between the two likeliest tokens."""
+ROWS = 32
+SHORT, SAMPLED = 40, 64
+"""Tokens of a short prefix, and tokens sampled after it."""
+GREEDY = Sampling(temperature=0, logprobs=True)
+RESULT = Path(__file__).parent / "results" / "cuda.json"
+
+
+async def traces(model: str, device: str) -> list[Trace]:
+    async with aclosing(TransformersBackend(model, device=device, dtype="float32")) as backend:
+        session = ReasoningSession(
+            backend,
+            interpreter=FakeInterpreter(lambda code: "42"),
+            hints=BeforeEnd(),
+            limits=Limits(max_tokens=200, max_repeats=4, answer_reserve=32),
+            sampling=GREEDY,
+        )
+        return list(await asyncio.gather(*(session.run(prompt) for prompt in PROMPTS)))
+
+
+async def gap(model: str, ids: Sequence[int]) -> float:
+    """How far apart the two likeliest next tokens are on the processor, in nats."""
+    async with aclosing(TransformersBackend(model, device="cpu", dtype="float32")) as backend:
+        with torch.inference_mode():
+            logits = backend._engine._model(torch.tensor([list(ids)])).logits[0, -1]
+    first, second = logits.topk(2).values.tolist()
+    return float(first - second)
+
+
+async def parity(model: str, device: str) -> dict[str, Any]:
+    here, there = await traces(model, "cpu"), await traces(model, device)
+    gaps = []
+    for one, other in zip(here, there, strict=True):
+        if parted := first_difference(one, other):
+            gaps.append(await gap(model, one.token_ids[: parted["position"]]))
+    return {
+        "traces": len(here),
+        "tokens": sum(len(t.token_ids) for t in here),
+        "calls": sum(len(t.calls) for t in here),
+        "equal": len(here) - len(gaps),
+        "gaps_at_differences": [round(g, 4) for g in gaps],
+    }
+
+
+async def one_too_many(model: str, device: str, spare_mib: int) -> dict[str, Any]:
+    """31 short rows and a long one, in memory that holds the short ones alone."""
+    backend = TransformersBackend(
+        model, device=device, dtype="float32", max_batch=ROWS, memory_mib=1 << 20
+    )
+    async with aclosing(backend):
+        backend.tokenizer._eos_ids = frozenset()
+        word = backend.tokenizer.encode(" so")
+        short = [[*backend.tokenizer.encode(f"{n} and"), *word * SHORT] for n in range(ROWS - 1)]
+        long = word * (backend.max_context - SAMPLED - 1)
+
+        async def run(ids: list[int]) -> list[int]:
+            found: list[int] = []
+            async for chunk in backend.generate(ids, GREEDY, max_tokens=SAMPLED):
+                found += chunk.token_ids
+            return found
+
+        wanted = await asyncio.gather(*map(run, short))
+        torch.cuda.empty_cache()
+        total = torch.cuda.get_device_properties(device).total_memory
+        used = torch.cuda.memory_allocated(device)
+        torch.cuda.set_per_process_memory_fraction((used + (spare_mib << 20)) / total)
+        try:
+            found = await asyncio.gather(*map(run, [*short, long]), return_exceptions=True)
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+    *others, last = found
+    return {
+        "rows": ROWS,
+        "prefix_of_the_long_row": len(long),
+        "spare_mib": spare_mib,
+        "others_equal": sum(a == b for a, b in zip(others, wanted, strict=True)),
+        "long_row": f"{type(last).__name__}: {last}"[:200],
+        "kept": others == list(wanted) and isinstance(last, BackendError),
+    }
+
+
+async def main(model: str, device: str, spare_mib: int) -> None:
+    console = Console()
+    card = torch.cuda.get_device_name() if device.startswith("cuda") else "no GPU"
+    found: dict[str, Any] = {"device": card, "torch": torch.__version__, "limit": NEAR_TIE}
+    found["parity"] = await parity(model, device)
+    kept = all(g < NEAR_TIE for g in found["parity"]["gaps_at_differences"])
+    console.print(card, found["parity"], "kept" if kept else "MISSED")
+    if device.startswith("cuda"):
+        found["one too many"] = await one_too_many(model, device, spare_mib)
+        console.print(found["one too many"])
+    RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--model", default="runs/smollm2", help="the folder of a model")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--spare-mib", type=int, default=700, help="memory for all rows together")
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.model, arguments.device, arguments.spare_mib))
