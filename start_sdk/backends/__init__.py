@@ -7,6 +7,7 @@ from typing import Any
 from start_sdk import plugins
 from start_sdk.backends._characters import CharTokenizer
 from start_sdk.backends._continuation import Continuation
+from start_sdk.backends._options import checked_options
 from start_sdk.protocols import Backend
 
 __all__ = ["CharTokenizer", "Continuation", "open_backend"]
@@ -23,11 +24,12 @@ def open_backend(model: str, backend: str | None = None, **options: Any) -> Back
         options: passed to the backend.
 
     Raises:
+        ConfigError: the backend has no such option, or it takes another type.
         ModelError: the model cannot be found, read or used.
         PluginError: no backend of that name is installed.
         MissingExtra: the backend's own dependencies are not installed.
     """
-    opened: Backend = plugins.load("backends", backend or plugins.backend_for(model))(
-        model, **options
-    )
+    name = backend or plugins.backend_for(model)
+    make = plugins.load("backends", name)
+    opened: Backend = make(model, **checked_options(name, make, options))
     return opened

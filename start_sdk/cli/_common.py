@@ -18,10 +18,6 @@ from start_sdk.errors import StartError
 Args = ParamSpec("Args")
 
 # Options of more than one command.
-Model = Annotated[
-    str, typer.Option(help="An embedded model, a local folder, a hub id, or its name on a server.")
-]
-BackendName = Annotated[str, typer.Option(help="What runs the model.")]
 Hints = Annotated[str, typer.Option(help="When to hint: none, end, connective, or a plugin.")]
 Temperature = Annotated[float, typer.Option(help="0 always picks the likeliest token.")]
 Seed = Annotated[int, typer.Option(help="Seed for sampling.")]

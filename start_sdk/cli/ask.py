@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import aclosing
+import threading
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,22 +13,30 @@ import typer
 
 from start_sdk import models, plugins
 from start_sdk._printing import Terminal
-from start_sdk.backends import open_backend
 from start_sdk.cli._common import (
-    BackendName,
     Hints,
-    Model,
     Seed,
     Temperature,
     one_line_errors,
     quiet_libraries,
     say_json,
 )
+from start_sdk.cli._models import (
+    ApiKeyEnv,
+    BackendName,
+    BackendOptions,
+    BaseUrl,
+    Choice,
+    Mode,
+    Model,
+    TokenizerName,
+)
 from start_sdk.cli._options import check_writable, load_policy, load_tool
 from start_sdk.cli._steering import Steering
 from start_sdk.cli._terminal import TerminalView
 from start_sdk.errors import PromptError
 from start_sdk.generation import Sampling
+from start_sdk.protocols import Interpreter
 from start_sdk.session import Limits, ReasoningSession, Run
 
 
@@ -35,7 +44,12 @@ from start_sdk.session import Limits, ReasoningSession, Run
 def ask(
     question: Annotated[str, typer.Argument(help="The question to think about.")],
     model: Model = models.DEFAULT,
-    backend: BackendName = "transformers",
+    backend: BackendName = None,
+    base_url: BaseUrl = None,
+    mode: Mode = None,
+    tokenizer: TokenizerName = None,
+    api_key_env: ApiKeyEnv = None,
+    backend_option: BackendOptions = None,
     hints: Hints = "none",
     tool: Annotated[
         list[str] | None,
@@ -73,7 +87,9 @@ def ask(
         raise PromptError(f"{why} Name a larger model with --model, e.g. --model Qwen/Qwen3-4B.")
     interpreter = plugins.load("interpreters", "python")()
     quiet_libraries(model)
-    opened = open_backend(model, backend)
+    start_early(interpreter)
+    chosen = Choice(model, backend, base_url, mode, tokenizer, api_key_env, backend_option)
+    opened = chosen.open()
     session = ReasoningSession(
         opened,
         interpreter=interpreter,
@@ -84,7 +100,7 @@ def ask(
         system=system,
     )
     errors = Terminal(stderr=True)
-    engine = opened.capabilities.note or backend
+    engine = opened.capabilities.note or chosen.plugin
     spends = f"at most {session.limits.max_tokens:,} tokens and {max_calls} cells"
     errors.show((f"{model} on {engine}; {spends}", "dim"))
     if steer and sys.stdin and sys.stdin.isatty():
@@ -110,6 +126,17 @@ def ask(
         deliver(run, view, trace, as_json=json)
         for line in steering.unused() if steering else ():
             errors.show((f"not inserted, too late: {line}", "yellow"))
+
+
+def start_early(interpreter: Interpreter) -> None:
+    """Starts what kernels come from while the model loads, on a thread that nobody waits for."""
+
+    async def start() -> None:
+        with suppress(Exception):  # the first cell reports it, if there is one
+            async with interpreter.open():
+                pass
+
+    threading.Thread(target=asyncio.run, args=(start(),), name="kernels", daemon=True).start()
 
 
 def deliver(run: Run, view: TerminalView | None, path: Path | None, *, as_json: bool) -> None:

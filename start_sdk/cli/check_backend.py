@@ -10,11 +10,15 @@ import typer
 
 from start_sdk import testing
 from start_sdk._printing import Terminal
-from start_sdk.backends import open_backend
-from start_sdk.cli._common import (
-    fail,
-    one_line_errors,
-    quiet_libraries,
+from start_sdk.cli._common import fail, one_line_errors, quiet_libraries
+from start_sdk.cli._models import (
+    ApiKeyEnv,
+    BackendName,
+    BackendOptions,
+    BaseUrl,
+    Choice,
+    Mode,
+    TokenizerName,
 )
 
 
@@ -23,16 +27,17 @@ def check_backend(
     model: Annotated[
         str, typer.Argument(help="A model, as for --model of ask, or the address of a server.")
     ],
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            help="What runs the model; by default found out by its name or address."
-        ),
-    ] = None,
+    backend: BackendName = None,
+    base_url: BaseUrl = None,
+    mode: Mode = None,
+    tokenizer: TokenizerName = None,
+    api_key_env: ApiKeyEnv = None,
+    backend_option: BackendOptions = None,
 ) -> None:
     """Check whether a backend supports sessions, and what each missing property costs."""
     quiet_libraries(model)
-    opened = open_backend(model, backend)
+    chosen = Choice(model, backend, base_url, mode, tokenizer, api_key_env, backend_option)
+    opened = chosen.open()
 
     async def check() -> list[testing.Check]:
         async with aclosing(opened):

@@ -14,7 +14,6 @@ from pydantic import Field
 
 from start_sdk import models, plugins
 from start_sdk._printing import Terminal
-from start_sdk.backends import open_backend
 from start_sdk.batch import (
     BatchProgress,
     Job,
@@ -29,14 +28,22 @@ from start_sdk.batch import (
     sample_seed,
 )
 from start_sdk.cli._common import (
-    BackendName,
     Hints,
-    Model,
     Seed,
     Temperature,
     fail,
     one_line_errors,
     quiet_libraries,
+)
+from start_sdk.cli._models import (
+    ApiKeyEnv,
+    BackendName,
+    BackendOptions,
+    BaseUrl,
+    Choice,
+    Mode,
+    Model,
+    TokenizerName,
 )
 from start_sdk.cli._options import load_policy
 from start_sdk.cli._problems import TEXT_COLUMNS, Problem, Problems, read_problems
@@ -54,8 +61,6 @@ SHOWN = 10
 class SolveConfig(Settings):
     """The validated options of `start-sdk solve`."""
 
-    model: str
-    backend: str = "transformers"
     hints: str = "end"
     samples: Annotated[int, Field(gt=0)] = 1
     max_concurrency: Annotated[int, Field(gt=0)] = 4
@@ -72,7 +77,12 @@ def solve(
         Path, typer.Option(help="The folder for the rows; an existing one is continued.")
     ],
     model: Model = models.DEFAULT,
-    backend: BackendName = "transformers",
+    backend: BackendName = None,
+    base_url: BaseUrl = None,
+    mode: Mode = None,
+    tokenizer: TokenizerName = None,
+    api_key_env: ApiKeyEnv = None,
+    backend_option: BackendOptions = None,
     hints: Hints = "none",
     samples: Annotated[int, typer.Option(help="Samples per problem.")] = 1,
     max_concurrency: Annotated[int, typer.Option(help="Maximum number of sessions in flight.")] = 4,
@@ -84,9 +94,8 @@ def solve(
     ] = False,
 ) -> None:
     """Solve each problem of a file. Run it again to continue after a stop or a crash."""
+    chosen = Choice(model, backend, base_url, mode, tokenizer, api_key_env, backend_option)
     config = SolveConfig(
-        model=model,
-        backend=backend,
         hints=hints,
         samples=samples,
         max_concurrency=max_concurrency,
@@ -97,11 +106,13 @@ def solve(
     )
     policy = load_policy(hints, rounds=1, seed=seed)
     quiet_libraries(model)
-    if not solve_file(file, out, config, policy):
+    if not solve_file(file, out, chosen, config, policy):
         fail("some lines are not done: see the summary")
 
 
-def solve_file(file: Path, out: Path, config: SolveConfig, policy: HintPolicy) -> bool:
+def solve_file(
+    file: Path, out: Path, chosen: Choice, config: SolveConfig, policy: HintPolicy
+) -> bool:
     """Solves open problems, writes to `out` and prints a summary.
 
     Returns:
@@ -126,13 +137,14 @@ def solve_file(file: Path, out: Path, config: SolveConfig, policy: HintPolicy) -
         raise ConfigError(f"cannot create folder {str(out)!r}: {error.strerror}") from error
     with RowStore(out / "rows.sqlite") as store:
         interpreter = plugins.load("interpreters", "python")()
-        backend = open_backend(config.model, config.backend)
+        backend = chosen.open()
         session = ReasoningSession(
             backend, interpreter=interpreter, hints=policy, limits=limits, sampling=sampling
         )
         key = config_hash(
-            config.model,
-            backend=config.backend,
+            chosen.model,
+            backend=chosen.plugin,
+            **chosen.counted(),
             sampling=sampling,
             limits=limits,
             format=detect(backend.tokenizer),
@@ -142,7 +154,7 @@ def solve_file(file: Path, out: Path, config: SolveConfig, policy: HintPolicy) -
         jobs = jobs_of(problems.good, config, key)
         tally, reasons = Tally(), Counter[str]()
         try:
-            asyncio.run(_solve(store, jobs, session, backend, config))
+            asyncio.run(_solve(store, jobs, session, backend, chosen.model, config))
         finally:  # also after Ctrl-C: finished rows are written
             export_jsonl(_finished(store, jobs, tally, reasons), out / "rows.jsonl")
             _print_summary(tally, reasons, problems, out, time.monotonic() - began)
@@ -172,11 +184,12 @@ async def _solve(
     jobs: Sequence[Job],
     session: ReasoningSession,
     backend: Backend,
+    model: str,
     config: SolveConfig,
 ) -> None:
     async def work(job: Job) -> dict[str, Any]:
         text = next(job.input[c] for c in TEXT_COLUMNS if c in job.input)
-        if why := models.outside(config.model, text):
+        if why := models.outside(model, text):
             raise PromptError(why)
         trace = await session.run(text, seed=sample_seed(job))
         return {"answer": trace.answer, "trace": trace.model_dump(mode="json")}

@@ -133,8 +133,7 @@ def test_progress_escapes_what_rows_contain() -> None:
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[ScriptedBackend], None]:
     def use(backend: ScriptedBackend) -> None:
-        for command in ("ask", "solve", "check_backend"):
-            monkeypatch.setattr(f"start_sdk.cli.{command}.open_backend", lambda *_: backend)
+        monkeypatch.setattr("start_sdk.cli._models.open_backend", lambda *_: backend)
 
     return use
 

@@ -25,7 +25,7 @@ class Scripted:
         self.prompts: list[str] = []
         self.script: Script = lambda prompt: [f"Easy.\n</think>\n\n\\boxed{{{len(prompt)}}}"]
         self.backend: ScriptedBackend | None = None
-        monkeypatch.setattr("start_sdk.cli.solve.open_backend", self.open)
+        monkeypatch.setattr("start_sdk.cli._models.open_backend", self.open)
 
     def open(self, model: str, backend: str) -> ScriptedBackend:
         self.backend = ScriptedBackend(self.answer)
