@@ -25,7 +25,7 @@ from typing import Any
 
 from recipes import experiment
 from recipes.experiment import Judge, asked, model_name, problem_of
-from recipes.report import inline, interval, points, row, shown
+from recipes.report import asked_in, inline, interval, points, row, shown
 from recipes.tiny.prompts import with_prompt
 from start_sdk import (
     ConfigError,
@@ -131,27 +131,33 @@ def tally(rows: Sequence[Row]) -> list[Arm]:
     """The arms of all rows, in the order in which they were tried."""
     names = dict.fromkeys(name for row in rows if row.result for name in row.result["arms"])
     return [
-        arm_of(name, [row.result for row in rows if row.result and name in row.result["arms"]])
+        arm_of(name, [row for row in rows if row.result and name in row.result["arms"]])
         for name in names
     ]
 
 
-def arm_of(name: str, results: Sequence[dict[str, Any]]) -> Arm:
+def arm_of(name: str, rows: Sequence[Row]) -> Arm:
     """One arm over the problems in which it was tried."""
+    results = [row.result for row in rows if row.result]
     before = [bool(result["correct"]) for result in results]
     arms = [result["arms"][name] for result in results]
     after = [bool(arm["correct"]) for arm in arms]
-    of_wrong = [b for a, b in zip(before, after, strict=True) if not a]
-    of_right = [not b for a, b in zip(before, after, strict=True) if a]
-    gain = paired_difference(before, after)
+    same = [asked_in(row) for row in rows]
+    wrong = [i for i, right in enumerate(before) if not right]
+    right = [i for i, right in enumerate(before) if right]
+    gain = paired_difference(before, after, clusters=same)
+
+    def share(hits: Sequence[bool], some: Sequence[int]) -> dict[str, float]:
+        return interval([float(hits[i]) for i in some], [same[i] for i in some])
+
     return Arm(
         name=name,
-        problems=len(arms),
-        before=interval(list(map(float, before))),
-        after=interval(list(map(float, after))),
+        problems=len(set(same)),
+        before=share(before, range(len(arms))),
+        after=share(after, range(len(arms))),
         gain=points(gain),
-        rescued=interval(list(map(float, of_wrong))) if of_wrong else None,
-        broken=interval(list(map(float, of_right))) if of_right else None,
+        rescued=share(after, wrong) if wrong else None,
+        broken=share([not hit for hit in after], right) if right else None,
         p_value=mcnemar(before, after).p_value,
         triggered=sum(arm["called"] for arm in arms) / len(arms),
         tokens=sum(arm["sampled"] for arm in arms) / len(arms),

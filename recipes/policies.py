@@ -32,7 +32,7 @@ from typing import Any
 
 from recipes import experiment
 from recipes.experiment import Judge, asked, model_name, problem_of
-from recipes.report import inline, interval, row, shown
+from recipes.report import asked_in, inline, interval, points, row, shown
 from start_sdk import (
     AfterConnective,
     BeforeEnd,
@@ -93,6 +93,7 @@ def learned_for(folder: Path | None, families: Sequence[str]) -> dict[str, Learn
 def lines_of(rows: Sequence[Row]) -> list[Line]:
     """A line for each policy, over all problems."""
     results = [row.result["policies"] for row in rows if row.result]
+    same = [asked_in(row) for row in rows if row.result]
     if not results:
         raise ConfigError("there are no rows to report: see rows.jsonl for what went wrong")
     names = [name for name in results[0] if all(name in result for result in results)]
@@ -102,15 +103,13 @@ def lines_of(rows: Sequence[Row]) -> list[Line]:
     for name in names:
         arms = [result[name] for result in results]
         right = [bool(arm["correct"]) for arm in arms]
-        gain = paired_difference(paper, [float(r) for r in right])
+        gain = paired_difference(paper, [float(r) for r in right], clusters=same)
         made.append(
             Line(
                 name=name,
-                problems=len(arms),
-                correct=interval([float(r) for r in right]),
-                against_paper={
-                    k: round(100 * getattr(gain, k), 2) for k in ("value", "low", "high")
-                },
+                problems=len(set(same)),
+                correct=interval([float(r) for r in right], same),
+                against_paper=points(gain),
                 rescued=sum(b and not a for a, b in zip(none, right, strict=True)),
                 broken=sum(a and not b for a, b in zip(none, right, strict=True)),
                 tokens=sum(arm["sampled"] for arm in arms) / len(arms),

@@ -47,8 +47,18 @@ class Result:
 
     @property
     def asked(self) -> str:
-        """What makes a problem distinct: its question, which a suite may draw more than once."""
-        return " ".join(self.question.split()) or self.problem
+        """What makes a problem distinct: its question."""
+        return distinct(self.question) or self.problem
+
+
+def distinct(question: str) -> str:
+    """A question as it is compared with others: a suite may draw one more than once."""
+    return " ".join(question.split())
+
+
+def asked_in(row: Row) -> str:
+    """What makes a row's problem distinct."""
+    return distinct(str(row.job.input.get("question", ""))) or row.job.problem
 
 
 def results(rows: Iterable[Row], *, upstream: bool = False) -> list[Result]:

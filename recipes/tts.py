@@ -25,7 +25,7 @@ from typing import Any
 
 from recipes import experiment
 from recipes.experiment import Judge, asked, model_name, problem_of
-from recipes.report import inline, interval, row, shown
+from recipes.report import asked_in, inline, interval, row, shown
 from recipes.suites import Problem
 from start_sdk import (
     ConfigError,
@@ -118,6 +118,7 @@ def curves(rows: Sequence[Row], rounds: int) -> dict[str, list[dict[str, Any]]]:
     that a limit ended early counts with its last round.
     """
     results = [row.result for row in rows if row.result]
+    same = [asked_in(row) for row in rows if row.result]
     made: dict[str, list[dict[str, Any]]] = {}
     for way in WAYS:
         made[way] = []
@@ -128,7 +129,7 @@ def curves(rows: Sequence[Row], rounds: int) -> dict[str, list[dict[str, Any]]]:
             made[way].append(
                 {
                     "round": number,
-                    "accuracy": interval([right for right, _ in found]),
+                    "accuracy": interval([right for right, _ in found], same),
                     "tokens": sum(used for _, used in found) / len(found),
                 }
             )
@@ -138,7 +139,7 @@ def curves(rows: Sequence[Row], rounds: int) -> dict[str, list[dict[str, Any]]]:
 def markdown(made: dict[str, Any]) -> str:
     """The curves as text."""
     lines = [inline(f"# Test-time scaling: {made['model']} on {made['suite']}"), ""]
-    names = ("families", "seeds", "rounds", "problems")
+    names = ("families", "seeds", "rounds", "problems", "drawn")
     lines += [f"- {name}: {inline(made[name])}" for name in names]
     lines += ["", "Percent right with 95 % intervals (mean tokens that were sampled).", ""]
     head = ["round", *WAYS.values()]
@@ -210,7 +211,8 @@ def run(config: argparse.Namespace) -> None:
         raise ConfigError("there are no rows to report: see rows.jsonl for what went wrong")
     names = ("suite", "model", "families", "seeds", "rounds")
     made = {name: getattr(config, name) for name in names}
-    made |= {"problems": sum(row.result is not None for row in rows)}
+    made["problems"] = len({asked_in(row) for row in rows if row.result})
+    made["drawn"] = sum(row.result is not None for row in rows)
     made["curves"] = curves(rows, config.rounds)
     text = markdown(made)
     (config.out / "tts.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")

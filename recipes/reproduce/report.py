@@ -188,6 +188,8 @@ def examples(pipeline: Pipeline) -> Iterator[str]:
         before, family = base.get(r.job.problem), str(r.job.input.get("family"))
         if r.job.sample or family in families or not (before and r.result):
             continue
+        if not r.result["trace"].get("segments"):  # from an archive: its texts are not kept
+            continue
         if r.result["correct"] and r.result["calls"] and not before["correct"]:
             families.add(family)
             found.append((r.job.input, before, r.result))

@@ -21,7 +21,7 @@ from start_sdk.hints import Learned
 
 
 def done(number: int, result: dict[str, Any], family: str = "f") -> Row:
-    job = Job(problem=f"p{number}", input={"question": "?", "family": family})
+    job = Job(problem=f"p{number}", input={"question": f"q{number}?", "family": family})
     return Row(job, "done", result)
 
 
@@ -49,6 +49,16 @@ def test_rescued_is_of_the_wrong_and_broken_of_the_right() -> None:
     assert (connective.problems, connective.broken) == (1, None)
     text = hint_matrix.markdown([end, connective], {"suite": "tiny", "model": "m"})
     assert "| h @ end | 12 | 33.3 [" in text and "| - | 1 |" in text
+
+
+def test_a_question_that_was_drawn_again_is_no_further_problem() -> None:
+    """All rows of a problem are drawn together, so that repeating it narrows no interval."""
+    rows = [done(i, {"correct": i < 3, "arms": {"h @ end": arm(i % 2 == 0)}}) for i in range(6)]
+    (once,) = hint_matrix.tally(rows)
+    (twice,) = hint_matrix.tally([*rows, *rows])
+    assert (once.problems, twice.problems) == (6, 6)
+    for name in ("before", "after", "gain", "rescued", "broken"):
+        assert getattr(once, name) == pytest.approx(getattr(twice, name))
 
 
 def step(tokens: int, correct: bool, answer: str = "1") -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""Keeps what a table stands on: `python -m recipes.archive runs/tiny-0 --out tiny-0.tar.xz`.
+
+Of a folder of rows, or of a whole run in stages, this keeps the rows, reports and configs. Of each
+trace, only how it ended and its token counts are kept, so that the archive is small enough for a
+repository. The programs that write reports read the unpacked archive like the folder. The archive
+holds no times: equal contents give equal bytes. The tables of the documentation stand on those in
+docs/results.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from recipes import experiment
+from recipes.command import CommandLine
+from start_sdk import ConfigError
+from start_sdk.cli import say
+
+KEPT = ("finish", "usage")
+"""What stays of a trace."""
+
+
+def archive(folder: Path, out: Path) -> int:
+    """Writes the archive; returns its size in bytes.
+
+    Raises:
+        ConfigError: the folder holds no rows.jsonl, or the archive cannot be written.
+    """
+    found = sorted([*folder.rglob("rows.jsonl"), *folder.rglob("*.json")])
+    if not any(path.name == "rows.jsonl" for path in found):
+        raise ConfigError(f"{str(folder)!r} holds no rows.jsonl")
+    try:
+        with tarfile.open(out, "w:xz", preset=9) as packed:
+            for path in found:
+                if "model" in path.parts or any("checkpoint" in part for part in path.parts):
+                    continue
+                content = _rows(path) if path.name == "rows.jsonl" else path.read_bytes()
+                member = tarfile.TarInfo(str(path.relative_to(folder)))
+                member.size = len(content)
+                packed.addfile(member, io.BytesIO(content))
+    except OSError as error:
+        raise ConfigError(f"cannot write {str(out)!r}: {error.strerror}") from error
+    return out.stat().st_size
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """Unpacks an archive; what would be written outside the folder is refused."""
+    with tarfile.open(file, "r:xz") as packed:
+        packed.extractall(folder, filter="data")
+
+
+def _rows(path: Path) -> bytes:
+    return "".join(_light(path)).encode("ascii")
+
+
+def _light(path: Path) -> Iterator[str]:
+    for line in experiment.read_lines(path.parent):
+        yield json.dumps(_without_segments(json.loads(line))) + "\n"
+
+
+def _without_segments(value: Any) -> Any:
+    """A value of JSON whose traces are reduced to `KEPT`."""
+    if isinstance(value, list):
+        return [_without_segments(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "segments" in value:
+        return {name: value[name] for name in KEPT if name in value}
+    return {name: _without_segments(each) for name, each in value.items()}
+
+
+def main() -> int:
+    """Archives a folder; 2 for bad input."""
+    about = (__doc__ or "").partition("\n\n")
+    parser = CommandLine(prog="python -m recipes.archive", description=about[2])
+    parser.add_argument("folder", type=Path, help="a run's folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the archive")
+    options = parser.parse_args()
+
+    def body() -> None:
+        size = archive(options.folder, options.out)
+        say(f"{options.out}: {size / 1024:,.0f} KiB")
+
+    return experiment.program(parser, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

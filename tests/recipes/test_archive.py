@@ -1,0 +1,65 @@
+"""What is kept of a run is enough for its tables."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("scipy")
+pytest.importorskip("statsmodels")
+
+from recipes.archive import archive, unpack
+from recipes.experiment import read_rows
+from recipes.report import results, scores
+from start_sdk import ConfigError, Segment, Trace
+from start_sdk.batch import Job, Row, export_jsonl
+
+
+def evaluated(folder: Path) -> Path:
+    """A folder of an evaluation of forty problems."""
+    text = "So it is 4. " * 200
+    segment = Segment(source="model", text=text, token_ids=tuple(map(ord, text)), phase="thinking")
+    rows = []
+    for number in range(40):
+        trace = Trace(segments=(segment,), finish="eos").model_dump(mode="json")
+        result: dict[str, Any] = {
+            "answer": "4",
+            "correct": number % 3 == 0,
+            "how": "equal",
+            "calls": 1,
+        }
+        job = Job(problem=f"p{number}", input={"question": f"{number}?", "family": "f"})
+        rows.append(Row(job, "done", {**result, "trace": trace, "arms": {"a": {"trace": trace}}}))
+    folder.mkdir(parents=True)
+    export_jsonl(rows, folder / "rows.jsonl")
+    (folder / "report.json").write_text("{}", encoding="utf-8")
+    return folder
+
+
+def test_the_scores_of_an_archive_are_those_of_the_run(tmp_path: Path) -> None:
+    run = evaluated(tmp_path / "run" / "eval")
+    size = archive(run.parent, tmp_path / "kept.tar.xz")
+    assert size < (run / "rows.jsonl").stat().st_size / 100
+    unpack(tmp_path / "kept.tar.xz", tmp_path / "kept")
+    kept = tmp_path / "kept" / "eval"
+    assert (kept / "report.json").read_text(encoding="utf-8") == "{}"
+    whole, light = (scores(results(read_rows(folder))) for folder in (run, kept))
+    assert light == whole and light["tokens per sample"]["model"] == len("So it is 4. ") * 200
+    archive(run.parent, tmp_path / "again.tar.xz")
+    assert (tmp_path / "again.tar.xz").read_bytes() == (tmp_path / "kept.tar.xz").read_bytes()
+
+
+def test_a_folder_without_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"holds no rows\.jsonl"):
+        archive(tmp_path, tmp_path / "kept.tar.xz")
+
+
+def test_nothing_is_unpacked_outside_of_the_folder(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "evil.tar.xz", "w:xz") as packed:
+        packed.addfile(tarfile.TarInfo("../outside"))
+    with pytest.raises(tarfile.OutsideDestinationError):
+        unpack(tmp_path / "evil.tar.xz", tmp_path / "in" / "side")
+    assert not (tmp_path / "in" / "outside").exists()
