@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,12 @@ from tokenizers import Tokenizer as RustTokenizer
 from tokenizers.decoders import DecodeStream
 
 from start_sdk import models
-from start_sdk._text.tags import TAGS
 from start_sdk._text.unicode import printable
-from start_sdk.errors import ConfigError, ModelError
+from start_sdk.backends._rendering import any_of, check_rendered, hide, split, template_options
+from start_sdk.errors import ModelError
 from start_sdk.protocols import Message
 
 _SENTINEL = "\n"
-_PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE))
-_GIVEN = {"messages", "add_generation_prompt", "raise_exception", "strftime_now", "bos_token",
-    "eos_token", "pad_token", "unk_token", "tools", "documents"}  # fmt: skip
-"""What a chat template always gets, or sessions do not use."""
-_THINKING = tuple(tag for tags in TAGS for tag in tags)
 
 
 class HFTokenizer:
@@ -56,8 +50,7 @@ class HFTokenizer:
         self._concatenates = self.decode([*x, *x]) == "xx"
         added = self._control.get_added_tokens_decoder()
         self._control_ids = frozenset(added)
-        names = sorted((t.content for t in added.values() if t.content.strip()), key=len)
-        self._control_text = re.compile("|".join(map(re.escape, names[::-1])) or "(?!)")
+        self._control_text = any_of(t.content for t in added.values())
 
     @property
     def eos_ids(self) -> frozenset[int]:
@@ -127,8 +120,8 @@ class HFTokenizer:
                 f"the tokenizer of {self._tokenizer.name_or_path!r} has no chat template: "
                 "use a chat model, or set `chat_template` in its tokenizer_config.json"
             )
-        options = self._options(template or {})
-        inert, marks = self._inert(messages)
+        options = template_options(self.chat_template, template)
+        inert, marks = hide(messages, self._control_text)
         try:
             text = self._tokenizer.apply_chat_template(
                 inert, add_generation_prompt=True, tokenize=False, **options
@@ -136,63 +129,12 @@ class HFTokenizer:
         except Exception as error:  # a boundary: a template is somebody's program
             reason = " ".join(str(error).split())
             raise ModelError(f"the chat template rejects these messages: {reason}") from error
-        _check_rendered(inert, text)
-        first, *rest = re.split(f"([{''.join(marks)}])", text) if marks else [text]
+        check_rendered(inert, text)
+        first, *rest = split(text, marks)
         ids = list(self._control.encode(first, add_special_tokens=False).ids)
         for part in rest:
             ids += self.encode(marks.get(part, part), control=part not in marks)
         return ids
-
-    def _options(self, template: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of a template; one that it does not read would do nothing, unnoticed."""
-        known = _variables(self.chat_template or "") if template else ()
-        for name in template:
-            if name not in known:
-                raise ConfigError(
-                    f"template: the chat template has no option {name!r}; "
-                    f"it has {', '.join(known) or 'none'}"
-                )
-        return dict(template)
-
-    def _inert(self, messages: Sequence[Message]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-        """The messages with marks in place of text that would become control tokens, and what each
-        mark stands for. Thinking tags in an assistant's message stay: its template needs them."""
-        texts = [{k: printable(v) for k, v in m.items() if isinstance(v, str)} for m in messages]
-        used = set("".join(text for fields in texts for text in fields.values()))
-        free = (chr(c) for c in itertools.chain(*_PRIVATE_USE) if chr(c) not in used)
-        marks: dict[str, str] = {}  # by the text, one each
-
-        def inert(text: str, kept: Sequence[str]) -> str:
-            def hide(match: re.Match[str]) -> str:
-                if match[0] in kept:
-                    return match[0]
-                if match[0] not in marks:
-                    marks[match[0]] = next(free)
-                return marks[match[0]]
-
-            return self._control_text.sub(hide, text)
-
-        made: list[dict[str, Any]] = []
-        for message, fields in zip(messages, texts, strict=True):
-            kept = _THINKING if message["role"] == "assistant" else ()
-            hidden = {k: inert(text, kept if k == "content" else ()) for k, text in fields.items()}
-            made.append({**message, **hidden})
-        return made, {mark: text for text, mark in marks.items()}
-
-
-def _variables(template: str) -> list[str]:
-    """The options that a chat template reads."""
-    from jinja2 import Environment, meta
-
-    parser = Environment(extensions=["jinja2.ext.loopcontrols"])  # noqa: S701  # renders nothing
-    return sorted(meta.find_undeclared_variables(parser.parse(template)) - _GIVEN)
-
-
-def _check_rendered(messages: Sequence[dict[str, Any]], text: str) -> None:
-    """Raises ModelError if a template drops the question: some expect lists of content parts."""
-    question = next((m["content"] for m in reversed(messages) if m["role"] == "user"), "")
-    if " ".join(question.split()) not in " ".join(text.split()):
-        raise ModelError("the chat template drops the question: it is not in what it renders")
 
 
 def _byte_tokens(tokenizer: RustTokenizer) -> dict[int, int]:
