@@ -5,17 +5,16 @@ With HF_HUB_OFFLINE set, only the hub's caches on this machine are used.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from start_sdk import ConfigError, MissingExtra, StartError, models
+from start_sdk.models import hub
+from start_sdk.models.hub import offline
 
 Found = TypeVar("Found")
-SECONDS = 3.0
-"""That the hub may take to answer at all."""
 LONG = 8.0
 """Seconds for small files, or for a first row."""
 SMALL = ("*.json", "*.jinja", "*.model", "*.txt")
@@ -26,56 +25,24 @@ class NotHere(StartError):
     """What this machine does not have, and cannot fetch now: another one may."""
 
 
-def offline() -> bool:
-    """Whether the hub must not be asked.
-
-    Raises:
-        MissingExtra: the hub's library is not installed.
-    """
-    try:
-        from huggingface_hub import constants
-    except ImportError as error:
-        raise MissingExtra("models and problems of the hub", "transformers") from error
-    return bool(constants.HF_HUB_OFFLINE)
-
-
 @cache
 def online() -> bool:
-    """Whether the hub answers; it is asked once."""
-    if offline():
-        return False
-    from huggingface_hub import constants, get_session
-
-    try:
-        within(SECONDS, lambda: get_session().head(constants.ENDPOINT, timeout=SECONDS))
-    except Exception:  # a boundary: no network, no proxy, no name: the reason does not matter
-        return False
-    return True
+    """Whether the hub answers; it is asked once in a program."""
+    return hub.online()
 
 
 def within(seconds: float, work: Callable[[], Found]) -> Found:
-    """What `work` returns or raises, on a thread that is left behind if it takes longer.
+    """As `start_sdk.models.hub.within`.
 
     Raises:
         NotHere: it took longer.
     """
-    found: list[Found] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            found.append(work())
-        except BaseException as error:  # handed to who waits
-            raised.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not found:
-        raise NotHere(f"not on this machine, and the hub did not answer within {seconds:.0f} s")
-    return found[0]
+    try:
+        return hub.within(seconds, work)
+    except TimeoutError as error:
+        raise NotHere(
+            f"not on this machine, and the hub did not answer within {seconds:.0f} s"
+        ) from error
 
 
 def model_folder(model: str) -> Path:
@@ -100,7 +67,10 @@ def model_folder(model: str) -> Path:
         found = within(
             LONG,
             lambda: snapshot_download(
-                model, allow_patterns=list(SMALL), etag_timeout=SECONDS, local_files_only=not asked
+                model,
+                allow_patterns=list(SMALL),
+                etag_timeout=hub.SECONDS,
+                local_files_only=not asked,
             ),
         )
     except HFValidationError as error:

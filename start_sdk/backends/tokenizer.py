@@ -6,7 +6,6 @@ import codecs
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer as RustTokenizer
@@ -145,27 +144,29 @@ def _byte_tokens(tokenizer: RustTokenizer) -> dict[int, int]:
     return {token_id: byte for token_id, byte in ids if token_id is not None}
 
 
-def load_tokenizer(model: str) -> HFTokenizer:
+def load_tokenizer(model: str, *, trust_remote_code: bool = False) -> HFTokenizer:
     """Loads only the tokenizer of a model, for engines that load the weights themselves.
 
     Args:
-        model: an embedded model, a local folder, or a hub id.
+        model: an embedded model, a local folder, a GGUF file, or a hub id.
+        trust_remote_code: run the code that a tokenizer brings along.
 
     Raises:
         ModelError: the tokenizer cannot be found or read.
     """
+    source = models.find(model, weights=False)
     from transformers import AutoTokenizer, GenerationConfig
 
-    source = str(models.folder(model) or model)
+    options = {"gguf_file": source.gguf_file} if source.gguf_file else {}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.location, trust_remote_code=trust_remote_code, **options
+        )
     except Exception as error:  # a boundary: broken files raise anything, in several libraries
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if Path(source).is_dir() and not Path(source, "tokenizer.json").is_file():
-            reason = "the folder has no tokenizer.json"
         raise ModelError(f"no tokenizer in {model!r}: {reason}") from error
     try:
-        ends = GenerationConfig.from_pretrained(source).eos_token_id
+        ends = GenerationConfig.from_pretrained(source.location).eos_token_id
     except OSError:  # a generation config is optional
         ends = None
     return HFTokenizer(

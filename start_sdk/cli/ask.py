@@ -30,6 +30,7 @@ from start_sdk.cli._models import (
     Mode,
     Model,
     TokenizerName,
+    waiting,
 )
 from start_sdk.cli._options import check_writable, load_policy, load_tool
 from start_sdk.cli._steering import Steering
@@ -38,6 +39,10 @@ from start_sdk.errors import PromptError
 from start_sdk.generation import Sampling
 from start_sdk.protocols import Interpreter
 from start_sdk.session import Limits, ReasoningSession, Run
+
+PYTHON_SECONDS = 5.0
+"""How long a run waits for Python before it begins: kernels start while the model loads, and the first
+cell waits for what is not there by then."""
 
 
 @one_line_errors
@@ -87,9 +92,11 @@ def ask(
         raise PromptError(f"{why} Name a larger model with --model, e.g. --model Qwen/Qwen3-4B.")
     interpreter = plugins.load("interpreters", "python")()
     quiet_libraries(model)
-    start_early(interpreter)
+    kernels = started_early(interpreter)
     chosen = Choice(model, backend, base_url, mode, tokenizer, api_key_env, backend_option)
     opened = chosen.open()
+    with waiting("starting Python"):
+        kernels.join(PYTHON_SECONDS)
     session = ReasoningSession(
         opened,
         interpreter=interpreter,
@@ -128,15 +135,20 @@ def ask(
             errors.show((f"not inserted, too late: {line}", "yellow"))
 
 
-def start_early(interpreter: Interpreter) -> None:
-    """Starts what kernels come from while the model loads, on a thread that nobody waits for."""
+def started_early(interpreter: Interpreter) -> threading.Thread:
+    """Starts what kernels come from, on a thread, while the model loads."""
 
     async def start() -> None:
         with suppress(Exception):  # the first cell reports it, if there is one
             async with interpreter.open():
                 pass
 
-    threading.Thread(target=asyncio.run, args=(start(),), name="kernels", daemon=True).start()
+    def work() -> None:
+        asyncio.run(start())
+
+    thread = threading.Thread(target=work, name="early kernel", daemon=True)
+    thread.start()
+    return thread
 
 
 def deliver(run: Run, view: TerminalView | None, path: Path | None, *, as_json: bool) -> None:

@@ -154,10 +154,10 @@ def test_a_model_that_cannot_be_loaded_is_one_line_and_2(tmp_path: Path) -> None
     (tmp_path / "empty").mkdir()
     wrong = broken(tmp_path / "broken")
     for name, line in {
-        tmp_path / "empty": "the folder has no tokenizer.json",
-        tmp_path / "missing": "no tokenizer in",
-        wrong: "no tokenizer in",
-        Path("no/such-model"): "no tokenizer in 'no/such-model'",
+        tmp_path / "empty": "it has no tokenizer (tokenizer.json)",
+        tmp_path / "missing": "not a folder or a GGUF file",
+        wrong: "tokenizer.json is not JSON",
+        Path("no/such-model"): "no model 'no/such-model'",
     }.items():
         done = check_model(name)
         assert (done.exit_code, done.stdout) == (2, ""), name

@@ -160,9 +160,9 @@ def test_a_matrix_holds_each_hint_at_each_place_in_one_and_the_same_thought(
 
 
 def open_tokenizer() -> Any:
-    from start_sdk.backends.transformers._loading import load
+    from start_sdk.backends.tokenizer import load_tokenizer
 
-    return load("start-tiny-base", "cpu", None)[1]
+    return load_tokenizer("start-tiny-base")
 
 
 def test_all_ways_to_spend_tokens_begin_alike_and_keep_to_the_budget(

@@ -147,7 +147,7 @@ def test_a_broken_tokenizer_is_found(folder: Path, capsys: pytest.CaptureFixture
         assert status == 2 and len(err) == 1 and err[0].startswith(f"broken: {says}")
     file.write_text("{", encoding="utf-8")
     status, out, err = planned(small(folder), capsys)
-    assert status == 2 and len(err) == 1 and err[0].startswith("broken: tokenizer: no tokenizer in")
+    assert status == 2 and len(err) == 1 and err[0].startswith("broken: tokenizer: the model in")
     assert states(out)["joins"] == "not checked" and states(out)["base model"] == "ok"
 
 

@@ -16,6 +16,7 @@ from start_sdk.backends.transformers._generation import Delivery, Generation, de
 from start_sdk.backends.transformers._memory import CacheMemory
 from start_sdk.backends.transformers._rows import Rows
 from start_sdk.backends.transformers._sampler import draw
+from start_sdk.backends.transformers._threads import set_threads
 
 PREFILL = 512
 """Prefix tokens read between two steps of the running batch, so that the batch never waits long."""
@@ -23,10 +24,6 @@ PREFILL = 512
 DELIVER_EVERY = 0.05
 """Seconds between two deliveries of sampled tokens. This is faster than anyone reads; delivering
 each token separately would cost the event loop as much as a small model costs the engine."""
-
-SMALL = 30_000_000
-"""Parameters below which a forward pass on CPU is too short to be split between cores: on a busy
-machine the threads would mostly wait for each other."""
 
 
 class Engine:
@@ -43,6 +40,7 @@ class Engine:
         max_batch: rows that decode at the same time; others wait.
         memory: bytes available to caches.
         deterministic: each row decodes alone, from a cache that only its own session has filled.
+        threads: that share a forward pass on CPU; None leaves that to torch.
     """
 
     def __init__(
@@ -53,6 +51,7 @@ class Engine:
         max_batch: int,
         memory: int,
         deterministic: bool,
+        threads: int | None = None,
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._max_batch = max_batch
@@ -64,13 +63,8 @@ class Engine:
         self._turning = False
         self._due, self._delivered = False, 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="start-engine")
-        if model.device.type == "cpu" and model.num_parameters() < SMALL:
-            # torch has one global thread count, which each thread copies when it first uses it:
-            # so copy it on the engine's thread, change it there, and restore the global.
-            cores = torch.get_num_threads()
-            self._thread.submit(torch.get_num_threads).result()
-            self._thread.submit(torch.set_num_threads, 1).result()
-            torch.set_num_threads(cores)
+        if threads is not None:
+            set_threads(self._thread, threads)
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Calls a function on the engine's thread, between two turns.

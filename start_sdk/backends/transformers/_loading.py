@@ -1,12 +1,11 @@
-"""Finds and loads a model: embedded, in a local folder, or from the hub."""
+"""Loads a model: embedded, from a folder or a GGUF file, or from the hub."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -15,49 +14,53 @@ from transformers.utils import logging
 
 from start_sdk import models
 from start_sdk.backends.tokenizer import HFTokenizer
-from start_sdk.errors import ConfigError, ModelError
+from start_sdk.backends.transformers._adapter import with_adapter
+from start_sdk.backends.transformers._options import Loaded, LoadOptions
+from start_sdk.errors import ModelError
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """An already loaded model and its tokenizer, for example a model in training.
-
-    The backend uses it as is and does not own it: keep it in evaluation mode while the backend
-    generates, and call the backend's `reset_cache` after its weights have changed.
-    """
-
-    model: Any
-    tokenizer: Any
-
-
-def load(model: str | Loaded, device: str | None, dtype: str | None) -> tuple[Any, HFTokenizer]:
+def load(model: str | Loaded, options: LoadOptions) -> tuple[Any, HFTokenizer]:
     """Loads a model, in evaluation mode on its device, and its tokenizer.
 
     Raises:
-        ConfigError: a device or dtype is given for a model that is already loaded.
+        ConfigError: an option is given for a model that is already loaded.
         ModelError: the model cannot be found, read, or moved to the device.
     """
     if isinstance(model, Loaded):
-        if device or dtype:
-            raise ConfigError("device and dtype cannot be set for a model that is already loaded")
+        options.check_loaded()
         return model.model, HFTokenizer(model.tokenizer, _eos_ids(model.model))
-    if not model.strip():
-        raise ModelError(f"the model name is empty; embedded models: {', '.join(models.names())}")
-    path = models.folder(model) or Path(model)
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ModelError(f"{str(path)!r} is not a model folder: it has no config.json")
-    source = str(path) if path.is_dir() else model
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    source = models.find(model, gguf_file=options.gguf_file, revision=options.revision)
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         with _without_bars() if models.folder(model) else nullcontext():
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(dtype, device))
-        loaded = loaded.to(device).eval()
+            tokenizer, loaded = _read(source, options, device)
     except Exception as error:  # a boundary: broken files raise anything, in several libraries
-        raise ModelError(_explain(model, path.is_dir(), error)) from error
-    if dtype is None and device == "cpu" and _fits_in_float32(loaded):
+        raise ModelError(_explain(model, source, error)) from error
+    if options.dtype is None and loaded.device.type == "cpu" and _is_better_in_float32(loaded):
         loaded = loaded.float()
+    if options.adapter:
+        loaded = with_adapter(loaded, options.adapter, model)
     return loaded, HFTokenizer(tokenizer, _eos_ids(loaded))
+
+
+def _read(source: models.Source, options: LoadOptions, device: str) -> tuple[Any, Any]:
+    """The tokenizer and the model, on its device."""
+    which: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
+    if source.revision:
+        which["revision"] = source.revision
+    if source.gguf_file:
+        which["gguf_file"] = source.gguf_file
+    how: dict[str, Any] = {"dtype": _dtype(options.dtype, device)}
+    if options.quantization:  # its weights cannot be moved to a device once they are loaded
+        how["quantization_config"] = options.quantization
+        how["device_map"] = options.device_map or {"": device}
+    elif options.device_map:
+        how["device_map"] = options.device_map
+    if options.attn_implementation:
+        how["attn_implementation"] = options.attn_implementation
+    tokenizer = AutoTokenizer.from_pretrained(source.location, **which)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(source.location, **which, **how)
+    return tokenizer, (loaded if "device_map" in how else loaded.to(device)).eval()
 
 
 @contextmanager
@@ -84,8 +87,11 @@ def _dtype(dtype: str | None, device: str) -> Any:
     return "auto"
 
 
-def _fits_in_float32(model: Any) -> bool:
-    """CPUs are fast and exact in float32; a model that would fill the memory keeps its dtype."""
+def _is_better_in_float32(model: Any) -> bool:
+    """CPUs are exact in float32, and as fast for one session; a model that would fill the memory
+    keeps its dtype, and one whose weights are quantized has none to choose."""
+    if getattr(model, "hf_quantizer", None) is not None:
+        return False
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(model.num_parameters()) * 4 < memory // 2
 
@@ -95,12 +101,15 @@ def _eos_ids(model: Any) -> list[int]:
     return [] if ids is None else [int(i) for i in (ids if isinstance(ids, list) else [ids])]
 
 
-def _explain(model: str, is_folder: bool, error: Exception) -> str:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if is_folder:
-        return f"the model in {model!r} cannot be loaded: {reason}"
-    embedded = ", ".join(models.names())
-    return (
-        f"no model {model!r}: it is not embedded ({embedded}), not a local folder, and could not "
-        f"be loaded from the hub: {reason}"
-    )
+def _explain(model: str, source: models.Source, error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    reason = next(filter(None, (line.strip() for line in text.splitlines())))
+    if "trust_remote_code" in text:
+        reason = (
+            "it brings code of its own, which is not run unless you ask for it: read that code, "
+            "then pass trust_remote_code=True"
+        )
+    elif "accelerate" in text and not find_spec("accelerate"):
+        reason = "device_map and quantization need accelerate: pip install accelerate"
+    where = "" if source.local else " from the hub"
+    return f"the model in {model!r} cannot be loaded{where}: {reason}"
