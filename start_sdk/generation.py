@@ -111,6 +111,9 @@ class Capabilities:
     """True if it returns the ids it sampled; False if it returns only text."""
     logprobs: bool = True
     seeded: bool = True
+    can_continue: bool = True
+    """False if it cannot continue a text that was begun: then a session stops nowhere in a thought,
+    runs no code and inserts no hint."""
     lacks: frozenset[str] = frozenset()
     """Fields of `Sampling` that it cannot obey: a session refuses any value but the default."""
     note: str = ""

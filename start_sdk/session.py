@@ -121,7 +121,7 @@ class ReasoningSession:
                 system=system,
                 template=options,
                 kept=kernel if keep_state else None,
-            )
+            ).usable()
             self._setup.check(self._sampling)
         except BaseException:
             if self._owned:

@@ -16,7 +16,7 @@ from start_sdk._loop.kernel import LazyKernel
 from start_sdk._loop.setup import Setup
 from start_sdk._loop.timing import Timing
 from start_sdk._loop.watch import ConclusionWatch, LoopWatch
-from start_sdk.errors import BackendError
+from start_sdk.errors import BackendError, ConfigError
 from start_sdk.generation import Chunk, Sampling, Stop, Watch
 from start_sdk.protocols import HintContext
 from start_sdk.trace import Finish, Limit, Phase, Position, Segment, Trace
@@ -80,6 +80,7 @@ class Loop:
         runs_code = self.kernel is not None
         self._hinter = Hinter(self.context, setup.hints, runs_code=runs_code, staged=staged)
         self._conclusion = Conclusion(setup.conclude, self.context, setup.format)
+        self._continues = setup.backend.capabilities.can_continue
         self.timing = Timing(setup.clock)
         self.finish: Finish | None = None
         self._late = False
@@ -87,7 +88,14 @@ class Loop:
         self._watch: LoopWatch | None = None
 
     def steer(self, text: str) -> None:
-        """Queues a text to be inserted as soon as no block or formula is open."""
+        """Queues a text to be inserted as soon as no block or formula is open.
+
+        Raises:
+            ConfigError: the backend cannot continue a thought.
+        """
+        if not self._continues:
+            model = self._setup.backend.capabilities.model
+            raise ConfigError(f"{model}: its thoughts cannot be continued, so nothing is inserted")
         self._hinter.add(text)
         if self._watch:
             self._watch.steered = True
@@ -120,7 +128,8 @@ class Loop:
         """Lets the model continue until it pauses; `_last` says why it paused."""
         context, backend = self.context, self._setup.backend
         thinking = context.phase == "thinking"
-        room = self.budget.room(thinking=thinking) - (0 if thinking else self._conclusion.kept())
+        reserves = thinking and self._continues  # else the answer comes in the same stream
+        room = self.budget.room(thinking=reserves) - (0 if thinking else self._conclusion.kept())
         self._last = Chunk(reason="length")
         if room <= 0:
             return
@@ -259,7 +268,7 @@ class Loop:
         if self.context.phase == "thinking":
             if kind == "tokens" and self.budget.context_left() <= self.budget.reserve:
                 kind = "context"
-            if not self._conclusion.end_thinking(kind):
+            if not (self._continues and self._conclusion.end_thinking(kind)):
                 self.finish = "time" if self._late else "length"
         elif not self._late and self._conclusion.due(limited=True):
             self._conclusion.give()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from start_sdk._loop.budget import Limits
 from start_sdk._loop.kernel import LazyKernel
@@ -33,6 +34,24 @@ class Setup:
     template: Mapping[str, Any]
     kept: LazyKernel | None
     clock: EngineClock = field(default_factory=EngineClock)
+
+    def usable(self) -> Self:
+        """The same, without what a backend that cannot continue a text has no use for.
+
+        Warns in one line if code was to be run or hints were to be given.
+        """
+        capabilities = self.backend.capabilities
+        if capabilities.can_continue:
+            return self
+        if self.hints or self.interpreter:
+            warnings.warn(
+                f"{capabilities.model}: no code is run and no hint is inserted: its thoughts "
+                f"cannot be continued ({capabilities.note})",
+                stacklevel=3,
+            )
+        return replace(
+            self, interpreter=None, tools=(), files={}, hints=None, conclude="never", kept=None
+        )
 
     def settings(self, sampling: Sampling) -> dict[str, Any]:
         """Everything that shapes a run except its prompt and seed, as JSON."""

@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import urlsplit
 
 from start_sdk.errors import ModelError
+
+
+def is_address(model: str) -> bool:
+    """Whether a model's name is a server's address."""
+    return model.lower().startswith(("http://", "https://"))
+
+
+def address_of(model: str, base_url: str | None) -> str:
+    """The address of a model's server: the model's name itself, the option, or the environment's.
+
+    Raises:
+        ModelError: there is none.
+    """
+    url = model if is_address(model) else base_url or os.environ.get("OPENAI_BASE_URL")
+    if not url:
+        raise ModelError(f"no server address for {model!r}: set OPENAI_BASE_URL or base_url=")
+    return url
+
+
+def key_of(api_key: str | None, api_key_env: str | None) -> str | None:
+    """The key, or what the named variable holds, or `OPENAI_API_KEY`.
+
+    Raises:
+        ModelError: the variable that was named does not exist.
+    """
+    if api_key or not api_key_env:
+        return api_key or os.environ.get("OPENAI_API_KEY")
+    if not (found := os.environ.get(api_key_env)):
+        raise ModelError(f"the environment variable {api_key_env} holds no key: it is not set")
+    return found
 
 
 def origin(url: str) -> tuple[str, str, int | None]:

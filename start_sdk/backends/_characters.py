@@ -21,14 +21,20 @@ class CharTokenizer:
 
     Args:
         opens_thought: whether a rendered conversation ends with an open thought.
+        thinks: whether the template knows of thoughts at all.
     """
 
     eos_ids = frozenset({_FIRST_CONTROL + _CONTROL.index(EOS)})
     control_ids = frozenset(range(_FIRST_CONTROL, _FIRST_CONTROL + len(_CONTROL)))
-    chat_template = "<|im_start|>assistant\n<think>\n ... </think> (in Python, not Jinja)"
 
-    def __init__(self, *, opens_thought: bool = True) -> None:
-        self._opening = "<think>\n" if opens_thought else ""
+    def __init__(self, *, opens_thought: bool = True, thinks: bool = True) -> None:
+        self._opening = "<think>\n" if opens_thought and thinks else ""
+        self._thinks = thinks
+
+    @property
+    def chat_template(self) -> str | None:
+        """Not Jinja: `render` is Python. It says which tags there are."""
+        return "<|im_start|>assistant\n" + ("<think>\n ... </think>" if self._thinks else "")
 
     def encode(self, text: str, *, control: bool = False) -> list[int]:
         text = printable(text)

@@ -77,7 +77,7 @@ class Connection:
             timeout: seconds for the whole answer; by default the connection's.
 
         Raises:
-            ServerError: there is no answer, or one that is no JSON object or holds an error.
+            ServerError: there is no answer, or one that is no JSON object or list, or an error.
         """
         seconds = timeout or self._timeout
         with self._translated():
@@ -94,7 +94,7 @@ class Connection:
                     for data in response.iter_bytes():
                         answer.add(data)
                     return self._object(response, answer.data)
-            raise self._error("redirects in a circle")
+            raise self.error("redirects in a circle")
 
     async def post(self, path: str, body: Json, headers: Mapping[str, str] | None = None) -> Json:
         """Sends a request and returns the answer's JSON object.
@@ -133,7 +133,7 @@ class Connection:
                         return
                     yield self._event(event)
                 if time.monotonic() - heard > QUIET * self._timeout:
-                    raise self._error("keeps its stream open and sends nothing", transient=True)
+                    raise self.error("keeps its stream open and sends nothing", transient=True)
             for event in stream.end():
                 events += 1
                 if event.data.strip() == "[DONE]":
@@ -143,9 +143,13 @@ class Connection:
             if stream.stray and not events:
                 yield self._object(response, stream.stray)
 
-    async def aclose(self) -> None:
-        """Closes the connections. Idempotent."""
+    def close(self) -> None:
+        """Closes what `ask` has opened. Idempotent."""
         self._sync.close()
+
+    async def aclose(self) -> None:
+        """Closes all connections. Idempotent."""
+        self.close()
         await self._client.aclose()
 
     def explain(self, error: Exception) -> str:
@@ -153,6 +157,15 @@ class Connection:
         if isinstance(error, BackendError):
             return str(error)
         return self._line(f"did not follow the protocol: {type(error).__name__}: {error}")
+
+    def error(self, why: str, **more: Any) -> ServerError:
+        """An error of this server, in one line without the key.
+
+        Args:
+            why: follows the address: "cannot be reached".
+            more: as for `ServerError`.
+        """
+        return ServerError(self._line(why), **more)
 
     @asynccontextmanager
     async def _sent(
@@ -169,7 +182,7 @@ class Connection:
                         continue
                     yield response
                     return
-            raise self._error("redirects in a circle")
+            raise self.error("redirects in a circle")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -177,14 +190,14 @@ class Connection:
         try:
             yield
         except (TimeoutError, httpx2.TimeoutException) as error:
-            raise self._error("did not answer in time", transient=True) from error
+            raise self.error("did not answer in time", transient=True) from error
         except httpx2.TransportError as error:
             why = f"cannot be reached: {error or type(error).__name__}"
             # A wrong certificate, or a header that HTTP does not allow, stays wrong.
             final = "CERTIFICATE" in why or isinstance(error, _FINAL)
-            raise self._error(why, transient=not final) from error
+            raise self.error(why, transient=not final) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError) as error:
-            raise self._error(f"did not follow the protocol: {error}") from error
+            raise self.error(f"did not follow the protocol: {error}") from error
 
     async def _whole(self, response: httpx2.Response) -> Json:
         answer = Answer(self._timeout)
@@ -199,15 +212,15 @@ class Connection:
         value = None
         if not is_page:
             with suppress(ValueError, RecursionError):
-                value = json.loads(text)
+                value = json.loads(text or "{}")  # nothing is what some commands return
         if response.status_code >= 400:
             said = "a web page" if is_page else text[:300]
             raise self._failure(value or said, response.status_code, response.headers)
+        if isinstance(value, list):  # some list their models without an object around them
+            value = {"data": value}
         if not isinstance(value, dict):
             said = "a web page" if is_page else repr(text[:80])
-            raise self._error(
-                f"did not answer with a JSON object but {said}: is the address right?"
-            )
+            raise self.error(f"did not answer with a JSON object but {said}: is the address right?")
         return self._checked(value)
 
     def _event(self, event: Event) -> Json:
@@ -218,7 +231,7 @@ class Connection:
         if event.name == "error":
             raise self._failure(value)
         if not isinstance(value, dict):
-            raise self._error(f"did not send a JSON object but {event.data[:80]!r}")
+            raise self.error(f"did not send a JSON object but {event.data[:80]!r}")
         return self._checked(value)
 
     def _checked(self, value: Json) -> Json:
@@ -240,7 +253,7 @@ class Connection:
             why = f"failed: {failure.message}"
         if failure.retry_after:
             why += f" (it asks to wait {failure.retry_after:.3g} s)"
-        return self._error(
+        return self.error(
             why,
             message=self._hidden(failure.message),
             status=failure.status,
@@ -255,10 +268,7 @@ class Connection:
         target = urljoin(str(response.url), response.headers.get("location", ""))
         if origin(target) == origin(self.url):
             return target
-        raise self._error(f"redirects to {shown(target)}: if you trust it, pass that address")
-
-    def _error(self, why: str, **more: Any) -> ServerError:
-        return ServerError(self._line(why), **more)
+        raise self.error(f"redirects to {shown(target)}: if you trust it, pass that address")
 
     def _line(self, why: str) -> str:
         return visible(self._hidden(" ".join(f"{self.url} {why}".split())))[:400]

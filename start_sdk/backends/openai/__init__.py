@@ -1,11 +1,11 @@
-"""Uses models on an OpenAI-compatible server: vLLM with token ids, others with text."""
+"""Uses models on OpenAI-compatible servers: with token ids, with text, or as a chat."""
 
 from start_sdk.errors import MissingExtra
 
 try:
-    import openai as _openai  # noqa: F401  (here, so that a missing extra has one message)
+    import httpx2 as _httpx2  # noqa: F401  (here, so that a missing extra has one message)
     import tenacity as _tenacity  # noqa: F401
-    import transformers as _transformers  # noqa: F401
+    import tokenizers as _tokenizers  # noqa: F401
 except ImportError as error:
     raise MissingExtra("the openai backend", "servers") from error
 

@@ -2,58 +2,46 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
-from openai import APIStatusError, OpenAIError
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_before_delay,
-    wait_random_exponential,
-)
-
+from start_sdk.backends._address import address_of, is_address, key_of
 from start_sdk.backends._characters import CharTokenizer
 from start_sdk.backends._continuation import Continuation, joined
+from start_sdk.backends._http import Connection, ServerError
+from start_sdk.backends._resuming import Lost, opened
+from start_sdk.backends.openai._fields import SAMPLING, Fields
+from start_sdk.backends.openai._mode import MODES, Mode, settle
+from start_sdk.backends.openai._parking import Parking
+from start_sdk.backends.openai._pieces import EndedEarly, Piece, Pieces, pieces
 from start_sdk.backends.openai._requests import (
-    Piece,
-    Pieces,
+    CHARACTERS,
+    Call,
     Request,
-    RequestMode,
     by_chat,
     by_text,
     by_token_ids,
 )
-from start_sdk.backends.openai._server import Served, Server, is_transient
-from start_sdk.backends.tokenizer import load_tokenizer
+from start_sdk.backends.openai._server import Server
 from start_sdk.errors import BackendError, ModelError, StartError
 from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
 from start_sdk.protocols import Tokenizer
 
-Mode = Literal["tokens", "text", "chat"]
-
-_REQUESTS: dict[Mode, RequestMode] = {"tokens": by_token_ids, "text": by_text, "chat": by_chat}
-_NOTES: dict[Mode, str] = {
-    "tokens": "token ids over HTTP; noise per request, not per position",
-    "text": "text over HTTP: ids are an encoding of it; seeds and defaults are the server's",
-    "chat": "chat over HTTP: ids are characters; continues a thought only where the server takes "
-    "continue_final_message",
-}
-
-
-class _Lost(Exception):
-    """A stream broke after it had delivered tokens."""
+_REQUESTS = {"tokens": by_token_ids, "text": by_text, "chat": by_chat}
+CONTEXT = 32_768
+"""Tokens, where a server does not say."""
+EARLY = 3
+"""Streams of one generation that may end without saying why."""
 
 
 class OpenAIBackend:
     """Continues prefixes on an OpenAI-compatible server.
 
     If the server returns token ids (vLLM), the backend is exact. Otherwise it exchanges text, and
-    `capabilities.exact` is False.
+    `capabilities.exact` is False; without a tokenizer an id is a character. `capabilities.note`
+    says which mode was chosen and what follows from it.
 
     Requests are retried while the server is busy, unreachable or restarting. A broken stream
     resumes after the last token received, so that nothing is duplicated or lost. Create and use
@@ -61,20 +49,20 @@ class OpenAIBackend:
 
     Args:
         model: the name of a served model, or the server's address if it serves only one model.
-        base_url: the server's address, up to `/v1`; by default `OPENAI_BASE_URL`.
+        base_url: the server's address; by default `OPENAI_BASE_URL`.
         api_key: by default `OPENAI_API_KEY`; self-hosted servers usually need no key.
+        api_key_env: another environment variable that holds the key.
         tokenizer: an embedded model, a folder or a hub id; by default the model's source as
             reported by the server. Not used in chat mode.
-        mode: "tokens", "text" or "chat"; by default "tokens" if the server returns ids, else
-            "text".
+        mode: "tokens", "text" or "chat"; by default what the server can do, in this order.
         max_context: in tokens; by default what the server reports, else 32,768.
         timeout: seconds without a byte from the server after which a request counts as lost.
         retry_seconds: how long a generation keeps retrying without a new token.
         extra_body: additional fields of each request, for server-specific options.
 
     Raises:
-        ModelError: the server does not answer or rejects the key, the model is not served, or its
-            tokenizer cannot be found.
+        ModelError: the server does not answer or rejects the key, the model is not served, or the
+            mode or the tokenizer do not suit it.
     """
 
     def __init__(
@@ -83,6 +71,7 @@ class OpenAIBackend:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
+        api_key_env: str | None = None,
         tokenizer: str | None = None,
         mode: Mode | None = None,
         max_context: int | None = None,
@@ -90,59 +79,45 @@ class OpenAIBackend:
         retry_seconds: float = 60.0,
         extra_body: dict[str, Any] | None = None,
     ) -> None:
-        if mode is not None and mode not in _REQUESTS:
-            raise ModelError(f"mode={mode!r}: must be one of {', '.join(_REQUESTS)}")
-        is_address = model.startswith(("http://", "https://"))
-        url = model if is_address else base_url or os.environ.get("OPENAI_BASE_URL")
-        if not url:
-            raise ModelError(f"no server address for {model!r}: set OPENAI_BASE_URL or base_url=")
-        self._server = Server(url, api_key, timeout)
-        served = self._server.find(None if is_address else model)
+        if mode is not None and mode not in MODES:
+            raise ModelError(f"mode={mode!r}: must be one of {', '.join(MODES)}")
+        if timeout <= 0 or (max_context or 1) < 1:
+            raise ModelError("timeout and max_context must be above 0")
+        key = key_of(api_key, api_key_env)
+        self._connection = Connection(address_of(model, base_url), key, timeout)
+        self._server = Server(self._connection)
+        served = self._server.find(None if is_address(model) else model)
         self._model = served.id
-        self._tokenizer, mode = self._settle(served, tokenizer, mode)
-        self._start_request = _REQUESTS[mode]
-        self._max_context = max_context or served.max_context or 32_768
-        self._capabilities = Capabilities(
-            model=served.id,
-            exact=mode == "tokens",
-            logprobs=mode == "tokens",
-            seeded=mode == "tokens",
-            note=_NOTES[mode],
-        )
         self._extra = extra_body or {}
-        self._retrying = AsyncRetrying(
-            retry=retry_if_exception(is_transient),
-            wait=_wait,
-            stop=stop_before_delay(retry_seconds),
-            reraise=True,
-        )
-
-    def _settle(
-        self, served: Served, tokenizer: str | None, mode: Mode | None
-    ) -> tuple[Tokenizer, Mode]:
-        """The tokenizer, and the mode (detected if None)."""
-        if mode == "chat":
-            return CharTokenizer(opens_thought=False), mode
-        try:
-            loaded = load_tokenizer(tokenizer or served.root)
-        except ModelError as error:
-            raise ModelError(f"{error}; pass tokenizer=, or mode='chat'") from error
-        returns_ids = mode != "text" and self._server.returns_ids(served.id, loaded)
-        if mode == "tokens" and not returns_ids:
-            raise ModelError(f"{self._server.url} does not return token ids: try mode='text'")
-        return loaded, "tokens" if returns_ids else "text"
+        self._fields = Fields(tuple(name for name in SAMPLING if name not in self._extra))
+        self._settled = settled = settle(self._server, served, tokenizer, mode, self._fields)
+        self._context = max_context or served.max_context
+        if settled.mode == "tokens":  # nothing is left to the server's defaults
+            self._fields = Fields(())
+        self._timeout, self._retry_seconds = timeout, retry_seconds
+        self._parking = Parking()
 
     @property
     def tokenizer(self) -> Tokenizer:
-        return self._tokenizer
+        return self._settled.tokenizer
 
     @property
     def max_context(self) -> int:
-        return self._max_context
+        """In ids, which are characters where the tokenizer is not known."""
+        characters = isinstance(self.tokenizer, CharTokenizer)
+        return (self._context or CONTEXT) * (CHARACTERS if characters else 1)
 
     @property
     def capabilities(self) -> Capabilities:
-        return self._capabilities
+        settled = self._settled
+        return Capabilities(
+            model=self._model,
+            exact=settled.mode == "tokens",
+            logprobs=settled.logprobs,
+            seeded=settled.mode == "tokens",
+            can_continue=settled.can_continue,
+            note=settled.note + self._fields.note,
+        )
 
     async def generate(
         self,
@@ -154,60 +129,117 @@ class OpenAIBackend:
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """See `Backend.generate`. `Chunk.cached` is None where the watch stopped it: servers
-        report it only at the end of a stream, and that stream was closed."""
+        report it only at the end of a stream, and that stream was closed.
+
+        In chat mode a stream that the watch stopped stays open, and is read on if the next prefix
+        is what it has delivered: many servers cannot continue it in any other way.
+        """
         work = Continuation(self, prefix_ids, sampling, watch, max_tokens)
-        headers = {"X-Session-ID": key} if key else {}  # routers can keep a session on its replica
         request = Request(
-            self._server.client, self._model, self._tokenizer, work, sampling, headers, self._extra
+            self._model,
+            self.tokenizer,
+            work,
+            sampling,
+            self._context,
+            self._settled.way,
+            self._extra,
         )
+        stream = await self._parking.leave(key, prefix_ids)
+        early = 0
         while True:  # terminates: each iteration receives a token or fails
             try:
-                async with aclosing(await self._opened(request)) as pieces:
-                    async for piece in pieces:
-                        chunk = self._chunk(piece, work)
-                        if chunk.token_ids or chunk.reason:
-                            yield chunk
+                stream = stream or await self._opened(request, key)
+                async with aclosing(self._chunks(stream, work, key)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
                         if chunk.reason:
                             return
-            except _Lost:
-                pass
+            except Lost as lost:
+                early += isinstance(lost.__cause__, EndedEarly)
+                if early > EARLY or not self._settled.can_continue:
+                    raise self._broken(lost) from lost
             except StartError:
                 raise
             except Exception as error:  # a boundary: a server may send anything
-                raise BackendError(self._server.explain(error)) from error
+                raise BackendError(self._connection.explain(error)) from error
+            stream = None
 
-    async def _opened(self, request: Request) -> Pieces:
-        """Opens a stream; retries after transient errors."""
-        pieces: Pieces = await self._retrying(self._open, request)
-        return pieces
-
-    async def _open(self, request: Request) -> Pieces:
-        """The pieces of a stream, once the first one has arrived: only that counts as progress."""
-        pieces = self._start_request(request)
+    async def _chunks(
+        self, stream: Pieces, work: Continuation, key: str | None
+    ) -> AsyncGenerator[Chunk, None]:
+        """What a stream releases, up to the end of the text or an event. Then it is closed, or
+        parked."""
+        parked = False
         try:
-            first = await anext(pieces)
-        except BaseException:
-            await pieces.aclose()
-            raise
-        return _prepended(first, pieces)
+            async for piece in stream:
+                before = work.left
+                chunk = self._chunk(piece, work)
+                if key and self._stays_open(chunk):
+                    rest = replace(piece, token_ids=piece.token_ids[before - work.left :])
+                    await self._parking.enter(key, work.token_ids, rest, stream)
+                    parked = True
+                if chunk.token_ids or chunk.reason:
+                    yield chunk
+                if chunk.reason:
+                    return
+        finally:
+            if not parked:
+                await stream.aclose()
+
+    def _stays_open(self, chunk: Chunk) -> bool:
+        """Whether the session may read the stream on: not after code that is run."""
+        if self._settled.mode != "chat" or chunk.reason != "stop":
+            return False
+        event = chunk.stops[0].event
+        return event is not None and event.kind in ("end", "answer", "trigger")
 
     def _chunk(self, piece: Piece, work: Continuation) -> Chunk:
         """What a piece releases. If the server ended and no stop matched, the chunk ends too."""
         chunk = work.take(piece.token_ids, piece.logprobs)
         if piece.finish and not chunk.reason:
-            if piece.finish == "stop" and self._capabilities.exact:
+            exact = self._settled.mode == "tokens"
+            if piece.finish == "stop" and exact:
                 raise BackendError(
-                    f"{self._server.url} stopped at a token that does not end a text in this "
+                    f"{self._connection.url} stopped at a token that does not end a text in this "
                     "tokenizer: pass the model's own tokenizer with tokenizer="
                 )
-            end = (
-                work.eos(min(self._tokenizer.eos_ids)) if piece.finish == "stop" else work.length()
-            )
+            ended = piece.finish != "length" and not exact  # no id is made up in an exact trace
+            end = work.eos(min(self.tokenizer.eos_ids)) if ended else work.length()
             chunk = joined(chunk, end)
         return replace(chunk, cached=piece.cached)
 
+    async def _opened(self, request: Request, key: str | None) -> Pieces:
+        """Opens a stream; retries after transient errors."""
+        headers = {"x-session-id": key} if key else {}  # routers keep a session on its replica
+        return await opened(lambda: self._pieces(request, headers), self._retry_seconds)
+
+    async def _pieces(self, request: Request, headers: dict[str, str]) -> Pieces:
+        """The pieces of one request; of the next one, if a field is not taken by the server."""
+        call: Call = _REQUESTS[self._settled.mode](request)
+        path = f"{self._server.api}{call.path}"
+        while True:  # ends: each error leaves out another field
+            body, begun = self._fields.fit(call.body), False
+            events = self._connection.events(path, body, headers)
+            stream = pieces(self._connection, events, call.read, call.rest, self._timeout)
+            try:
+                async with aclosing(stream):
+                    async for piece in stream:
+                        begun = True
+                        yield piece
+                return
+            except ServerError as error:
+                if begun or not self._fields.learn(error, body):
+                    raise
+
+    def _broken(self, lost: Lost) -> BackendError:
+        why = str(lost.__cause__)
+        if not self._settled.can_continue:
+            why += "; it cannot continue what it has begun"
+        return BackendError(why)
+
     async def release(self, key: str) -> None:
-        """Does nothing: the server evicts its cache by itself."""
+        """Closes the session's stream, if one is open. The server evicts its cache by itself."""
+        await self._parking.drop(key)
 
     async def reset_cache(self) -> None:
         """Makes the server drop all cached prefixes.
@@ -216,29 +248,12 @@ class OpenAIBackend:
             BackendError: it does not support this; vLLM does if started with
                 VLLM_SERVER_DEV_MODE=1.
         """
-        await self._server.reset_cache()
+        try:
+            await self._connection.post("/reset_prefix_cache", {})
+        except ServerError as error:
+            raise BackendError(f"the cache cannot be reset: {error}") from error
 
     async def aclose(self) -> None:
         """Closes the connections. Idempotent."""
-        await self._server.client.close()
-
-
-async def _prepended(first: Piece, rest: Pieces) -> Pieces:
-    """Yields `first`, then `rest`; raises `_Lost` if the connection is lost on the way."""
-    async with aclosing(rest):
-        yield first
-        try:
-            async for piece in rest:
-                yield piece
-        except OpenAIError as error:
-            if not is_transient(error):
-                raise
-            raise _Lost from error
-
-
-def _wait(state: RetryCallState) -> float:
-    """Seconds before the next attempt: jittered exponential backoff, at least `Retry-After`."""
-    error = state.outcome.exception() if state.outcome else None
-    after = error.response.headers.get("retry-after") if isinstance(error, APIStatusError) else None
-    backoff = wait_random_exponential(multiplier=0.5, max=8)(state)
-    return max(backoff, float(after)) if after and after.isdecimal() else backoff
+        await self._parking.aclose()
+        await self._connection.aclose()

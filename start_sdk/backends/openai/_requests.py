@@ -6,181 +6,154 @@ a server's own stops cut text but not ids, do not say what matched, or are disab
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
-
-from openai import APIConnectionError, AsyncOpenAI, AsyncStream
 
 from start_sdk.backends._characters import CharTokenizer
 from start_sdk.backends._continuation import Continuation, request_seed
+from start_sdk.backends._http import Json
+from start_sdk.backends.openai._chat import ChatReader, Way, conversation
+from start_sdk.backends.openai._pieces import Piece
+from start_sdk.errors import BackendError
 from start_sdk.generation import Sampling
 from start_sdk.protocols import Tokenizer
 
-ENDS = ("stop", "length")
-"""The regular finish reasons. Any other ("abort") means that the server gave up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The content of one event of a stream."""
-
-    token_ids: Sequence[int] = ()
-    logprobs: Sequence[float] | None = None
-    finish: str | None = None
-    """The server's finish reason."""
-    cached: int | None = None
+CHARACTERS = 3
+"""Characters per token, at least, of English text and code: how much a context holds."""
+UNBOUNDED = 4096
+"""Tokens to ask a server for that does not say how long its context is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a request mode needs to know."""
+    """What a way of requesting needs to know."""
 
-    client: AsyncOpenAI
     model: str
     tokenizer: Tokenizer
     work: Continuation
     sampling: Sampling
-    headers: dict[str, str]
-    body: dict[str, Any] = field(default_factory=dict)
+    context: int | None
+    """The server's, in tokens, if it says so."""
+    way: Way | None = None
+    """Of continuing a chat; None if the server cannot."""
+    body: Json = field(default_factory=dict)
     """Additional fields of each request."""
 
     @property
-    def extra(self) -> dict[str, Any]:
-        """Fields that OpenAI's own API does not have: the caller's, and what differs from the
-        defaults of `Sampling`."""
-        set_here = self.sampling.model_dump(
+    def common(self) -> Json:
+        """Fields of all three modes; without them a server would use its own defaults. Fields that
+        OpenAI's own API does not have are sent where they differ from the defaults."""
+        sampling = self.sampling
+        own = sampling.model_dump(
             include={"top_k", "min_p", "repetition_penalty"}, exclude_defaults=True
         )
-        return {**set_here, **self.body, **self.sampling.extra}
-
-    @property
-    def common(self) -> dict[str, Any]:
-        """Fields of all three modes; without them a server would use its own defaults."""
         position = len(self.work.token_ids)
-        seeded = {"seed": request_seed(self.sampling.seed, position)}
+        seeded = {"seed": request_seed(sampling.seed, position)} if sampling.temperature else {}
         return {
             "model": self.model,
             "stream": True,
             "stream_options": {"include_usage": True},
-            "temperature": self.sampling.temperature,
-            "top_p": self.sampling.top_p,
-            **(seeded if self.sampling.temperature else {}),
-            "extra_headers": self.headers,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            **seeded,
+            **own,
+            **self.body,
+            **sampling.extra,
         }
 
+    @property
+    def room(self) -> int:
+        """Tokens to ask for, where ids are characters: no more than the server's context holds."""
+        if self.context is None:
+            return min(self.work.left, UNBOUNDED)
+        prompt = len(self.work.token_ids) // 2  # tokens, at most
+        return max(1, min(self.work.left, self.context - prompt))
 
-Pieces = AsyncGenerator[Piece, None]
-RequestMode = Callable[[Request], Pieces]
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, and how its answer is read."""
+
+    path: str
+    body: Json
+    read: Callable[[Json], Piece]
+    rest: Callable[[], Piece] = Piece
+    """What is left when the text has ended."""
 
 
-async def by_token_ids(request: Request) -> Pieces:
+def by_token_ids(request: Request) -> Call:
     """Sends and receives ids: vLLM's extension of `/completions`. Nothing is ever re-encoded."""
-    extra = {
+    wanted = request.sampling.logprobs
+    body = {
         "return_token_ids": True,
         "ignore_eos": True,  # the tokenizer's `eos_ids` decide, not the server's defaults
         "stop_token_ids": sorted(request.tokenizer.eos_ids),
         "top_k": request.sampling.top_k or -1,
         "min_p": request.sampling.min_p,
         "repetition_penalty": request.sampling.repetition_penalty,
-        **request.extra,
+        **request.common,
+        "prompt": request.work.token_ids,
+        "max_tokens": request.work.left,
+        **({"logprobs": 0} if wanted else {}),
     }
-    options = {"logprobs": 0} if request.sampling.logprobs else {}
-    create: Any = request.client.completions.create
-    stream = await create(
-        prompt=request.work.token_ids,
-        max_tokens=request.work.left,
-        extra_body=extra,
-        **request.common,
-        **options,
-    )
 
-    def read(choice: Any) -> Piece:
-        ids = getattr(choice, "token_ids", None) or ()
-        if choice.text and not ids:
+    def read(choice: Json) -> Piece:
+        ids = choice.get("token_ids") or ()
+        if not all(type(i) is int for i in ids):
+            raise ValueError(f"token ids are {str(ids)[:80]}")
+        if choice.get("text") and not ids:
             raise ValueError("received text without token ids")
-        logprobs = choice.logprobs.token_logprobs if choice.logprobs else None
-        return Piece(ids, logprobs, choice.finish_reason)
+        return Piece(ids, _logprobs(choice, len(ids)) if wanted and ids else None)
 
-    async for piece in _pieces(stream, read):
-        yield piece
+    return Call("/completions", body, read)
 
 
-async def by_text(request: Request) -> Pieces:
+def by_text(request: Request) -> Call:
     """Sends and receives text; the ids are an encoding of the text received."""
-    tokenizer = request.tokenizer
-    create: Any = request.client.completions.create
-    stream = await create(
-        prompt=tokenizer.decode(request.work.token_ids),
-        max_tokens=request.work.left,
-        extra_body=request.extra,
+    tokenizer, characters = request.tokenizer, isinstance(request.tokenizer, CharTokenizer)
+    body = {
         **request.common,
-    )
+        "prompt": tokenizer.decode(request.work.token_ids),
+        "max_tokens": request.room if characters else request.work.left,
+    }
 
-    def read(choice: Any) -> Piece:
-        ids = tokenizer.encode(choice.text or "")  # text of a server is never control
-        return Piece(ids, finish=choice.finish_reason)
+    def read(choice: Json) -> Piece:
+        text = choice.get("text") or ""
+        if not isinstance(text, str):
+            raise ValueError(f"a text is {str(text)[:80]!r}")
+        return Piece(tokenizer.encode(text))  # text of a server is never control
 
-    async for piece in _pieces(stream, read):
-        yield piece
+    return Call("/completions", body, read)
 
 
-async def by_chat(request: Request) -> Pieces:
+def by_chat(request: Request) -> Call:
     """Sends messages, receives text; only some servers can continue an open thought."""
     tokenizer = request.tokenizer
     assert isinstance(tokenizer, CharTokenizer)
     messages, written = tokenizer.messages(request.work.token_ids)
-    extra = request.extra
-    if written:
-        messages.append({"role": "assistant", "content": written})
-        extra = {"continue_final_message": True, "add_generation_prompt": False, **extra}
-    create: Any = request.client.chat.completions.create
-    stream = await create(
-        messages=messages,
-        max_tokens=request.work.left,
-        extra_body=extra,
-        **request.common,
+    if written and request.way is None:
+        raise BackendError(f"{request.model}: the server cannot continue a text that was begun")
+    body = {**request.common, **conversation(messages, written, request.way)}
+    if request.work.left <= UNBOUNDED:  # else the server's own limit is as good
+        body["max_tokens"] = request.room
+    reader = ChatReader(written, separate=request.way is None)
+    return Call(
+        "/chat/completions",
+        body,
+        lambda choice: Piece(tokenizer.encode(reader.read(choice))),
+        lambda: Piece(tokenizer.encode(reader.rest())),
     )
-    inside = "<think>" in written and "</think>" not in written
-    separated = False
-
-    def read(choice: Any) -> Piece:
-        nonlocal inside, separated
-        delta, text = choice.delta, ""
-        # Servers that separate thinking from the answer use one of these two names for it.
-        thought = getattr(delta, "reasoning", None) or getattr(delta, "reasoning_content", None)
-        if thought:
-            text = thought if inside else f"<think>\n{thought}"
-            inside = separated = True
-        if delta.content:
-            text += f"\n</think>\n\n{delta.content}" if separated else delta.content
-            inside = separated = False
-        return Piece(tokenizer.encode(text), finish=choice.finish_reason)
-
-    async for piece in _pieces(stream, read):
-        yield piece
 
 
-async def _pieces(stream: AsyncStream[Any], read: Callable[[Any], Piece]) -> Pieces:
-    """Reads a stream to its end; each piece has tokens or is the last one.
-
-    The last piece is held back for the usage, which arrives after it.
-
-    Raises:
-        APIConnectionError: the stream ended before the generation did.
-    """
-    last: Piece | None = None
-    async with stream:
-        async for event in stream:
-            piece = read(event.choices[0]) if event.choices else Piece()
-            if piece.finish in ENDS:
-                last = piece
-            elif piece.token_ids:
-                yield piece
-            details = event.usage and event.usage.prompt_tokens_details
-            if last and details:
-                last = replace(last, cached=details.cached_tokens or 0)
-    if last is None:
-        message = "the stream ended early"
-        raise APIConnectionError(message=message, request=stream.response.request)
-    yield last
+def _logprobs(choice: Json, count: int) -> list[float]:
+    """The log probability of each token. None may be missing, and none is made up."""
+    found: Any = choice.get("logprobs")
+    values: Any = found.get("token_logprobs") if isinstance(found, dict) else None
+    if not isinstance(values, list) or len(values) != count:
+        sent = len(values) if isinstance(values, list) else "no"
+        raise ValueError(f"{sent} log probabilities for {count} tokens")
+    if not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+        raise ValueError(f"log probabilities are {str(values)[:80]}")
+    return [float(v) for v in values]

@@ -1,32 +1,31 @@
-"""Queries about a server and its models, and its errors as one line each."""
+"""What a server can do, found out by asking it."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
-from urllib.parse import urlsplit
 
-from openai import (
-    APIConnectionError,
-    APIError,
-    APIStatusError,
-    APITimeoutError,
-    AsyncOpenAI,
-    NotFoundError,
-    OpenAI,
-    OpenAIError,
-    Timeout,
-)
+from start_sdk.backends._http import Connection, Json, ServerError
+from start_sdk.backends.openai._chat import WAYS, ChatReader, Way, conversation
+from start_sdk.backends.openai._fields import Fields
+from start_sdk.errors import ModelError
+from start_sdk.protocols import Message, Tokenizer
 
-from start_sdk.errors import BackendError, ModelError
-from start_sdk.protocols import Tokenizer
+MISSING = (404, 405, 410, 501)
+"""Status codes of an endpoint that a server does not have."""
+SAMPLE = "Wait, 12 * 7 = 84."
+"""A text that most tokenizers cut into about ten tokens."""
+LISTED = 12
+"""Models that a message lists."""
 
-NO_KEY = "no-key"
-"""Sent to servers that need no key; the client library requires one."""
-
-TRANSIENT = {408, 409, 425, 429}
-"""Status codes, besides all from 500, that are worth a retry."""
+# A server that continues the assistant's message completes the word; a new turn begins anew.
+_BEGUN = "one two three four fi"
+_HELLO = [Message(role="user", content="Write these words: one two three four five six seven")]
+_LENGTHS = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx",
+    "n_ctx_train")  # fmt: skip
+"""Names that servers give to a model's context length, in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +38,41 @@ class Served:
     max_context: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """What `/completions` can do."""
+
+    ids: Sequence[int] | None
+    """Those of `SAMPLE`, if it returns ids, and the prompt's as well; else None or empty."""
+    logprobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """What `/chat/completions` can do."""
+
+    thinks: bool
+    """Whether thoughts are told from answers; also if that is not known."""
+    way: Way | None
+    """Of continuing the assistant's message; None if there is none."""
+
+
 class Server:
-    """An OpenAI-compatible server: its address, its key, and a sync and an async client.
+    """An OpenAI-compatible server.
+
+    Args:
+        connection: to it.
+
+    Attributes:
+        api: what comes before the endpoints' paths: "/v1", or "" if the address has all of it.
 
     Raises:
-        ModelError: the address is not valid.
+        ModelError: as `find`.
     """
 
-    def __init__(self, url: str, api_key: str | None, timeout: float) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ModelError(f"{url!r} is not a valid address such as http://localhost:8000/v1")
-        if "@" in parts.netloc:  # it would appear in logs and errors
-            raise ModelError("the address contains a password: pass api_key= instead")
-        self.url = url.rstrip("/")
-        self._key = api_key or os.environ.get("OPENAI_API_KEY") or NO_KEY
-        options: dict[str, Any] = {
-            "base_url": url,
-            "api_key": self._key,
-            "timeout": Timeout(timeout, connect=min(timeout, 10.0)),
-            "max_retries": 0,  # the backend retries: it knows which tokens have arrived
-        }
-        self.client = AsyncOpenAI(**options)
-        self._options = options
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.api = "/v1"
 
     def find(self, model: str | None) -> Served:
         """The served model of that name; without a name, the only one served.
@@ -69,92 +80,138 @@ class Server:
         Raises:
             ModelError: the server does not answer or rejects the key, or the model is not served.
         """
-        with OpenAI(**self._options) as client:
-            try:
-                listed = client.models.list().data or []
-                found = [_served(m) for m in listed]
-            except NotFoundError as error:
-                raise ModelError(
-                    f"{self.url} answers but has no list of models: does the address end in /v1?"
-                ) from error
-            except (OpenAIError, ValueError, TypeError, AttributeError) as error:
-                raise ModelError(self.explain(error)) from error
-        names = ", ".join(s.id for s in found) or "none"
-        if model is None and len(found) != 1:
-            raise ModelError(f"{self.url} serves {len(found)} models ({names}): name one of them")
-        chosen = next((s for s in found if model in (None, s.id)), None)
+        try:
+            found = self._listed()
+        except ServerError as error:
+            if error.status not in MISSING:
+                raise ModelError(str(error)) from error
+            if model:  # some gateways list no models
+                return Served(model, model, None)
+            raise ModelError(
+                f"{self.connection.url} answers but has no list of models: "
+                "does the address end in /v1?"
+            ) from error
+        names = [served.id for served in found]
+        if model is None:
+            if len(found) == 1:
+                return found[0]
+            raise ModelError(
+                f"{self.connection.url} serves {len(found)} models ({_some(names)}): name one of "
+                "them"
+            )
+        chosen = next((s for s in found if s.id in (model, f"{model}:latest")), None)
         if chosen is None:
-            raise ModelError(f"{self.url} does not serve {model!r}; it serves {names}")
+            near = get_close_matches(model, names, n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise ModelError(
+                f"{self.connection.url} does not serve {model!r}: {meant}it serves {_some(names)}"
+            )
         return chosen
 
-    def returns_ids(self, model: str, tokenizer: Tokenizer) -> bool:
-        """Whether the server returns token ids, tested with a short prompt and one token.
+    def _listed(self) -> list[Served]:
+        ask = self.connection.ask
+        try:
+            answer = ask("GET", "/v1/models")
+        except ServerError as error:
+            if self.connection.root != self.connection.url or error.transient:
+                raise
+            try:  # the address has a version of its own
+                answer = ask("GET", "/models")
+            except ServerError:
+                raise error from None
+            self.api = ""
+        cards = answer.get("data") or answer.get("models") or []
+        if not isinstance(cards, list):
+            cards = []
+        return [_served(c) for c in cards if isinstance(c, dict) and isinstance(c.get("id"), str)]
+
+    def completions(self, model: str) -> Completions | None:
+        """Asks for two tokens; None if there is no such endpoint.
 
         Raises:
-            ModelError: it has no completions endpoint, or its ids do not match this tokenizer.
+            ModelError: the server does not answer, or with an error.
         """
-        text = "Wait, 12 * 7 = 84."
-        extra = {"return_token_ids": True, "add_special_tokens": False}
-        with OpenAI(**self._options) as client:
-            try:
-                done = client.completions.create(
-                    model=model, prompt=text, max_tokens=1, extra_body=extra
-                )
-                choice: Any = done.choices[0]
-            except NotFoundError as error:
-                raise ModelError(
-                    f"{self.url} has no completions endpoint: try mode='chat'"
-                ) from error
-            except APIStatusError as error:
-                if error.status_code in (400, 422):
-                    return False  # it rejects unknown fields
-                raise ModelError(self.explain(error)) from error
-            except (OpenAIError, ValueError, LookupError, TypeError) as error:
-                raise ModelError(self.explain(error)) from error
-        if getattr(choice, "token_ids", None) is None:
-            return False
-        read = getattr(choice, "prompt_token_ids", None) or tokenizer.encode(text)
-        if tokenizer.decode(read).strip() != text:
-            raise ModelError(
-                f"{model!r} at {self.url} uses a different tokenizer: set it with tokenizer="
-            )
-        return True
-
-    async def reset_cache(self) -> None:
-        """Raises BackendError if the server does not support it."""
-        root = self.url.removesuffix("/v1")
+        body = {"model": model, "prompt": SAMPLE, "max_tokens": 2, "temperature": 0}
+        more = {"return_token_ids": True, "add_special_tokens": False, "logprobs": 0}
+        path = f"{self.api}/completions"
         try:
-            await self.client.post(f"{root}/reset_prefix_cache", cast_to=object)
-        except OpenAIError as error:
-            raise BackendError(f"the cache cannot be reset: {self.explain(error)}") from error
+            try:
+                answer = self.connection.ask("POST", path, {**body, **more})
+            except ServerError as error:
+                if error.status not in (400, 422):
+                    raise
+                answer = self.connection.ask("POST", path, body)  # it rejects unknown fields
+        except ServerError as error:
+            if error.status in MISSING or error.status in (400, 422):
+                return None
+            raise ModelError(str(error)) from error
+        choice = _first(answer)
+        if choice is None or choice.get("text") is None:
+            return None
+        if not isinstance(choice.get("token_ids"), list):
+            return Completions(None)
+        values: Any = choice.get("logprobs") or {}
+        sent = values.get("token_logprobs") if isinstance(values, dict) else None
+        return Completions(choice.get("prompt_token_ids") or (), bool(sent))
 
-    def explain(self, error: Exception) -> str:
-        """One line on what went wrong, without the key, even if the server repeats it."""
-        if isinstance(error, APITimeoutError):
-            why = "did not answer in time"
-        elif isinstance(error, APIConnectionError):
-            cause = error.__cause__
-            why = f"cannot be reached: {cause or error}"
-        elif isinstance(error, APIStatusError) and error.status_code in (401, 403):
-            why = "rejects the API key: set OPENAI_API_KEY, or pass api_key="
-        elif isinstance(error, APIStatusError):
-            why = f"answered {error.status_code}: {error.message}"
-        elif isinstance(error, APIError):
-            why = f"failed: {error.message}"
-        else:
-            why = f"did not follow the protocol: {type(error).__name__}: {error}"
-        line = " ".join(f"{self.url} {why}".split())[:400]
-        return line if self._key == NO_KEY else line.replace(self._key, "***")
+    def check_tokenizer(self, model: str, ids: Sequence[int], tokenizer: Tokenizer) -> None:
+        """Raises ModelError if the server's ids do not mean the same to a tokenizer."""
+        if tokenizer.decode(list(ids) or tokenizer.encode(SAMPLE)).strip() != SAMPLE:
+            raise ModelError(
+                f"{model!r} at {self.connection.url} uses a different tokenizer: set it with "
+                "tokenizer="
+            )
+
+    def chat(self, model: str, fields: Fields) -> Chat | None:
+        """Asks for two tokens of a chat, and in which way it is continued, if it is at all.
+
+        None if there is no such endpoint. What else goes wrong leaves unknown what it can do.
+        """
+        first = self._chat(model, fields, "", None)
+        if isinstance(first, ServerError):
+            return None if first.status in MISSING else Chat(thinks=True, way=None)
+        for way in WAYS:
+            said = self._chat(model, fields, _BEGUN, way)
+            if isinstance(said, str) and said.removeprefix("<think>").lstrip().startswith("ve"):
+                return Chat(thinks="<think>" in first, way=way)
+        return Chat(thinks="<think>" in first, way=None)
+
+    def _chat(self, model: str, fields: Fields, written: str, way: Way | None) -> str | ServerError:
+        """The beginning of what a chat says."""
+        body: Json = {
+            "model": model,
+            **conversation(_HELLO, written, way),
+            "max_tokens": 2,
+            "temperature": 0,
+            "top_p": 0.95,
+            "seed": 0,
+        }
+        while True:  # ends: each error leaves out another field
+            try:
+                answer = self.connection.ask(
+                    "POST", f"{self.api}/chat/completions", fields.fit(body)
+                )
+                return ChatReader(written, separate=False).read(_first(answer) or {})
+            except ValueError as error:
+                return self.connection.error(f"did not follow the protocol: {error}")
+            except ServerError as error:
+                if not fields.learn(error, body):
+                    return error
 
 
-def is_transient(error: BaseException) -> bool:
-    """Whether a retry may help: a lost or refused connection, a busy or failing server."""
-    if isinstance(error, APIStatusError):
-        return error.status_code in TRANSIENT or error.status_code >= 500
-    return isinstance(error, APIError)
+def _first(answer: Json) -> Json | None:
+    choices = answer.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else None
 
 
-def _served(model: Any) -> Served:
-    length = getattr(model, "max_model_len", None)
-    root = getattr(model, "root", None) or model.id
-    return Served(str(model.id), str(root), int(length) if length else None)
+def _served(card: Json) -> Served:
+    meta = card.get("meta") if isinstance(card.get("meta"), dict) else {}
+    lengths = [source.get(name) for source in (card, meta or {}) for name in _LENGTHS]
+    length = next((n for n in lengths if isinstance(n, int) and n > 0), None)
+    return Served(card["id"], str(card.get("root") or card["id"]), length)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return (", ".join(names[:LISTED]) or "none") + more
