@@ -1,4 +1,4 @@
-"""The command line of a program: what it quotes is text, whoever wrote it."""
+"""The command line of a program: what it quotes is only shown, and what runs a model."""
 
 from __future__ import annotations
 
@@ -20,3 +20,14 @@ class CommandLine(argparse.ArgumentParser):
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         super().exit(status, message and visible(message))
+
+
+def add_backend_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--backend-option`, as `start-sdk ask` has it; `parsed_options` reads its values."""
+    parser.add_argument(
+        "--backend-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the backend, e.g. threads=2; repeatable",
+    )

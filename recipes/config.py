@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from recipes.command import CommandLine
+from recipes.command import CommandLine, add_backend_option
 from recipes.settings import (
     Cluster,
     Curation,
@@ -30,6 +30,7 @@ from recipes.settings import (
     Training,
 )
 from start_sdk import ConfigError, Limits
+from start_sdk.cli import parsed_options
 from start_sdk.values import Settings
 
 
@@ -133,6 +134,7 @@ def command_line(
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes", help=about
     )
+    add_backend_option(parser)
     return parser
 
 
@@ -142,4 +144,7 @@ def given(options: argparse.Namespace) -> Config:
     Raises:
         ConfigError: as `read_config` and `parsed_changes`.
     """
-    return read_config(options.config, parsed_changes(options.changes))
+    changes = parsed_changes(options.changes)
+    for name, value in parsed_options(options.backend_option).items():
+        changes[f"backend_options.{name}"] = value
+    return read_config(options.config, changes)

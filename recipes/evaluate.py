@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import check_grader, compare, experiment, livecodebench
-from recipes.experiment import Judge, asked, model_name, problem_of, selection
+from recipes.experiment import Judge, asked, problem_of, selection
 from recipes.hint_names import check_samples, policy_of
 from recipes.report import results, write_report
 from recipes.suites import Problem
@@ -66,7 +66,7 @@ def sampling_of(config: argparse.Namespace) -> Sampling:
 
 def run(config: argparse.Namespace) -> None:
     """The evaluation and its report."""
-    config.model = model_name(config.model)
+    experiment.settle(config)
     policy = chosen_policy(config.hints, config.hint, config.seed)
     problems = experiment.problems_of(config)
     if config.hints == "debug":
@@ -74,7 +74,7 @@ def run(config: argparse.Namespace) -> None:
     config.prompt = config.prompt or DEFAULT_PROMPTS.get(config.suite, "boxed")
     limits, sampling = Limits(max_calls=config.max_calls), sampling_of(config)
     python = plugins.load("interpreters", "python")()
-    backend = open_backend(config.model, config.backend)
+    backend = open_backend(config.model, config.backend, **config.backend_options)
 
     def session_of(problem: Problem) -> ReasoningSession:
         """A session, which costs nothing; the debug hint is another one for each problem."""
@@ -86,7 +86,7 @@ def run(config: argparse.Namespace) -> None:
     # Behind the opening: only then is a model of the hub on this machine, and its commit known.
     key = config_hash(
         config.model,
-        backend=config.backend,
+        **config.runs_on,
         sampling=sampling,
         limits=limits,
         format=detect(backend.tokenizer),

@@ -12,14 +12,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recipes import livecodebench, programs, suites
-from recipes.command import CommandLine
+from recipes.command import CommandLine, add_backend_option
 from recipes.live import LiveTable
 from recipes.livecodebench import upstream
 from recipes.settings import Evaluation
 from recipes.tiny.families import CODE, FAMILIES, MATH
 from recipes.tiny.prompts import with_prompt
-from start_sdk import Backend, ConfigError, Interpreter, Message, StartError, Trace, models
+from start_sdk import (
+    Backend,
+    ConfigError,
+    Interpreter,
+    Message,
+    StartError,
+    Trace,
+    models,
+    plugins,
+)
 from start_sdk.batch import Job, Row, RowStore, Work, export_jsonl, fingerprint, run_batch
+from start_sdk.cli import parsed_options
 from start_sdk.grading import Grader, last_code_block, shuffled
 
 GROUPS = {"math": MATH, "code": CODE, "all": FAMILIES}
@@ -46,7 +56,8 @@ def command_line(prog: str, doc: str | None) -> argparse.ArgumentParser:
         "--release", choices=livecodebench.RELEASES, help="check the sizes of livecodebench's files"
     )
     add("--model", default="base", help="base, start, a folder, or a hub id")
-    add("--backend", default="transformers", help="the backend that runs the model")
+    add("--backend", help="what runs the model; by default found out by its name or address")
+    add_backend_option(parser)
     add("--families", choices=GROUPS, default="all", help="problem families of the suite tiny")
     add("--n", type=int, help="number of problems (for the suite tiny: per family, default 20)")
     add("--max-calls", type=int, default=6, help="cells per sample (the paper's limit is 6)")
@@ -59,6 +70,23 @@ def command_line(prog: str, doc: str | None) -> argparse.ArgumentParser:
 def model_name(model: str) -> str:
     """The embedded model that "base" or "start" stands for; any other name as it is."""
     return {"base": models.BASE, "start": models.DEFAULT}.get(model, model)
+
+
+def settle(config: argparse.Namespace) -> None:
+    """Replaces what the options say about the model by what is meant.
+
+    `model` becomes a name that backends know, `backend` a plugin's name, `backend_options` its
+    options, and `runs_on` what a row's key says of both.
+
+    Raises:
+        ConfigError: an option of the backend is not NAME=VALUE.
+    """
+    config.model = model_name(config.model)
+    config.backend = config.backend or plugins.backend_for(config.model)
+    config.backend_options = parsed_options(config.backend_option)
+    config.runs_on = {"backend": config.backend}
+    if config.backend_options:
+        config.runs_on["options"] = config.backend_options
 
 
 def problems_of(config: argparse.Namespace) -> list[suites.Problem]:

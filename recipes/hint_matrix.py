@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import experiment
-from recipes.experiment import Judge, asked, model_name, problem_of
+from recipes.experiment import Judge, asked, problem_of
 from recipes.report import asked_in, inline, interval, points, row, shown
 from recipes.tiny.prompts import with_prompt
 from start_sdk import (
@@ -210,16 +210,16 @@ def picture(arms: Sequence[Arm], path: Path) -> None:
 
 def run(config: argparse.Namespace) -> None:
     """The matrix of a suite."""
-    config.model = model_name(config.model)
+    experiment.settle(config)
     problems = experiment.problems_of(config)
     hints = chosen_hints(config.hints, config.library)
     limits = Limits(max_calls=config.max_calls, max_repeats=4)
     sampling = Sampling(temperature=0, logprobs=True)
     python = plugins.load("interpreters", "python")()
-    backend = open_backend(config.model, config.backend)
+    backend = open_backend(config.model, config.backend, **config.backend_options)
     session = ReasoningSession(backend, interpreter=python, limits=limits, sampling=sampling)
     key = config_hash(
-        config.model, backend=config.backend, sampling=sampling, limits=limits,
+        config.model, **config.runs_on, sampling=sampling, limits=limits,
         format=session.format, hints=[hint.model_dump() for hint in hints], interpreter=python,
     )  # fmt: skip
     jobs = [experiment.job_of(p, config, key, "matrix") for p in problems]

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import experiment
-from recipes.experiment import Judge, asked, model_name, problem_of
+from recipes.experiment import Judge, asked, problem_of
 from recipes.report import asked_in, inline, interval, points, row, shown
 from start_sdk import (
     AfterConnective,
@@ -146,13 +146,13 @@ def markdown(lines: Sequence[Line], title: dict[str, Any]) -> str:
 
 def run(config: argparse.Namespace) -> None:
     """All policies on the problems of a suite."""
-    config.model = model_name(config.model)
+    experiment.settle(config)
     problems = experiment.drawn(config)
     learned = learned_for(config.learned, sorted({p.family for _, p in problems}))
     limits = Limits(max_calls=config.max_calls, max_tokens=TOKENS, max_repeats=4)
     sampling = Sampling(temperature=0, logprobs=True)
     python = plugins.load("interpreters", "python")()
-    backend = open_backend(config.model, config.backend)
+    backend = open_backend(config.model, config.backend, **config.backend_options)
 
     def session(policy: HintPolicy) -> ReasoningSession:
         return ReasoningSession(
@@ -160,7 +160,7 @@ def run(config: argparse.Namespace) -> None:
         )
 
     key = config_hash(
-        config.model, backend=config.backend, sampling=sampling, limits=limits, interpreter=python,
+        config.model, **config.runs_on, sampling=sampling, limits=limits, interpreter=python,
         format=session(NoHints()).format, policies=repr(POLICIES), learned=repr(learned),
     )  # fmt: skip
     jobs = [experiment.job_of(p, one, key, "policies") for one, p in problems]

@@ -16,9 +16,9 @@ def load(base: str, options: Training) -> tuple[Any, Any]:
     Raises:
         ConfigError: it cannot be found or read.
     """
+    source = models.find(base).location
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    source = str(models.folder(base) or base)
     dtype = "auto" if options.lora else "float32"
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import experiment
-from recipes.experiment import Judge, asked, model_name, problem_of
+from recipes.experiment import Judge, asked, problem_of
 from recipes.report import asked_in, inline, interval, row, shown
 from recipes.suites import Problem
 from start_sdk import (
@@ -178,17 +178,17 @@ def picture(made: dict[str, Any], path: Path) -> None:
 
 def run(config: argparse.Namespace) -> None:
     """The curves of a suite."""
-    config.model = model_name(config.model)
+    experiment.settle(config)
     problems = experiment.drawn(config)
     limits = Limits(max_calls=config.max_calls, max_repeats=4)
     sampling = Sampling(temperature=0.6)
     python = plugins.load("interpreters", "python")()
-    backend = open_backend(config.model, config.backend)
+    backend = open_backend(config.model, config.backend, **config.backend_options)
     tool = ReasoningSession(backend, interpreter=python, limits=limits, sampling=sampling)
     plain = ReasoningSession(backend, limits=limits, sampling=sampling)
     hints = [*round_hints(config.rounds), HintLibrary.load().get("wait")]
     key = config_hash(
-        config.model, backend=config.backend, sampling=sampling, limits=limits,
+        config.model, **config.runs_on, sampling=sampling, limits=limits,
         format=tool.format, interpreter=python, hints=[h.model_dump() for h in hints],
     )  # fmt: skip
     jobs = [experiment.job_of(p, one, key, "tts") for one, p in problems]

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from typing import Any
 
 from start_tools.python import PythonTool
 
-from recipes.command import CommandLine
+from recipes.command import CommandLine, add_backend_option
 from recipes.tiny.families import FAMILIES
 from recipes.tiny.world import problems
 from start_sdk import (
@@ -27,7 +28,7 @@ from start_sdk import (
     open_backend,
     verify_trace,
 )
-from start_sdk.cli import say
+from start_sdk.cli import parsed_options, say
 
 
 def questions(n: int, seed: int) -> list[str]:
@@ -37,8 +38,8 @@ def questions(n: int, seed: int) -> list[str]:
     return [problem.question for row in zip(*drawn, strict=True) for problem in row][:n]
 
 
-async def main(model: str, n: int, seed: int) -> None:
-    backend = open_backend(model)
+async def main(model: str, options: dict[str, Any], n: int, seed: int) -> None:
+    backend = open_backend(model, **options)
     # Both places of the paper: behind connectives, at random, and before the end of the thought.
     hints = FirstOf((AfterConnective(probability=0.3, seed=seed), BeforeEnd()))
     session = ReasoningSession(backend, interpreter=PythonTool(), hints=hints)
@@ -69,7 +70,8 @@ async def main(model: str, n: int, seed: int) -> None:
 if __name__ == "__main__":
     parser = CommandLine(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", default=models.BASE)
+    add_backend_option(parser)
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    asyncio.run(main(args.model, args.n, args.seed))
+    asyncio.run(main(args.model, parsed_options(args.backend_option), args.n, args.seed))

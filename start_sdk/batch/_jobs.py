@@ -148,6 +148,8 @@ def model_hash(model: str) -> str:
     machine (a server's) by its name.
     """
     folder = models.folder(model) or Path(model)
+    if folder.suffix == ".gguf" and folder.is_file():
+        return _digest(folder)
     if not folder.is_dir():
         return _commit(model) or model
     files = sorted(p for p in folder.iterdir() if p.suffix in _HASHED and p.is_file())

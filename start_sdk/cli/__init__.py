@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from start_sdk._printing import Terminal, report_visibly, say, styled
 from start_sdk._text.visible import visible
 from start_sdk.cli import ask, check_backend, check_model, doctor, solve
+from start_sdk.cli._models import parsed_options
 from start_sdk.cli._options import check_writable, load_policy
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "check_writable",
     "load_policy",
     "main",
+    "parsed_options",
     "report_visibly",
     "say",
     "styled",

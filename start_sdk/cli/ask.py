@@ -41,8 +41,8 @@ from start_sdk.protocols import Interpreter
 from start_sdk.session import Limits, ReasoningSession, Run
 
 PYTHON_SECONDS = 5.0
-"""How long a run waits for Python before it begins: kernels start while the model loads, and the first
-cell waits for what is not there by then."""
+"""How long a run waits for Python before it begins: kernels start while the model loads, and what
+is not there by then is waited for by the first cell."""
 
 
 @one_line_errors
