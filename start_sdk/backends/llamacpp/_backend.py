@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from start_sdk.backends._address import address_of, is_address, key_of
 from start_sdk.backends._continuation import Continuation, request_seed
 from start_sdk.backends._http import Connection, Json, ServerError, retrying
 from start_sdk.backends._resuming import Lost, opened
@@ -38,6 +38,8 @@ _NEUTRAL: Json = {
     "timings_per_token": True,  # with the number of cached tokens
 }
 """A server can be started with other defaults for all of these."""
+LIKELY = 100
+"""Tokens whose probability is asked for first: of all of them it is 5 MB and 0.4 s."""
 
 
 class LlamaCppBackend:
@@ -56,6 +58,7 @@ class LlamaCppBackend:
             with `base_url`.
         base_url: the server's address; by default `OPENAI_BASE_URL`.
         api_key: by default `OPENAI_API_KEY`; sent only if there is one.
+        api_key_env: the environment variable that holds the key.
         timeout: seconds without a byte from the server after which a request counts as lost.
         retry_seconds: how long a generation keeps retrying without a new token.
         max_context: in tokens; by default what the server has for each slot.
@@ -72,20 +75,17 @@ class LlamaCppBackend:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
+        api_key_env: str | None = None,
         timeout: float = 120.0,
         retry_seconds: float = 60.0,
         max_context: int | None = None,
         extra_body: dict[str, Any] | None = None,
     ) -> None:
-        is_address = model.startswith(("http://", "https://"))
-        url = model if is_address else base_url or os.environ.get("OPENAI_BASE_URL")
-        if not url:
-            raise ModelError(f"no server address for {model!r}: set OPENAI_BASE_URL or base_url=")
-        key = api_key or os.environ.get("OPENAI_API_KEY")
+        url, key = address_of(model, base_url), key_of(api_key, api_key_env)
         self._connection = Connection(url, key, timeout)
         self._server = Server(self._connection, retry_seconds)
         served = self._server.served
-        if not is_address and model not in (served.name, served.source):
+        if not is_address(model) and model not in (served.name, served.source):
             raise ModelError(f"{url} serves {served.name!r}, not {model!r}")
         try:
             self._vocabulary = load(partial(self._connection.ask, "POST"))
@@ -206,21 +206,28 @@ class LlamaCppBackend:
         """The log probability of each id; those of the first ones may have to be asked for."""
         if not request.sampling.logprobs:
             return None
-        found: list[float] = []
-        for i in range(len(ids) - len(known)):
-            whole = next(iter(self._tokenizer.encode("x")))
+        missing = len(ids) - len(known)
+        found = [await self._logprob(ids[:i], ids[i], request) for i in range(missing)]
+        return [*found, *known]
+
+    async def _logprob(self, sampled: Sequence[int], token_id: int, request: _Request) -> float:
+        """The log probability of a token after those that were just sampled."""
+        for count in (LIKELY, ALL):
             body = {
                 **self._body(request),
-                "prompt": [*request.work.token_ids, *ids[:i]],
+                "prompt": [*request.work.token_ids, *sampled],
                 "stream": False,
                 "n_predict": 1,
-                "n_probs": ALL,
-                "logit_bias": [[whole, FORCED]],  # the start of a character has no probabilities
+                "n_probs": count,
+                # Forces a letter: for the start of a character the server tells no probabilities.
+                "logit_bias": [[self._tokenizer.encode("x")[-1], FORCED]],
             }
             answer = await self._post(body, request)
             with self._translated():
-                found.append(logprob_of(answer, ids[i]))
-        return [*found, *known]
+                found = logprob_of(answer, token_id)
+            if found is not None:
+                return found
+        raise BackendError(f"{self._connection.url} has no token {token_id}")
 
     async def _post(self, body: Json, request: _Request) -> Json:
         answer: Json = await retrying(self._retry_seconds)(
@@ -251,7 +258,7 @@ class LlamaCppBackend:
         """What is no answer of this server becomes an error of ours."""
         try:
             yield
-        except (LookupError, TypeError, ValueError, ArithmeticError, StopIteration) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise BackendError(self._connection.explain(error)) from error
 
     async def release(self, key: str) -> None:

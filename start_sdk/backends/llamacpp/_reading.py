@@ -46,8 +46,6 @@ class Reading:
         timings = event.get("timings") or {}
         self.cached = timings.get("cache_n", self.cached)
         ids = _own(event)
-        if ids and not 0 <= min(ids) <= max(ids) < len(self._vocabulary.pieces):
-            raise ValueError(f"no token has an id of {ids}")
         text = str(event["content"]).encode(errors="replace")
         shown = b"".join(self._vocabulary.shown[i] for i in ids)
         if text != shown or event["stop"]:

@@ -114,9 +114,10 @@ class ServerTokenizer:
 
     def _bytes(self, token_ids: Sequence[int]) -> bytes:
         pieces = self._vocabulary.pieces
-        if token_ids and not 0 <= min(token_ids) <= max(token_ids) < len(pieces):
-            raise IndexError(f"ids are below {len(pieces)}")
-        return b"".join(pieces[i] for i in token_ids)
+        try:
+            return b"".join([pieces[i] for i in token_ids])
+        except KeyError as error:
+            raise IndexError(f"no token has the id {error}") from None
 
 
 def _cut(text: str, pattern: re.Pattern[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,8 @@ class Vocabulary:
         eager_text: finds those tags that the server encodes as their tokens even in plain text.
     """
 
-    pieces: Sequence[bytes]
-    shown: Sequence[bytes]
+    pieces: Mapping[int, bytes]
+    shown: Mapping[int, bytes]
     control_ids: frozenset[int]
     eos_ids: frozenset[int]
     control_text: re.Pattern[str]
@@ -74,16 +74,15 @@ def load(ask: Ask) -> Vocabulary:
         LookupError, TypeError, ValueError: it does not answer as llama.cpp's server does.
     """
     shown, eos_ids = _tokens(ask)
-    pieces = list(shown)
-    hidden = [i for i, piece in enumerate(shown) if not piece]
-    for token_id, text in zip(hidden, _texts(ask, hidden), strict=True):
-        pieces[token_id] = text.encode()
-    texts = {i: piece.decode(errors="replace") for i, piece in enumerate(pieces)}
+    hidden = [i for i, piece in shown.items() if not piece]
+    tagged = zip(hidden, (text.encode() for text in _texts(ask, hidden)), strict=True)
+    pieces = {**shown, **dict(tagged)}
+    texts = {i: piece.decode(errors="replace") for i, piece in pieces.items()}
     tags = {i: text for i, text in texts.items() if _TAG.fullmatch(text)}
     eager = _recognised(ask, tags, parse_special=False)
     control_ids = eager | _recognised(ask, tags, parse_special=True) | {*hidden}
     partial: dict[bytes, tuple[int, ...]] = {}
-    for i, piece in enumerate(shown):
+    for i, piece in shown.items():
         if "\ufffd" in texts[i] and piece != texts[i].encode():
             partial[piece] = (*partial.get(piece, ()), i)
     return Vocabulary(
@@ -119,7 +118,7 @@ def encoded(
     return [int(i) for i in ask("/tokenize", body)["tokens"]]
 
 
-def _tokens(ask: Ask) -> tuple[list[bytes], frozenset[int]]:
+def _tokens(ask: Ask) -> tuple[dict[int, bytes], frozenset[int]]:
     """The bytes of each token as texts show it, and the tokens that end a text."""
     letter = encoded(ask, ["x"], parse_special=False)
     answer = ask(
@@ -138,7 +137,7 @@ def _tokens(ask: Ask) -> tuple[list[bytes], frozenset[int]]:
     found = {int(e["id"]): bytes(e["bytes"]) for e in _probabilities(answer)}
     biased = answer["generation_settings"]["logit_bias"]
     eos_ids = frozenset(int(e["token"]) for e in biased if not (e["bias"] or -1) > 0)
-    return [found[i] for i in range(len(found))], eos_ids
+    return found, eos_ids
 
 
 def _probabilities(answer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -147,9 +146,10 @@ def _probabilities(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return list(position["top_logprobs"])
 
 
-def logprob_of(answer: dict[str, Any], token_id: int) -> float:
-    """The log probability of a token at the one position of an answer that has all of them."""
-    return next(float(e["logprob"]) for e in _probabilities(answer) if e["id"] == token_id)
+def logprob_of(answer: dict[str, Any], token_id: int) -> float | None:
+    """The log probability of a token at the one position of an answer; None if it has no room."""
+    found = (float(e["logprob"]) for e in _probabilities(answer) if e["id"] == token_id)
+    return next(found, None)
 
 
 def _texts(ask: Ask, ids: Sequence[int]) -> list[str]:

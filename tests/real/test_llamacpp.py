@@ -1,0 +1,124 @@
+"""A real llama.cpp server with a public model, through its own endpoints: `make test-real`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llamacpp_process import LlamaServer
+from start_tools.python import PythonTool
+from typer.testing import CliRunner
+
+from recipes.real.questions import draw
+from start_sdk import (
+    BeforeEnd,
+    Limits,
+    ReasoningSession,
+    Sampling,
+    StartError,
+    Trace,
+    open_backend,
+    verify_trace,
+)
+from start_sdk.cli import app
+from start_sdk.testing import check_backend
+
+FOLDER = Path(os.environ.get("START_REAL_MODEL", "runs/smollm2"))
+QUANTISED = FOLDER.with_name(f"{FOLDER.name}.Q4_1.gguf")
+FLOATS = FOLDER.with_name(f"{FOLDER.name}.F32.gguf")
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not QUANTISED.is_file(), reason=f"no {QUANTISED}: see `make test-real`"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+GREEDY = Sampling(temperature=0)
+SHORT = Limits(max_tokens=120, max_calls=2, max_repeats=4, answer_reserve=32)
+NEAR_TIE = 0.05
+"""Nats between the two likeliest tokens below which two engines may choose differently."""
+PARITY = int(os.environ.get("START_PARITY", "10"))
+"""Questions that are compared."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LlamaServer]:
+    with LlamaServer(QUANTISED) as started:
+        yield started
+
+
+async def sampled(backend: Any, prefix: Sequence[int], sampling: Sampling, n: int) -> list[int]:
+    """All that is sampled, an end-of-sequence token included."""
+    ids: list[int] = []
+    async with aclosing(backend.generate(prefix, sampling, max_tokens=n)) as chunks:
+        async for chunk in chunks:
+            ids += [*chunk.token_ids, *chunk.withheld_ids]
+    return ids
+
+
+async def test_it_meets_the_backend_contract_and_reuses_its_cache(server: LlamaServer) -> None:
+    async with aclosing(open_backend(server.url, "llamacpp")) as backend:
+        assert [c for c in await check_backend(backend) if not c.ok] == []
+
+
+def test_a_question_by_address_alone_runs_a_cell_and_answers_what_it_printed(
+    server: LlamaServer, tmp_path: Path
+) -> None:
+    saved = tmp_path / "trace.json"
+    command = ["ask", "What is 12*13?", "--model", server.url, "--hints", "end"]
+    done = CliRunner().invoke(app, [*command, "--trace", str(saved)])
+    assert done.exit_code == 0, done.output
+    trace = Trace.model_validate_json(saved.read_text(encoding="utf-8"))
+    assert trace.exact and trace.calls[0].status == "ok"
+    assert trace.answer and trace.answer in "".join(call.output for call in trace.calls)
+
+
+async def test_greedy_ids_equal_those_of_transformers_in_32_bit_floats() -> None:
+    """Both read the same weights. Where they differ, the two likeliest tokens nearly tie."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32)
+
+    def gap(ids: Sequence[int]) -> float:
+        """Nats between the two likeliest tokens."""
+        best = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1).topk(2).values
+        return float(best[0] - best[1])
+
+    ties: list[float] = []
+    with LlamaServer(FLOATS, slots=1) as server, torch.no_grad():
+        async with aclosing(open_backend(server.url, "llamacpp")) as backend:
+            for question in draw(PARITY, 5):
+                prompt = backend.tokenizer.render([{"role": "user", "content": str(question)}])
+                ids = await sampled(backend, prompt, GREEDY, 48)
+                whole = torch.tensor([prompt])
+                made = model.generate(whole, max_new_tokens=48, do_sample=False)
+                expected = made[0, len(prompt) :].tolist()
+                if ids != expected:
+                    pairs = zip(ids, expected, strict=False)
+                    at = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
+                    ties.append(gap([*prompt, *expected[:at]]))
+    print(f"{PARITY - len(ties)} of {PARITY} equal; the others differ at {ties} nats")
+    assert all(tie < NEAR_TIE for tie in ties) and len(ties) <= PARITY // 5
+
+
+async def test_rows_stay_exact_when_the_server_is_killed_and_started_again() -> None:
+    with LlamaServer(QUANTISED) as server:
+        async with aclosing(open_backend(server.url, "llamacpp")) as backend:
+            session = ReasoningSession(
+                backend, interpreter=PythonTool(), hints=BeforeEnd(), limits=SHORT, sampling=GREEDY
+            )
+            runs = [asyncio.ensure_future(session.run(str(q))) for q in draw(8, 9)]
+            await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
+            server.kill()
+            await asyncio.to_thread(server.start)
+            outcomes = await asyncio.gather(*runs, return_exceptions=True)
+            traces = [outcome for outcome in outcomes if isinstance(outcome, Trace)]
+            assert all(isinstance(o, Trace | StartError) for o in outcomes) and len(traces) >= 6
+            for trace in traces:
+                await asyncio.to_thread(verify_trace, trace, backend.tokenizer)
+                assert trace.exact
