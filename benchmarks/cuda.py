@@ -6,9 +6,11 @@ and `.batch` run on the GPU as they are:
 - Greedy traces of 50 prompts, with a hint, a call and its output, on GPU and processor in float32.
   Limit: all ids are equal, or at the first difference the two likeliest tokens were nearly equal
   (less than 0.05 nats apart, as the processor sees it).
-- 32 generations at once, of which one has a prefix that does not fit beside the others into the
-  memory that torch may use. Limit: it alone fails, with a BackendError, and the ids of the 31
-  others are those that they have without it.
+- 32 generations at once, of which one has a prefix of nearly the whole context, in memory that holds
+  it alone but not in a batch with the others, and then in memory that does not even hold it alone.
+  Torch runs out of memory each time (counted). Limits: the ids of the 31 others are those that they
+  have without it; it itself waits and is done, and where it does not fit alone ends in a
+  BackendError.
 """
 
 from __future__ import annotations
@@ -75,8 +77,8 @@ async def parity(model: str, device: str) -> dict[str, Any]:
     }
 
 
-async def one_too_many(model: str, device: str, spare_mib: int) -> dict[str, Any]:
-    """31 short rows and a long one, in memory that holds the short ones alone."""
+async def one_too_many(model: str, device: str, fits: bool) -> dict[str, Any]:
+    """31 short rows and a long one, with room for the long one beside them, or not even alone."""
     backend = TransformersBackend(
         model, device=device, dtype="float32", max_batch=ROWS, memory_mib=1 << 20
     )
@@ -93,26 +95,37 @@ async def one_too_many(model: str, device: str, spare_mib: int) -> dict[str, Any
             return found
 
         wanted = await asyncio.gather(*map(run, short))
+        await backend.reset_cache()
+        alone = _bytes_of_cache(backend._engine._model.config, len(long))
+        spare = alone * 2 if fits else alone // 2
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(device).total_memory
-        used = torch.cuda.memory_allocated(device)
-        torch.cuda.set_per_process_memory_fraction((used + (spare_mib << 20)) / total)
+        before = torch.cuda.memory_stats(device)["num_ooms"]
+        allowed = torch.cuda.max_memory_allocated(device) + spare
+        torch.cuda.set_per_process_memory_fraction(allowed / total)
         try:
-            found = await asyncio.gather(*map(run, [*short, long]), return_exceptions=True)
+            *others, last = await asyncio.gather(*map(run, [*short, long]), return_exceptions=True)
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0)
-    *others, last = found
+    ended = "done" if isinstance(last, list) else f"{type(last).__name__}: {last}"[:120]
     return {
         "rows": ROWS,
-        "prefix_of_the_long_row": len(long),
-        "spare_mib": spare_mib,
+        "tokens_of_the_long_row": len(long),
+        "spare_mib": spare >> 20,
+        "out_of_memory": torch.cuda.memory_stats(device)["num_ooms"] - before,
         "others_equal": sum(a == b for a, b in zip(others, wanted, strict=True)),
-        "long_row": f"{type(last).__name__}: {last}"[:200],
-        "kept": others == list(wanted) and isinstance(last, BackendError),
+        "long_row": ended,
+        "kept": others == list(wanted) and isinstance(last, list if fits else BackendError),
     }
 
 
-async def main(model: str, device: str, spare_mib: int) -> None:
+def _bytes_of_cache(config: Any, tokens: int) -> int:
+    """Keys and values of a row, in float32."""
+    size = getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
+    return int(8 * config.num_hidden_layers * config.num_key_value_heads * size * tokens)
+
+
+async def main(model: str, device: str) -> None:
     console = Console()
     card = torch.cuda.get_device_name() if device.startswith("cuda") else "no GPU"
     found: dict[str, Any] = {"device": card, "torch": torch.__version__, "limit": NEAR_TIE}
@@ -120,7 +133,7 @@ async def main(model: str, device: str, spare_mib: int) -> None:
     kept = all(g < NEAR_TIE for g in found["parity"]["gaps_at_differences"])
     console.print(card, found["parity"], "kept" if kept else "MISSED")
     if device.startswith("cuda"):
-        found["one too many"] = await one_too_many(model, device, spare_mib)
+        found["one too many"] = [await one_too_many(model, device, fits) for fits in (True, False)]
         console.print(found["one too many"])
     RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
@@ -129,6 +142,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", default="runs/smollm2", help="the folder of a model")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--spare-mib", type=int, default=700, help="memory for all rows together")
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.model, arguments.device, arguments.spare_mib))
+    asyncio.run(main(arguments.model, arguments.device))

@@ -151,11 +151,11 @@ def random_model(folder: Path) -> str:
     return str(folder)
 
 
-async def main(repeats: int) -> None:
+async def main(contexts: Sequence[int], repeats: int) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         random = random_model(Path(folder) / "random-weights")
-        for context in CONTEXTS:
+        for context in contexts:
             name = models.BASE if context <= 1024 else random
             async with TransformersBackend(name) as backend:
                 rows.append(await measure(backend, context, repeats))
@@ -176,5 +176,7 @@ async def main(repeats: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--contexts", type=int, nargs="+", default=CONTEXTS, help="in tokens")
     parser.add_argument("--repeats", type=int, default=7)
-    asyncio.run(main(parser.parse_args().repeats))
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.contexts, arguments.repeats))

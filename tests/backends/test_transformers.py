@@ -281,7 +281,7 @@ async def test_a_small_model_uses_one_thread_and_leaves_other_threads_alone(
     random_model: Path,
 ) -> None:
     before = torch.get_num_threads()
-    async with TransformersBackend(str(random_model)) as backend:
+    async with TransformersBackend(str(random_model), device="cpu") as backend:
         assert backend._engine.submit(torch.get_num_threads).result(timeout=60) == 1
         assert torch.get_num_threads() == before
         assert await asyncio.to_thread(torch.get_num_threads) == before
