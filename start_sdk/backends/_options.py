@@ -46,10 +46,8 @@ def check_names(owner: str, names: Iterable[str], known: Iterable[str]) -> None:
         if name in known:
             continue
         near = get_close_matches(name, known, n=1)
-        meant = f": did you mean {near[0]!r}?" if near else ""
-        listed = f"{'' if meant else ';'} It has {', '.join(known) or 'none'}"
-        if len(known) > _LISTED:
-            listed = ""
+        meant = f": did you mean {near[0]!r}?" if near else "."
+        listed = f" It has {', '.join(known) or 'none'}" if len(known) <= _LISTED else ""
         raise ConfigError(f"{owner} has no option {name!r}{meant}{listed}")
 
 

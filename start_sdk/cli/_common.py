@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, NoReturn, ParamSpec
 
 import typer
@@ -57,5 +56,5 @@ def quiet_libraries(model: str) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for traces
-    if models.folder(model) or Path(model).is_dir():
+    if models.folder(model) or os.path.exists(model):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -16,9 +16,6 @@ from start_sdk.backends import open_backend
 from start_sdk.errors import ConfigError
 from start_sdk.protocols import Backend
 
-_LOCAL = ("transformers", "vllm")
-"""Backends that run a model on this machine: what is meant for servers does not apply to them."""
-
 Model = Annotated[
     str,
     typer.Option(
@@ -81,7 +78,7 @@ class Choice:
             "api_key_env": self.api_key_env,
         }
         given = {name: value for name, value in server.items() if value is not None}
-        if given and self.plugin in _LOCAL:
+        if given and self.plugin in plugins.LOCAL:
             flag = next(iter(given)).replace("_", "-")
             raise ConfigError(
                 f"--{flag} is for a model on a server, and {self.model!r} would run here, on "
@@ -108,7 +105,7 @@ class Choice:
             ConfigError: as `options`; otherwise as `open_backend`.
         """
         options = self.options()
-        with waiting(f"{'loading' if self.plugin in _LOCAL else 'asking'} {self.model}"):
+        with waiting(f"{'loading' if self.plugin in plugins.LOCAL else 'asking'} {self.model}"):
             return open_backend(self.model, self.plugin, **options)
 
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from start_sdk import models
+from start_sdk import models, plugins
 from start_sdk._printing import Terminal, say
 from start_sdk._verify import verify_trace
 from start_sdk.cli._common import one_line_errors, quiet_libraries
-from start_sdk.errors import MissingExtra, StartError
+from start_sdk.errors import MissingExtra, ModelError, StartError
 from start_sdk.formats import FormatReport, check_format
 from start_sdk.hints import BeforeEnd
 from start_sdk.protocols import Tokenizer
@@ -29,7 +29,9 @@ _OPENINGS = {
 
 @one_line_errors
 def check_model(
-    model: Annotated[str, typer.Argument(help="An embedded model, a local folder, or a hub id.")],
+    model: Annotated[
+        str, typer.Argument(help="An embedded model, a folder, a GGUF file, or a hub id.")
+    ],
     json: Annotated[
         bool, typer.Option("--json", help="Print the findings as JSON, and nothing else.")
     ] = False,
@@ -107,6 +109,12 @@ def _load(model: str) -> tuple[Tokenizer, int | None]:
         ModelError: the tokenizer cannot be found or read.
         MissingExtra: transformers is not installed.
     """
+    if plugins.backend_for(model) == "server":
+        raise ModelError(
+            f"{model!r} is a server: `start-sdk check-backend` asks it; check-model reads files, "
+            "of an embedded model, a folder, a GGUF file, or a hub id"
+        )
+    source = models.find(model, weights=False)
     try:
         from transformers import AutoConfig
 
@@ -115,8 +123,9 @@ def _load(model: str) -> tuple[Tokenizer, int | None]:
         raise MissingExtra("check-model", "transformers") from error
 
     tokenizer = load_tokenizer(model)
+    gguf = {"gguf_file": source.gguf_file} if source.gguf_file else {}
     try:
-        config: Any = AutoConfig.from_pretrained(str(models.folder(model) or model))
+        config: Any = AutoConfig.from_pretrained(source.location, **gguf)
         length = getattr(config.get_text_config(), "max_position_embeddings", None)
     except (OSError, ValueError):  # no config, or a kind of model that is not known here
         length = None

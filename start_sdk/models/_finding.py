@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from start_sdk.errors import ModelError
 from start_sdk.models import hub
@@ -56,7 +56,7 @@ def find(
     if not model.strip():
         raise ModelError(f"the model name is empty; embedded models: {', '.join(names())}")
     path = folder(model) or Path(model)
-    if _is(path, "file"):
+    if os.path.isfile(path):  # False for names that no file can have
         if gguf_file or path.suffix != ".gguf":
             raise ModelError(f"{model!r} is a file: name a folder, a GGUF file or a hub id")
         path, gguf_file = path.parent, path.name
@@ -65,19 +65,12 @@ def find(
         raise ModelError(
             f"{model!r}: to read a GGUF file, install what is missing: pip install {wanted}"
         )
-    if _is(path, "dir"):
+    if os.path.isdir(path):
         if revision:
             raise ModelError(f"{model!r} is a folder: revision= is for models of the hub")
         _check(model, path, gguf_file, weights)
         return Source(str(path), gguf_file)
     return _on_hub(model, gguf_file, revision, weights)
-
-
-def _is(path: Path, kind: Literal["file", "dir"]) -> bool:
-    try:
-        return path.is_file() if kind == "file" else path.is_dir()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 def _check(model: str, path: Path, gguf_file: str | None, weights: bool) -> None:

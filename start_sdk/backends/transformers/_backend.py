@@ -101,15 +101,15 @@ class TransformersBackend:
             gguf_file=gguf_file,
             trust_remote_code=trust_remote_code,
         )
-        if isinstance(model, str):  # before torch is imported, which takes seconds
-            models.find(model, gguf_file=gguf_file, revision=revision)
-        if adapter:
-            check_adapter(adapter)
+        source = _checked(model, options)  # before torch is imported, which takes seconds
         from start_sdk.backends.transformers._engine import Engine
-        from start_sdk.backends.transformers._loading import load
+        from start_sdk.backends.transformers._loading import load, wrapped
         from start_sdk.backends.transformers._threads import threads_for
 
-        loaded, self._tokenizer = load(model, options)
+        if isinstance(model, str):
+            loaded, self._tokenizer = load(model, source, options)
+        else:
+            loaded, self._tokenizer = wrapped(model)
         if loaded.device.type != "cpu":
             threads = None
         elif threads is None:
@@ -195,6 +195,16 @@ class TransformersBackend:
             raise BackendError(f"{self._capabilities.model}: the backend is closed") from error
 
 
+def _checked(model: str | Loaded, options: LoadOptions) -> models.Source:
+    """Where the model is, once all that can be seen without loading it is seen to be right."""
+    if not isinstance(model, str):
+        options.check_loaded()
+        return models.Source("")
+    if options.adapter:
+        check_adapter(options.adapter)
+    return models.find(model, gguf_file=options.gguf_file, revision=options.revision)
+
+
 def _spare_memory(device: torch.device) -> int:
     """Bytes available to caches; the rest is left for forward passes."""
     if device.type == "cuda":
@@ -213,16 +223,16 @@ def _note(model: Any, threads: int, *, deterministic: bool) -> str:
     if deterministic:
         parts.append("deterministic")
     note = ", ".join(parts)
-    if model.device.type == "cpu" and dtype == "float32" and _has_bfloat16(model):
+    gains = model.num_parameters() > 100_000_000 and model.device.type == "cpu"
+    if gains and dtype == "float32" and {"avx512_bf16", "amx_bf16"} & _processor_flags():
         note += "; dtype=bfloat16 is faster for many sessions on this processor"
     return note
 
 
-def _has_bfloat16(model: Any) -> bool:
-    """Whether the processor multiplies in bfloat16, and the model is large enough to gain."""
+def _processor_flags() -> set[str]:
+    """What the processor can do, as Linux lists it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            flags = next((line for line in file if line.startswith("flags")), "").split()
+            return set(next((line for line in file if line.startswith("flags")), "").split())
     except OSError:
-        return False
-    return bool({"avx512_bf16", "amx_bf16"} & set(flags)) and model.num_parameters() > 100_000_000
+        return set()

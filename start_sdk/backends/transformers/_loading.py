@@ -19,17 +19,22 @@ from start_sdk.backends.transformers._options import Loaded, LoadOptions
 from start_sdk.errors import ModelError
 
 
-def load(model: str | Loaded, options: LoadOptions) -> tuple[Any, HFTokenizer]:
+def wrapped(loaded: Loaded) -> tuple[Any, HFTokenizer]:
+    """A model that is loaded already, and its tokenizer."""
+    return loaded.model, HFTokenizer(loaded.tokenizer, _eos_ids(loaded.model))
+
+
+def load(model: str, source: models.Source, options: LoadOptions) -> tuple[Any, HFTokenizer]:
     """Loads a model, in evaluation mode on its device, and its tokenizer.
 
+    Args:
+        model: its name, for messages.
+        source: where it is.
+        options: how it is loaded.
+
     Raises:
-        ConfigError: an option is given for a model that is already loaded.
-        ModelError: the model cannot be found, read, or moved to the device.
+        ModelError: the model cannot be read, or moved to the device.
     """
-    if isinstance(model, Loaded):
-        options.check_loaded()
-        return model.model, HFTokenizer(model.tokenizer, _eos_ids(model.model))
-    source = models.find(model, gguf_file=options.gguf_file, revision=options.revision)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         with _without_bars() if models.folder(model) else nullcontext():
