@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +17,6 @@ from start_sdk._loop.loop import Delta, Event
 from start_sdk._loop.many import finish, finish_all
 from start_sdk._loop.run import Run
 from start_sdk._loop.setup import Setup
-from start_sdk._text.inert import inert
 from start_sdk._text.repetition import repeats
 from start_sdk.errors import ConfigError
 from start_sdk.formats import ReasoningFormat
@@ -152,7 +152,10 @@ class ReasoningSession:
             BackendError: the engine failed. The error's `trace` holds the trace so far.
             InterpreterError: a kernel could not be started. It has a `trace`, too.
         """
-        return await finish(self.stream(prompt, seed=seed))
+        messages = opening.conversation(prompt, self._setup.system)
+        # On a thread: the tokenizer may have to ask a server.
+        start = await asyncio.to_thread(self._setup.rendered, messages)
+        return await finish(self._start(self._seeded(seed), [start], prompt=messages))
 
     def stream(self, prompt: str | Sequence[Message], *, seed: int | None = None) -> Run:
         """Like `run`, but yields events: a `Delta` as tokens arrive, then each finished `Segment`.
@@ -160,13 +163,7 @@ class ReasoningSession:
         The returned run's `trace` holds the trace so far at any time.
         """
         messages = opening.conversation(prompt, self._setup.system)
-        tokenizer = self._setup.backend.tokenizer
-        asked = self._setup.format.describe_tools(messages, self._setup.tools)
-        if not self._setup.backend.capabilities.exact:
-            asked = [Message(role=m["role"], content=inert(m["content"])) for m in asked]
-        ids = tuple(tokenizer.render(asked, self._setup.template))
-        text = tokenizer.decode(ids)
-        start = Segment(source="prompt", text=text, token_ids=ids, phase="prompt")
+        start = self._setup.rendered(messages)
         return self._start(self._seeded(seed), [start], prompt=messages)
 
     async def run_many(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from start_sdk._loop.budget import Budget
@@ -146,10 +147,10 @@ class Context:
         draft = [self._drafted(self._draft, self.phase)] if self._draft else []
         return (*self.segments, *draft)
 
-    def splice_hint(self, text: str, join: Join, record: HintRecord) -> bool:
+    async def splice_hint(self, text: str, join: Join, record: HintRecord) -> bool:
         """Inserts a hint after the draft; returns False and changes nothing if it does not fit."""
         text = self._format.joiner(self._tail, join) + self._inert(text)
-        ids = self._tokenizer.encode(text)
+        ids = await self._encoded(text)
         if len(ids) > self.budget.splice_room("hint"):
             return False
         self._splice(
@@ -157,14 +158,14 @@ class Context:
         )
         return True
 
-    def splice_output(self, call: CallRecord) -> None:
+    async def splice_output(self, call: CallRecord) -> None:
         """Inserts a cell's output after the draft, cut in the middle if it does not fit."""
         joiner = self._format.joiner(self._tail, "line")
         room = self.budget.splice_room("tool")
         shown, cut, keep = call.output, 0, len(call.output)
         while True:
             spliced = joiner + self._format.show_output(self._inert(shown))
-            ids = self._tokenizer.encode(spliced)
+            ids = await self._encoded(spliced)
             surplus = len(ids) - room
             if surplus <= 0 or keep == 0:
                 break
@@ -191,6 +192,10 @@ class Context:
     def encode(self, text: str) -> list[int]:
         """The ids that a text would be spliced in as."""
         return self._tokenizer.encode(text)
+
+    async def _encoded(self, text: str) -> list[int]:
+        """The ids of a text, on a thread: the tokenizer may have to ask a server."""
+        return await asyncio.to_thread(self._tokenizer.encode, text)
 
     def _inert(self, text: str) -> str:
         return text if self._exact else inert(text)

@@ -49,7 +49,7 @@ class Hinter:
         hint = Hint(id="steer", text=text, category="Steer", domain="any", positions=("steer",))
         self._pending.append((hint, "steer", ""))
 
-    def insert_staged(self) -> None:
+    async def insert_staged(self) -> None:
         """Inserts the staged hint, if there is one.
 
         Raises:
@@ -66,21 +66,21 @@ class Hinter:
             refusal = "open block"
         elif reader.in_formula and position != "end":  # at an end nothing closes it any more
             refusal = "open formula"
-        refusal = refusal or self._insert(hint, position, trigger)
+        refusal = refusal or await self._insert(hint, position, trigger)
         if refusal:
             raise HintRefused(hint.id, refusal)
 
-    def insert_pending(self) -> bool:
+    async def insert_pending(self) -> bool:
         """Inserts texts from outside, up to one that opens a block; returns whether it did any."""
         reader, given = self._context.reader if self._pending else None, False
         while reader and self._pending and self._open and not reader.in_formula:
             if reader.block is not None:
                 break
-            given |= self._insert(*self._pending.pop(0)) is None
+            given |= await self._insert(*self._pending.pop(0)) is None
             reader = self._context.reader
         return given
 
-    def insert(self, observe: Callable[[], HintContext]) -> bool:
+    async def insert(self, observe: Callable[[], HintContext]) -> bool:
         """Inserts a pending text, or else the policy's hint; returns whether any was inserted.
 
         Called at an event, so neither a block nor a formula is open.
@@ -91,7 +91,7 @@ class Hinter:
         if not self._open:
             return False
         if self._pending:
-            return self._insert(*self._pending.pop(0)) is None
+            return await self._insert(*self._pending.pop(0)) is None
         if self._policy is None:
             return False
         now = observe()
@@ -99,14 +99,14 @@ class Hinter:
         if not isinstance(hint, Hint | None):
             made = f"{type(hint).__name__}, not a Hint or None"
             raise ConfigError(f"the hint policy {self._policy!r} returned a {made}")
-        return hint is not None and self._insert(hint, now.position, now.trigger) is None
+        return hint is not None and await self._insert(hint, now.position, now.trigger) is None
 
     @property
     def _open(self) -> bool:
         """Whether a thought has begun and not ended."""
         return self._context.phase == "thinking" and self._context.opened
 
-    def _insert(self, hint: Hint, position: Position, trigger: str) -> Refusal | None:
+    async def _insert(self, hint: Hint, position: Position, trigger: str) -> Refusal | None:
         """Returns why it cannot be inserted, None if it was."""
         budget = self._context.budget
         opens_block = opening(hint.text.rpartition("\n")[2]) is not None
@@ -129,4 +129,5 @@ class Hinter:
             trigger=trigger,
             round=sum(s.hint is not None for s in self._context.segments) + 1,
         )
-        return None if self._context.splice_hint(text, join, record) else "no tokens left"
+        fits = await self._context.splice_hint(text, join, record)
+        return None if fits else "no tokens left"

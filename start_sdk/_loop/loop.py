@@ -106,10 +106,10 @@ class Loop:
             context.segments[:] = await self.kernel.replay(context.segments)
         if self.kernel and context.pending_code:  # a trace resumed right after a block
             await self._call(context.pending_code)
-        self._hinter.insert_staged()
+        await self._hinter.insert_staged()
         shown = 0
         while True:
-            self._hinter.insert_pending()
+            await self._hinter.insert_pending()
             for segment in context.segments[shown:]:
                 shown += 1
                 yield segment
@@ -215,15 +215,19 @@ class Loop:
                 self._limit("repeats")
             return False
         if event and kind == "trigger":
-            return not self._hint("connective", event.text, withheld)
-        return self._ends(stop, withheld)
+            return not await self._hint("connective", event.text, withheld)
+        return await self._ends(stop, withheld)
 
-    def _ends(self, stop: Stop, withheld: int) -> bool:
+    async def _ends(self, stop: Stop, withheld: int) -> bool:
         """The thought or the text would end here, unless a hint or a conclusion follows."""
         context, event = self.context, stop.event
         within = event is not None and event.in_block
         trigger = event.text if event else ""
-        if context.phase == "thinking" and not within and self._hint("end", trigger, withheld):
+        if (
+            context.phase == "thinking"
+            and not within
+            and await self._hint("end", trigger, withheld)
+        ):
             return False
         if event and event.kind == "answer":
             context.open_answer()
@@ -249,10 +253,10 @@ class Loop:
         with self.timing.tool():
             call = await self.kernel.run(code, left)
         self._late = left is not None and time.monotonic() - began >= left
-        self.context.splice_output(call)
-        self._hint("output", "", 0)
+        await self.context.splice_output(call)
+        await self._hint("output", "", 0)
 
-    def _hint(self, position: Position, trigger: str, withheld: int) -> bool:
+    async def _hint(self, position: Position, trigger: str, withheld: int) -> bool:
         """Inserts a hint here if one is pending or the policy decides on one."""
         if self.budget.room(thinking=True) <= withheld:
             return False  # no tokens are left to answer a hint
@@ -261,7 +265,7 @@ class Loop:
             calls_left = self.budget.calls_left(position) if self.kernel else 0
             return HintContext(self._trace(), position, trigger, self._sampling.seed, calls_left)
 
-        return self._hinter.insert(observe)
+        return await self._hinter.insert(observe)
 
     def _limit(self, kind: Limit) -> None:
         """At a limit the thought ends, so that the model answers; else the run ends."""

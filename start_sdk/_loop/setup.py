@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from start_sdk._loop.budget import Limits
 from start_sdk._loop.kernel import LazyKernel
 from start_sdk._loop.timing import EngineClock
+from start_sdk._text.inert import inert
 from start_sdk.errors import ConfigError
 from start_sdk.formats import ReasoningFormat
 from start_sdk.generation import Sampling
-from start_sdk.protocols import Backend, HintPolicy, Interpreter, Tool
+from start_sdk.protocols import Backend, HintPolicy, Interpreter, Message, Tool
+from start_sdk.trace import Segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,16 @@ class Setup:
         return replace(
             self, interpreter=None, tools=(), files={}, hints=None, conclude="never", kept=None
         )
+
+    def rendered(self, messages: Sequence[Message]) -> Segment:
+        """The prompt that a conversation becomes."""
+        tokenizer = self.backend.tokenizer
+        asked = self.format.describe_tools(messages, self.tools)
+        if not self.backend.capabilities.exact:
+            asked = [Message(role=m["role"], content=inert(m["content"])) for m in asked]
+        ids = tuple(tokenizer.render(asked, self.template))
+        text = tokenizer.decode(ids)
+        return Segment(source="prompt", text=text, token_ids=ids, phase="prompt")
 
     def settings(self, sampling: Sampling) -> dict[str, Any]:
         """Everything that shapes a run except its prompt and seed, as JSON."""
