@@ -6,8 +6,8 @@ and `.batch` run on the GPU as they are:
 - Greedy traces of 50 prompts, with a hint, a call and its output, on GPU and processor in float32.
   Limit: all ids are equal, or at the first difference the two likeliest tokens were nearly equal
   (less than 0.05 nats apart, as the processor sees it).
-- 32 generations at once, of which one has a prefix of nearly the whole context, in memory that holds
-  it alone but not in a batch with the others, and then in memory that does not even hold it alone.
+- 32 generations at once, one of them with a prefix of nearly the whole context, in memory that
+  holds it alone but not in a batch with the others, then in memory that does not even do that.
   Torch runs out of memory each time (counted). Limits: the ids of the 31 others are those that they
   have without it; it itself waits and is done, and where it does not fit alone ends in a
   BackendError.

@@ -22,12 +22,20 @@ class CommandLine(argparse.ArgumentParser):
         super().exit(status, message and visible(message))
 
 
-def add_backend_option(parser: argparse.ArgumentParser) -> None:
-    """Adds `--backend-option`, as `start-sdk ask` has it; `parsed_options` reads its values."""
+def add_backend_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--backend-option`, as `start-sdk ask` has it (`parsed_options` reads its values), and
+    `--server`."""
     parser.add_argument(
         "--backend-option",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         help="an option of the backend, e.g. threads=2; repeatable",
+    )
+    parser.add_argument(
+        "--server",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a server that has the model; repeatable: sessions are spread over all of them",
     )

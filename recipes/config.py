@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from recipes.command import CommandLine, add_backend_option
+from recipes.command import CommandLine, add_backend_options
 from recipes.settings import (
     Cluster,
     Curation,
@@ -29,7 +29,7 @@ from recipes.settings import (
     RolloutConfig,
     Training,
 )
-from start_sdk import ConfigError, Limits
+from start_sdk import ConfigError, Limits, plugins
 from start_sdk.cli import parsed_options
 from start_sdk.values import Settings
 
@@ -39,9 +39,13 @@ class Config(Settings):
 
     base: str
     """The model that is taught: embedded, a folder, or a hub id."""
-    backend: str = "transformers"
+    backend: str = ""
+    """What runs it; by default "server" where there are `servers` or `base` is an address, else
+    "transformers"."""
     backend_options: dict[str, Any] = Field(default_factory=dict)
     """Passed on to the backend, e.g. `deterministic = true`."""
+    servers: tuple[str, ...] = ()
+    """Addresses that serve the model: sessions are spread over them, or Ray's actors."""
     prompt: Literal["plain", "boxed"] = "boxed"
     """How a question is asked: as it is, or with a wish for a box."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -70,6 +74,14 @@ class Config(Settings):
     training: Training = Training()
     grpo: Grpo = Grpo()
     plan: Plan = Plan()
+
+    @model_validator(mode="after")
+    def _named(self) -> Config:
+        """Names the backend, so that a row says what ran the model."""
+        if not self.backend:
+            where = self.servers[0] if self.servers else self.base
+            object.__setattr__(self, "backend", plugins.backend_for(where))
+        return self
 
 
 def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> Config:
@@ -134,7 +146,7 @@ def command_line(
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes", help=about
     )
-    add_backend_option(parser)
+    add_backend_options(parser)
     return parser
 
 
@@ -147,4 +159,6 @@ def given(options: argparse.Namespace) -> Config:
     changes = parsed_changes(options.changes)
     for name, value in parsed_options(options.backend_option).items():
         changes[f"backend_options.{name}"] = value
+    if options.server:
+        changes["servers"] = options.server
     return read_config(options.config, changes)

@@ -36,7 +36,6 @@ from start_sdk import (
     Limits,
     ReasoningSession,
     Sampling,
-    open_backend,
     plugins,
 )
 from start_sdk.batch import Job, Work, config_hash, in_rounds, sample_seed
@@ -74,7 +73,7 @@ def run(config: argparse.Namespace) -> None:
     config.prompt = config.prompt or DEFAULT_PROMPTS.get(config.suite, "boxed")
     limits, sampling = Limits(max_calls=config.max_calls), sampling_of(config)
     python = plugins.load("interpreters", "python")()
-    backend = open_backend(config.model, config.backend, **config.backend_options)
+    backend = experiment.opened(config)
 
     def session_of(problem: Problem) -> ReasoningSession:
         """A session, which costs nothing; the debug hint is another one for each problem."""

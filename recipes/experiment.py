@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recipes import livecodebench, programs, suites
-from recipes.command import CommandLine, add_backend_option
+from recipes.command import CommandLine, add_backend_options
 from recipes.live import LiveTable
 from recipes.livecodebench import upstream
 from recipes.settings import Evaluation
@@ -26,6 +26,7 @@ from start_sdk import (
     StartError,
     Trace,
     models,
+    open_backend,
     plugins,
 )
 from start_sdk.batch import Job, Row, RowStore, Work, export_jsonl, fingerprint, run_batch
@@ -55,9 +56,9 @@ def command_line(prog: str, doc: str | None) -> argparse.ArgumentParser:
     add(
         "--release", choices=livecodebench.RELEASES, help="check the sizes of livecodebench's files"
     )
-    add("--model", default="base", help="base, start, a folder, or a hub id")
+    add("--model", help="base (the default), start, a folder, a hub id, or its name on a server")
     add("--backend", help="what runs the model; by default found out by its name or address")
-    add_backend_option(parser)
+    add_backend_options(parser)
     add("--families", choices=GROUPS, default="all", help="problem families of the suite tiny")
     add("--n", type=int, help="number of problems (for the suite tiny: per family, default 20)")
     add("--max-calls", type=int, default=6, help="cells per sample (the paper's limit is 6)")
@@ -75,18 +76,29 @@ def model_name(model: str) -> str:
 def settle(config: argparse.Namespace) -> None:
     """Replaces what the options say about the model by what is meant.
 
-    `model` becomes a name that backends know, `backend` a plugin's name, `backend_options` its
-    options, and `runs_on` what a row's key says of both.
+    `model` becomes a name that backends know, "" for the only one of a server, `backend` a plugin's
+    name, `backend_options` its options, and `runs_on` what a row's key says of both: not where the
+    servers are.
 
     Raises:
         ConfigError: an option of the backend is not NAME=VALUE.
     """
-    config.model = model_name(config.model)
-    config.backend = config.backend or plugins.backend_for(config.model)
+    config.model = model_name(config.model or ("" if config.server else "base"))
+    where = config.server[0] if config.server else config.model
+    config.backend = config.backend or plugins.backend_for(where)
     config.backend_options = parsed_options(config.backend_option)
     config.runs_on = {"backend": config.backend}
     if config.backend_options:
         config.runs_on["options"] = config.backend_options
+
+
+def opened(config: argparse.Namespace) -> Backend:
+    """The backend that `settle` settled on; gives `model` a name if it has none yet."""
+    backend = open_backend(
+        config.model, config.backend, servers=config.server, **config.backend_options
+    )
+    config.model = config.model or backend.capabilities.model
+    return backend
 
 
 def problems_of(config: argparse.Namespace) -> list[suites.Problem]:

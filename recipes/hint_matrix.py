@@ -40,7 +40,6 @@ from start_sdk import (
     draw_insertion_point,
     find_insertion_points,
     last_insertion_point,
-    open_backend,
     plugins,
 )
 from start_sdk.batch import Job, Row, Work, config_hash
@@ -216,7 +215,7 @@ def run(config: argparse.Namespace) -> None:
     limits = Limits(max_calls=config.max_calls, max_repeats=4)
     sampling = Sampling(temperature=0, logprobs=True)
     python = plugins.load("interpreters", "python")()
-    backend = open_backend(config.model, config.backend, **config.backend_options)
+    backend = experiment.opened(config)
     session = ReasoningSession(backend, interpreter=python, limits=limits, sampling=sampling)
     key = config_hash(
         config.model, **config.runs_on, sampling=sampling, limits=limits,

@@ -43,7 +43,6 @@ from start_sdk import (
     NoHints,
     ReasoningSession,
     Sampling,
-    open_backend,
     plugins,
 )
 from start_sdk.batch import Job, Row, Work, config_hash
@@ -152,7 +151,7 @@ def run(config: argparse.Namespace) -> None:
     limits = Limits(max_calls=config.max_calls, max_tokens=TOKENS, max_repeats=4)
     sampling = Sampling(temperature=0, logprobs=True)
     python = plugins.load("interpreters", "python")()
-    backend = open_backend(config.model, config.backend, **config.backend_options)
+    backend = experiment.opened(config)
 
     def session(policy: HintPolicy) -> ReasoningSession:
         return ReasoningSession(

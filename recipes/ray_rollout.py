@@ -56,9 +56,9 @@ def compute_rows(
     except ImportError as error:
         raise MissingExtra("the engine ray", "ray") from error
     cluster = config.cluster
-    if cluster.servers and config.backend != "openai":
-        raise ConfigError(f"cluster.servers requires backend=openai, not {config.backend}")
-    if len(cluster.servers) > cluster.actors:
+    if config.servers and config.backend in plugins.LOCAL:
+        raise ConfigError(f"backend={config.backend} takes no servers: set backend=server")
+    if len(config.servers) > cluster.actors:
         raise ConfigError(f"cluster.actors={cluster.actors} leaves some servers without an actor")
     with ExitStack() as stack:
         bases = Bases(after, stack) if after else None
@@ -88,7 +88,7 @@ def compute_rows(
 
 def tokenizer_of(config: Config, model: str) -> Tokenizer:
     """The tokenizer of the actors' backends, on which keys depend, without any weights."""
-    if config.backend != "openai":
+    if config.backend in plugins.LOCAL:
         return load_tokenizer(model)
     backend = open_backend(model, config.backend, **options_of(config, 0))
     asyncio.run(backend.aclose())
@@ -162,7 +162,7 @@ def computed(
         [{"key": job.key, "input": json.dumps(dict(job.input))} for job in jobs],
         override_num_blocks=min(len(jobs), MAX_TASKS),
     )
-    turns = ray.remote(Turns).options(num_cpus=0).remote() if cluster.servers else None
+    turns = ray.remote(Turns).options(num_cpus=0).remote() if config.servers else None
     model = str(Path(model).absolute()) if Path(model).is_dir() else model
     after = after.absolute() if after else None
     worked = rows.map(

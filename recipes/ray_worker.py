@@ -133,7 +133,7 @@ class Turns:
 
 def options_of(config: Config, number: int) -> dict[str, Any]:
     """The options of an actor's backend: those of the config, and its server."""
-    options, servers = dict(config.backend_options), config.cluster.servers
+    options, servers = dict(config.backend_options), config.servers
     if servers:
         options["base_url"] = servers[number % len(servers)]
     return options

@@ -95,7 +95,9 @@ def compute_rows(
     python = plugins.load("interpreters", "python")()
     with ExitStack() as stack:
         bases = Bases(after, stack) if after else None
-        backend = open_backend(model, config.backend, **config.backend_options)
+        backend = open_backend(
+            model, config.backend, servers=config.servers, **config.backend_options
+        )
         jobs = jobs_of(config, part, problems, model, backend.tokenizer, python, bases)
         worker = RolloutWorker(config, part, backend, python, bases)
         experiment.compute_rows(

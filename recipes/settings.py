@@ -153,8 +153,6 @@ class Cluster(Settings):
     """Each with a backend, or a server, and `max_concurrency` problems in flight."""
     gpus: Annotated[float, Field(ge=0)] = 0
     """Of each actor."""
-    servers: tuple[str, ...] = ()
-    """Addresses, given to the actors in turn; for the backend `openai`."""
 
 
 class Evaluation(Settings):

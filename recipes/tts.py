@@ -34,7 +34,6 @@ from start_sdk import (
     ReasoningSession,
     Sampling,
     Trace,
-    open_backend,
     plugins,
 )
 from start_sdk.batch import Job, Row, Work, config_hash, sample_seed
@@ -183,7 +182,7 @@ def run(config: argparse.Namespace) -> None:
     limits = Limits(max_calls=config.max_calls, max_repeats=4)
     sampling = Sampling(temperature=0.6)
     python = plugins.load("interpreters", "python")()
-    backend = open_backend(config.model, config.backend, **config.backend_options)
+    backend = experiment.opened(config)
     tool = ReasoningSession(backend, interpreter=python, limits=limits, sampling=sampling)
     plain = ReasoningSession(backend, limits=limits, sampling=sampling)
     hints = [*round_hints(config.rounds), HintLibrary.load().get("wait")]

@@ -14,7 +14,7 @@ from typing import Any
 
 from start_tools.python import PythonTool
 
-from recipes.command import CommandLine, add_backend_option
+from recipes.command import CommandLine, add_backend_options
 from recipes.tiny.families import FAMILIES
 from recipes.tiny.world import problems
 from start_sdk import (
@@ -70,7 +70,7 @@ async def main(model: str, options: dict[str, Any], n: int, seed: int) -> None:
 if __name__ == "__main__":
     parser = CommandLine(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", default=models.BASE)
-    add_backend_option(parser)
+    add_backend_options(parser)
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from start_sdk.errors import PluginError, StartError
 
+LOCAL = ("transformers", "vllm")
+"""Backends that run a model in this process: options for servers do not apply to them."""
+
 Group = Literal["backends", "interpreters", "tools", "hints"]
 
 

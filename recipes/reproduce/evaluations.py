@@ -113,7 +113,9 @@ def rounds(config: Config, folder: Path, model: str, after: Path) -> dict[str, A
     model = model_name(model)
     with ExitStack() as stack:
         bases = Bases(after, stack)
-        backend = open_backend(model, config.backend, **config.backend_options)
+        backend = open_backend(
+            model, config.backend, servers=config.servers, **config.backend_options
+        )
         scaling = _Rounds(config, backend, python, bases)
         jobs = scaling.jobs(problems, model)
         experiment.compute_rows(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from start_sdk import plugins
+from start_sdk._opening import discard
 from start_sdk.backends._characters import CharTokenizer
 from start_sdk.backends._continuation import Continuation
 from start_sdk.backends._options import checked_options
+from start_sdk.backends._replicas import Replicas
+from start_sdk.errors import StartError
 from start_sdk.protocols import Backend
 
-__all__ = ["CharTokenizer", "Continuation", "open_backend"]
+__all__ = ["CharTokenizer", "Continuation", "Replicas", "open_backend"]
 
 
-def open_backend(model: str, backend: str | None = None, **options: Any) -> Backend:
+def open_backend(
+    model: str, backend: str | None = None, *, servers: Sequence[str] = (), **options: Any
+) -> Backend:
     """Opens a backend that runs `model`. The caller closes it.
 
     Args:
@@ -21,6 +27,8 @@ def open_backend(model: str, backend: str | None = None, **options: Any) -> Back
             a server.
         backend: name of a plugin in the group `start_sdk.backends`; by default "server" for an
             address, else "transformers".
+        servers: addresses that all serve the model; sessions are spread over them (`Replicas`).
+            With "" as the model each has to serve just one.
         options: passed to the backend.
 
     Raises:
@@ -29,7 +37,22 @@ def open_backend(model: str, backend: str | None = None, **options: Any) -> Back
         PluginError: no backend of that name is installed.
         MissingExtra: the backend's own dependencies are not installed.
     """
+    if servers:
+        return _replicas(model, backend or "server", servers, options)
     name = backend or plugins.backend_for(model)
     make = plugins.load("backends", name)
     opened: Backend = make(model, **checked_options(name, make, options))
     return opened
+
+
+def _replicas(model: str, backend: str, servers: Sequence[str], options: dict[str, Any]) -> Backend:
+    opened: list[Backend] = []
+    try:
+        for url in servers:
+            where = {"base_url": url} if model else {}
+            opened.append(open_backend(model or url, backend, **where, **options))
+        return opened[0] if len(opened) == 1 else Replicas(opened)
+    except StartError:
+        for one in opened:
+            discard(one)
+        raise

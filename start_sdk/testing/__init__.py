@@ -5,7 +5,7 @@ session = ReasoningSession(backend, interpreter=FakeInterpreter({"print(2 + 2)":
 """
 
 from start_sdk.backends import CharTokenizer
-from start_sdk.testing._backends import check_backend
+from start_sdk.testing._backends import check_backend, describe_backend
 from start_sdk.testing._check import Check
 from start_sdk.testing._fakes import FakeInterpreter, ScriptedBackend
 from start_sdk.testing._interpreters import check_interpreter
@@ -21,4 +21,5 @@ __all__ = [
     "check_backend",
     "check_interpreter",
     "check_tool",
+    "describe_backend",
 ]

@@ -17,3 +17,5 @@ class Check:
     """What it costs users if the check fails."""
     required: bool = True
     """Whether a failure breaks the contract; False for optional and undeclared capabilities."""
+    helps: str = ""
+    """What may provide the property, "" if unknown."""

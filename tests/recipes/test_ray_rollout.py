@@ -192,15 +192,18 @@ def test_a_bug_ends_the_run_and_rows_of_its_task_stay(
 
 
 def test_a_server_gives_what_it_gives_to_this_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     with FakeServer(length=40) as server:
-        cluster = Cluster(servers=(server.url,))
-        served = {"base": "tiny", "backend": "openai", "backend_options": {}, "cluster": cluster}
+        served = {
+            "base": "tiny",
+            "backend": "openai",
+            "backend_options": {},
+            "servers": (server.url,),
+            "cluster": Cluster(),
+        }
         here, there = (config.model_copy(update=served) for config in (LOCAL, REMOTE))
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         rollout(here, tmp_path / "here", RolloutConfig(), problems=PROBLEMS[:2])
-        monkeypatch.delenv("OPENAI_BASE_URL")
         rollout(there, tmp_path / "there", RolloutConfig(), problems=PROBLEMS[:2])
     assert outcomes(tmp_path / "there") == outcomes(tmp_path / "here")
     assert all(row.result for row in read_rows(tmp_path / "there"))
@@ -209,7 +212,7 @@ def test_a_server_gives_what_it_gives_to_this_process(
 def test_servers_are_given_to_the_actors_in_turn() -> None:
     turns: Any = ray.remote(Turns).options(num_cpus=0).remote()
     numbers: list[int] = [ray.get(turns.take.remote()) for _ in range(3)]
-    config = REMOTE.model_copy(update={"cluster": Cluster(servers=("a", "b"))})
+    config = REMOTE.model_copy(update={"servers": ("a", "b")})
     assert [options_of(config, n)["base_url"] for n in numbers] == ["a", "b", "a"]
 
 
@@ -226,23 +229,29 @@ def test_an_actor_that_cannot_work_ends_the_run_and_says_why(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("backend", "cluster", "says"),
+    ("backend", "servers", "cluster", "says"),
     [
-        ("transformers", Cluster(servers=("http://a/v1",)), "requires backend=openai"),
-        ("openai", Cluster(servers=("http://a/v1", "http://b/v1")), "without an actor"),
-        ("openai", Cluster(servers=("http://127.0.0.1:9/v1",)), r"127\.0\.0\.1:9"),
-        ("transformers", Cluster(gpus=1), "gpus=1: Ray finds 0"),
-        ("transformers", Cluster(address="127.0.0.1:9"), "no Ray cluster at '127.0.0.1:9'"),
-        ("transformers", Cluster(address="nowhere"), "no Ray cluster at 'nowhere'"),
+        ("transformers", ["http://a/v1"], Cluster(), "backend=server"),
+        ("openai", ["http://a/v1", "http://b/v1"], Cluster(), "without an actor"),
+        ("openai", ["http://127.0.0.1:9/v1"], Cluster(), r"127\.0\.0\.1:9"),
+        ("transformers", [], Cluster(gpus=1), "gpus=1: Ray finds 0"),
+        ("transformers", [], Cluster(address="127.0.0.1:9"), "no Ray cluster at '127.0.0.1:9'"),
+        ("transformers", [], Cluster(address="nowhere"), "no Ray cluster at 'nowhere'"),
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_one_line(
-    backend: str, cluster: Cluster, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str,
+    servers: list[str],
+    cluster: Cluster,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if cluster.address:  # as in a program that has not started Ray yet
         monkeypatch.setattr(ray, "is_initialized", lambda: False)
     options: dict[str, Any] = {} if backend == "openai" else LOCAL.backend_options
     update = {"backend": backend, "backend_options": options, "cluster": cluster}
+    update["servers"] = tuple(servers)
     with pytest.raises(ConfigError, match=says) as caught:
         rollout(REMOTE.model_copy(update=update), tmp_path, RolloutConfig(), problems=PROBLEMS[:1])
     assert "\n" not in str(caught.value)
