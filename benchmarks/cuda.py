@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -26,54 +25,30 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.engines import first_difference
-from start_sdk import BackendError, BeforeEnd, Limits, ReasoningSession, Sampling, Trace
+from benchmarks.agreement import CALCULATIONS, NEAR_TIE, gaps, traces
+from start_sdk import BackendError, Sampling
 from start_sdk.backends.transformers import TransformersBackend
-from start_sdk.testing import FakeInterpreter
 
-PROMPTS = [f"What is {a} {sign} {a % 37 + 13}?" for a in range(41, 66) for sign in ("*", "+")]
-NEAR_TIE = 0.05
-"""Nats between the two likeliest tokens."""
 ROWS = 32
 SHORT, SAMPLED = 40, 64
 """Tokens of a short prefix, and tokens sampled after it."""
-GREEDY = Sampling(temperature=0, logprobs=True)
+GREEDY = Sampling(temperature=0)
 RESULT = Path(__file__).parent / "results" / "cuda.json"
 
 
-async def traces(model: str, device: str) -> list[Trace]:
-    async with aclosing(TransformersBackend(model, device=device, dtype="float32")) as backend:
-        session = ReasoningSession(
-            backend,
-            interpreter=FakeInterpreter(lambda code: "42"),
-            hints=BeforeEnd(),
-            limits=Limits(max_tokens=200, max_repeats=4, answer_reserve=32),
-            sampling=GREEDY,
-        )
-        return list(await asyncio.gather(*(session.run(prompt) for prompt in PROMPTS)))
-
-
-async def gap(model: str, ids: Sequence[int]) -> float:
-    """How far apart the two likeliest next tokens are on the processor, in nats."""
-    async with aclosing(TransformersBackend(model, device="cpu", dtype="float32")) as backend:
-        with torch.inference_mode():
-            logits = backend._engine._model(torch.tensor([list(ids)])).logits[0, -1]
-    first, second = logits.topk(2).values.tolist()
-    return float(first - second)
-
-
 async def parity(model: str, device: str) -> dict[str, Any]:
-    here, there = await traces(model, "cpu"), await traces(model, device)
-    gaps = []
-    for one, other in zip(here, there, strict=True):
-        if parted := first_difference(one, other):
-            gaps.append(await gap(model, one.token_ids[: parted["position"]]))
+    found = {}
+    for name in ("cpu", device):
+        async with aclosing(TransformersBackend(model, device=name, dtype="float32")) as backend:
+            found[name] = await traces(backend, CALCULATIONS)
+    here, there = found.values()
+    apart = gaps(model, there, here)
     return {
         "traces": len(here),
         "tokens": sum(len(t.token_ids) for t in here),
         "calls": sum(len(t.calls) for t in here),
-        "equal": len(here) - len(gaps),
-        "gaps_at_differences": [round(g, 4) for g in gaps],
+        "equal": len(here) - len(apart),
+        "gaps_at_differences": apart,
     }
 
 

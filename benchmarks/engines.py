@@ -1,141 +1,167 @@
-"""Agreement of the engines: `python -m benchmarks.engines --url http://127.0.0.1:8000/v1`.
+"""What sessions cost each engine: `python -m benchmarks.engines transformers --model runs/smollm2`.
 
-Greedy traces of 50 problems of the miniature, with a hint, a call and its output, on
-transformers, on vLLM in-process and on the vLLM server at the address. Limit: all ids are equal,
-or at the first difference the engines were nearly undecided: the log probabilities that they give
-to their own tokens differ by less than 1e-3.
+32 sessions at once, on a real model, each with one call whose cell takes 20 ms and no CPU, against
+the engine alone on the same 32 prompts with the same number of sampled tokens and no call. Greedy,
+one thread, end-of-sequence tokens ignored. Both take turns within one run, and ratios are computed
+per turn, since machines are noisy.
 
-Run it in the environment of `make test-vllm`, with a server of the same model running there:
-`python -m vllm.entrypoints.openai.api_server --model FOLDER --dtype float32 --enforce-eager`.
+- `transformers` against the library's `generate` on a left-padded batch, in bfloat16. Limit: 0.85.
+- `llamacpp` against its own continuous batching: 32 requests to `/completion`, without a stream.
+  `--model` is the address of a server with 32 slots (`python -m recipes.real.serve --slots 32`).
+  Limit: 0.9.
+- `vllm`, in the environment of `make test-vllm`, against `AsyncLLM`. No limit here: see
+  `benchmarks.throughput`.
+
+Each engine's result is added to the same file.
 """
+
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from itertools import islice, zip_longest
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from recipes.tiny.families import MATH
-from recipes.tiny.world import problems
-from start_sdk import (
-    Backend,
-    BeforeEnd,
-    Limits,
-    ReasoningSession,
-    Sampling,
-    Trace,
-    models,
-    open_backend,
-    verify_trace,
-)
-from start_sdk.testing import FakeInterpreter
+from benchmarks.batch import CALL, FORMAT, PROMPTS, Calling, Idle
+from start_sdk import Backend, Limits, ReasoningSession, Sampling, open_backend
 
-COUNT = 50
-CONCURRENCY = 8
-LIMIT = 1e-3
-REFERENCE = "transformers"
+LIMITS = {"transformers": 0.85, "llamacpp": 0.9, "vllm": None}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "transformers": {"device": "cpu", "dtype": "bfloat16", "threads": 1},
+    "vllm": {"dtype": "bfloat16", "enforce_eager": True, "max_model_len": 2048},
+    "llamacpp": {},
+}
 RESULT = Path(__file__).parent / "results" / "engines.json"
 
 
-def questions() -> list[str]:
-    rows = zip(*(problems(family, "test", 0, COUNT) for family in MATH), strict=True)
-    return [p.question for p in islice((p for row in rows for p in row), COUNT)]
+def prompts(backend: Backend) -> list[list[int]]:
+    return [backend.tokenizer.render([{"role": "user", "content": p}]) for p in PROMPTS]
 
 
-async def traces(backend: Backend) -> list[Trace]:
-    session = ReasoningSession(
-        backend,
-        interpreter=FakeInterpreter(lambda code: "42"),
-        hints=BeforeEnd(),
-        limits=Limits(max_tokens=400),
-        sampling=Sampling(temperature=0, logprobs=True),
-    )
-    limit = asyncio.Semaphore(CONCURRENCY)
+async def sessions(backend: Backend, sampling: Sampling, tokens: int) -> None:
+    """All sessions at once, each with a call somewhere in its middle third."""
+    call = len(backend.tokenizer.encode(CALL))
+    limits = Limits(max_tokens=tokens + call, answer_reserve=1)
 
-    async def one(question: str) -> Trace:
-        async with limit:
-            trace = await session.run(question)
-        verify_trace(trace, backend.tokenizer)
-        return trace
+    async def one(number: int) -> None:
+        calling: Any = Calling(backend, [tokens // 3 + number * tokens // (3 * len(PROMPTS))])  # type: ignore[arg-type]
+        session = ReasoningSession(
+            calling, interpreter=Idle(), limits=limits, sampling=sampling, format=FORMAT
+        )
+        trace = await session.run(PROMPTS[number])
+        assert (trace.usage.model, len(trace.calls)) == (tokens + call, 1), trace.text
 
-    return list(await asyncio.gather(*map(one, questions())))
+    await asyncio.gather(*map(one, range(len(PROMPTS))))
 
 
-def logprob(trace: Trace, at: int) -> float | None:
-    """The log probability of the token at a position; None if the model did not sample it."""
-    known = [p for s in trace.segments for p in s.logprobs or [None] * len(s.token_ids)]
-    return known[at] if at < len(known) else None
+def generate(backend: Any, tokens: int) -> None:
+    """The library's `generate` on one batch."""
+    import torch
+    from transformers import GenerationConfig
+
+    rows, model = prompts(backend), backend._engine._model
+    longest = max(map(len, rows))
+    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    make: Any = GenerationConfig
+    config = make(max_new_tokens=tokens, do_sample=False, pad_token_id=0)
+    config.eos_token_id = 1 << 30  # no token: None would be filled in from the model
+    with torch.inference_mode():
+        out = model.generate(ids, attention_mask=mask, generation_config=config)
+    assert out.shape == (len(rows), longest + tokens)
 
 
-def first_difference(one: Trace, other: Trace) -> dict[str, Any] | None:
-    """The first position where two traces differ, and the difference of log probabilities there."""
-    for at, (a, b) in enumerate(zip_longest(one.token_ids, other.token_ids)):
-        if a != b:
-            p, q = logprob(one, at), logprob(other, at)
-            gap = abs(p - q) if p is not None and q is not None else None
-            return {"position": at, "logprob_difference": gap}
-    return None
+async def completions(backend: Backend, url: str, tokens: int) -> None:
+    """llama.cpp's own continuous batching."""
+    from httpx2 import AsyncClient
+
+    async with AsyncClient(base_url=url.removesuffix("/v1"), timeout=600) as client:
+
+        async def one(ids: list[int]) -> None:
+            body = {"prompt": ids, "n_predict": tokens, "temperature": 0.0, "ignore_eos": True}
+            answer = (await client.post("/completion", json=body)).json()
+            assert answer["tokens_predicted"] == tokens, answer
+
+        await asyncio.gather(*map(one, prompts(backend)))
 
 
-def row(name: str, found: list[Trace], reference: list[Trace]) -> dict[str, Any]:
-    pairs = zip(reference, found, strict=True)
-    parted = [difference for a, b in pairs if (difference := first_difference(a, b))]
-    largest = max(
-        (
-            abs(p - q)
-            for a, b in zip(reference, found, strict=True)
-            for s, t in zip(a.segments, b.segments, strict=False)
-            if s.token_ids == t.token_ids
-            for p, q in zip(s.logprobs or (), t.logprobs or (), strict=False)
-        ),
-        default=0.0,
-    )
-    return {
-        "engine": name,
-        "traces": len(found),
-        "tokens": sum(len(t.token_ids) for t in found),
-        "equal": len(found) - len(parted),
-        "parted": parted,
-        "largest_logprob_difference_while_equal": largest,
-    }
+async def outputs(backend: Any, tokens: int) -> None:
+    """vLLM's engine."""
+    from vllm import SamplingParams
+    from vllm.inputs import tokens_input
+
+    async def one(ids: list[int], name: str) -> None:
+        params = SamplingParams(temperature=0.0, max_tokens=tokens, ignore_eos=True)
+        async for out in backend._open.generate(tokens_input(ids), params, name):
+            last = out
+        assert len(last.outputs[0].token_ids) == tokens
+
+    stamp = time.time_ns()
+    await asyncio.gather(*(one(ids, f"{stamp}-{i}") for i, ids in enumerate(prompts(backend))))
 
 
-async def main(url: str | None) -> None:
-    engines: dict[str, tuple[str, str, dict[str, Any]]] = {
-        REFERENCE: (models.BASE, "transformers", {"device": "cpu"}),
-        "vllm": (models.BASE, "vllm", {"dtype": "float32", "enforce_eager": True}),
-    }
-    if url:
-        engines["vllm over http"] = (url, "openai", {})
-    found: dict[str, list[Trace]] = {}
-    for name, (model, backend, options) in engines.items():
-        async with aclosing(open_backend(model, backend, **options)) as opened:
-            found[name] = await traces(opened)
-    rows = [row(name, found[name], found[REFERENCE]) for name in found]
-    columns = ("engine", "traces", "tokens", "equal", "largest difference of log probabilities")
-    table = Table(title=f"greedy traces against {REFERENCE}")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for r in rows:
-        largest = f"{r['largest_logprob_difference_while_equal']:.1e}"
-        table.add_row(r["engine"], str(r["traces"]), str(r["tokens"]), str(r["equal"]), largest)
+def variants(
+    engine: str, backend: Any, model: str, tokens: int
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    sampling = Sampling(temperature=0)
+    alone: Callable[[], Awaitable[None]]
+    if engine == "llamacpp":
+        sampling = Sampling(temperature=0, extra={"ignore_eos": True})
+        alone = partial(completions, backend, model, tokens)
+    else:
+        backend.tokenizer._eos_ids = frozenset()
+        alone = partial(asyncio.to_thread, generate, backend, tokens)
+        if engine == "vllm":
+            alone = partial(outputs, backend, tokens)
+    return {"alone": alone, "sessions": partial(sessions, backend, sampling, tokens)}
+
+
+async def main(engine: str, model: str, tokens: int, repeats: int) -> None:
+    seconds: dict[str, list[float]] = {"alone": [], "sessions": []}
+    async with aclosing(open_backend(model, engine, **OPTIONS[engine])) as backend:
+        if engine == "transformers":
+            import torch
+
+            torch.set_num_threads(1)  # of `generate`, which runs on a thread of its own
+        runs = variants(engine, backend, model, tokens)
+        for turn in range(repeats + 1):  # the first turn warms up
+            for name, run in runs.items():
+                began = time.perf_counter()
+                await run()
+                if turn:
+                    seconds[name].append(time.perf_counter() - began)
+        note = backend.capabilities.note
+    ratio = statistics.median(a / b for a, b in zip(*seconds.values(), strict=True))
+    sampled = len(PROMPTS) * tokens
+    speed = {name: round(sampled / statistics.median(times), 1) for name, times in seconds.items()}
+    limit = LIMITS[engine]
+    verdict = "no limit"
+    if limit is not None:
+        verdict = f"limit {limit}: {'kept' if ratio >= limit else 'MISSED'}"
     console = Console()
-    console.print(table)
-    gaps = [p["logprob_difference"] for r in rows for p in r["parted"]]
-    kept = all(gap is not None and gap < LIMIT for gap in gaps)
-    verdict = "kept" if kept else "MISSED"
-    console.print(f"differences at diverging tokens: {gaps or 'none'} (limit {LIMIT}): {verdict}")
-    RESULT.write_text(json.dumps({"limit": LIMIT, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+    console.print(f"{engine} ({note}), {len(PROMPTS)} at once, {tokens} tokens each, tokens/s:")
+    console.print(f"{speed}; sessions / alone {ratio:.3f} ({verdict})")
+    found = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+    row = {"note": note, "tokens_per_second": speed, "ratio": round(ratio, 3), "limit": limit}
+    found[engine] = row
+    RESULT.write_text(json.dumps(dict(sorted(found.items())), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--url", help="address of a server of the same model, to compare it too")
-    asyncio.run(main(parser.parse_args().url))
+    parser.add_argument("engine", choices=LIMITS)
+    parser.add_argument("--model", default="runs/smollm2", help="a folder; a server's address")
+    parser.add_argument("--tokens", type=int, default=64, help="sampled by each session")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    asyncio.run(main(options.engine, options.model, options.tokens, options.repeats))
