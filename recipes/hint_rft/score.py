@@ -111,7 +111,7 @@ def _reasons(score: Score, rules: Curation) -> Iterator[str]:
         yield "not token-exact"
     if not score.correct:
         yield "wrong answer"
-    if trace.finish != "eos" or has_notice(trace):
+    if trace.finish not in ("eos", "concluded") or reached_a_limit(trace):
         yield "ended by a limit"
     if rules.needs_call and not score.calls:
         yield "no code"
@@ -127,9 +127,9 @@ def _reasons(score: Score, rules: Curation) -> Iterator[str]:
         yield "too long"
 
 
-def has_notice(trace: Trace) -> bool:
-    """Whether the session had to say that something was used up."""
-    return any(segment.source == "notice" for segment in trace.segments)
+def reached_a_limit(trace: Trace) -> bool:
+    """Whether the session had to say that something was used up; to ask for the answer is none."""
+    return any(segment.notice not in (None, "conclusion") for segment in trace.segments)
 
 
 def writes_output(trace: Trace) -> bool:

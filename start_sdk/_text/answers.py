@@ -22,25 +22,46 @@ _STATED = re.compile(
     r"|\b(?:antwort|lösung|(?:end)?ergebnis)(?:en|se)?\b[*_]{0,2} {0,4}"
     r"(?:(?:ist|sind|lautet|lauten|beträgt)\b:?|[:=])[ *_]{0,8}\s{0,8}"
     r"|\b(?:respuesta|réponse)(?: finale?| correcta)?\b[*_]{0,2} {0,4}"
-    r"(?:(?:es|est)\b:?|[:=])[ *_]{0,8}\s{0,8}",
+    r"(?:(?:es|est)\b:?|[:=])[ *_]{0,8}\s{0,8}"
+    r"|\b(?:ответ|risposta|resposta)\b[*_]{0,2} {0,4}(?:[:=]|è\b|é\b)[ *_]{0,8}\s{0,8}"
+    r"|정?답[*_ ]{0,4}[:：은는]\s{0,8}|<answer>\s{0,8}",
     re.IGNORECASE | re.MULTILINE,
 )
 _THOUGHT_END = "</think>"
 _WORD = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{3,}|is\b)")
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)")
 _TEXT_GROUP = re.compile(r"\\(?:text\w{0,6}|mbox|mathrm|operatorname|begin|end)\s?\{[^{}]*\}")
+_CALL = re.compile(r"(?<![\w.\\])(?:[A-Za-z_]\w{0,30}\.){0,3}[A-Za-z_]\w{1,30}\(")
 _SENTENCE_WORDS = {"answer", "the", "are", "is", "get", "got", "have", "has"}
 _FUNCTIONS = {
     "sqrt", "sin", "cos", "tan", "log", "exp", "infinity", "fraction", "rational", "matrix",
     "array", "decimal", "interval", "finiteset", "factorial", "binomial", "abs", "union",
+    "all", "real", "reals", "numbers", "except",
 }  # fmt: skip
 _FORMULA = re.compile(r"(?:\\[(\[]|\$\$?)((?:[^$\\\n]|\\[^)\]\n]|\n(?!\n))+)(?:\\[)\]]|\$)")
 _INLINE = re.compile(r"(?<!\\)\$((?:[^$\\]|\\.)+)\$|\\\(((?:[^\\]|\\[^()])+)\\\)")
 _AND = re.compile(r"\s{0,4}(?:,?\s{0,4}(?:and|or|und|oder)\b|[,、，和或])\s{0,4}")
-_SENTENCE_END = re.compile(r"\.(?=\s|$)|。|,? (?:since|because|where|which|I (?:think|guess))\b")
+_SENTENCE_END = re.compile(
+    r"\.(?=\s|$)|。|</answer>|,? (?:since|because|where|which|I (?:think|guess))\b"
+)
+_ENVIRONMENT = re.compile(r"\\begin\{((?:equation|align|gather|multline)\*?)\}")
+_FENCED = re.compile(
+    r"(?:^|\n)(`{3,9}|~{3,9})(?:text|txt|plaintext|output|math|latex)? ?\n([^\n]{1,300})\n\1"
+)
+_PROGRAM = re.compile(r"\b(?:print|return|import|input)\b")
+_MARKS = re.compile(r"#{1,6}\s{1,4}")
+_DECORATION = re.compile(r"[\s\u2190-\u21ff\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff\ufe0f]*")
+_A_NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?")
+_EQUALS = re.compile(r"\s{0,3}(?:is|equals|must be|has to be|ist|beträgt|=|的?值?[为是]|等于)\W")
+_IS_NUMBER = re.compile(r"\b(?:is|equals) {1,3}(-?\d[\d.,/]{0,40}?)\.?$")
+_CONDITION = re.compile(r"\b(?:if|where|when|since|as|because|for|with)\b")
+_IS = re.compile(r"(?:\b(?:is|are|equals|be)\b|[:=])")
+_PAIR = re.compile(r"(?<= )\((?=[^()]{0,60}\d)[^()]{1,60},[^(),]{1,60}\)$")
+_OPERATOR = re.compile(r"[\^*/+(]|\w -|- ?\w")
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _DISPLAYS = ((r"\[", r"\]"), ("$$", "$$"), (r"\begin{", "}"))
 _ROWS = re.compile(r"\\(?:begin|end)\{(?:align|gather|split)(?:ed)?\*?\}")
+_MATRIX = re.compile(r"(?:\\begin\{)?(?:[pbvBV]?(?:small)?matrix|array|cases)\}")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -108,53 +129,77 @@ def final_answer(text: str) -> str | None:
     last line that is only an answer; a display formula at the end; what is bold in the last line,
     its last formula, its last number.
     """
-    text = text.rpartition(_THOUGHT_END)[2].strip() or text.strip()
+    text = _unmarked(text.rpartition(_THOUGHT_END)[2].strip() or text.strip())
     found = stated_answer(text)
     if found is not None or last_boxed(text) is not None:
         return found
+    fenced = list(_FENCED.finditer(text))
+    if fenced and fenced[-1].end() == len(text) and (value := _value(fenced[-1])):
+        return value
     if len(text) <= 2_000 and _is_bare(text):
         return text or None
     if shown := _last_display(text[-2_000:]):
         return shown
-    last_line = text.rpartition("\n")[2].strip()
+    last_line = _unmarked(text.rpartition("\n")[2].strip())
     if len(last_line) <= 2_000 and _is_bare(last_line):
         return last_line
-    bold = [found for found in _BOLD.findall(last_line) if re.search(r"\d", found)]
-    if bold and _is_bare(bold[-1]):
-        return str(bold[-1])
-    return _last_formula(last_line) or last_number(last_line)
+    bold: list[str] = _BOLD.findall(last_line)
+    with_digits = [found for found in bold if re.search(r"\d", found)]
+    if with_digits and _is_bare(with_digits[-1]):
+        return with_digits[-1]
+    found = _last_formula(last_line) or _plain_formula(last_line) or last_number(last_line)
+    return found or (bold[-1] if bold and _is_bare(bold[-1]) else None)
+
+
+def _unmarked(text: str) -> str:
+    """A text or line without the mark of a heading, or an arrow: `#### 42`."""
+    marks = _MARKS.match(text) or _DECORATION.match(text)
+    return text[marks.end() :] if marks else text
+
+
+def _value(fenced: re.Match[str]) -> str | None:
+    """The line in a block without a language, or of output, if it is no program."""
+    line = fenced[2].strip()
+    return line if _is_bare(line) and not _PROGRAM.search(line) else None
 
 
 def _from_sentence(rest: str) -> str | None:
     """The answer at the beginning of the text after "the answer is"."""
+    rest = rest[_DECORATION.match(rest).end() :]  # type: ignore[union-attr]
+    if opened := _ENVIRONMENT.match(rest):
+        inside, closing, _ = rest[opened.end() :].partition(rf"\end{{{opened[1]}}}")
+        return _last_row(inside, rows=True) if closing else None
     formulas, at = [], 0
     while delimited := _FORMULA.match(rest, at):  # "$2$, $3$ and $5$" are one answer
-        formulas.append(delimited[1].strip(" $\n"))
+        formulas.append(_last_row(delimited[1].strip(" $\n")) or "")
         joint = _AND.match(rest, delimited.end())
         at = joint.end() if joint else len(rest)
     if formulas:
         return ", ".join(formulas) or None
     if rest.lstrip().startswith(("```", "~~~")):
-        return None  # a program, not a word
+        fenced = _FENCED.match(rest.lstrip())
+        return _value(fenced) if fenced else None  # a program, not a word
     line = _SENTENCE_END.split(rest.lstrip(" :}\n\t\r").partition("\n")[0], maxsplit=1)[0]
     line = line.lstrip(" *_`").rstrip(" *_.`")
-    if _is_bare(line) or not re.search(r"\d", line):
+    if _is_bare(line):
         return line or None
-    if formula := _last_formula(line):
-        return formula
+    if (formula := _last_formula(line)) or not re.search(r"\d", line):
+        return formula or line
     number = _NUMBER.search(line)
     return number[0] if number else line
 
 
 def _is_bare(text: str) -> bool:
     """Whether a text is only an answer, perhaps with a unit, without a sentence around it."""
-    text = _TEXT_GROUP.sub("", text)
+    text = _CALL.sub("(", _TEXT_GROUP.sub("", text))
     if _CHINESE.search(text.lstrip("$\\([{ ")[:1]):
         return False  # a sentence; a unit follows its number
     words = {w.lower() for w in _WORD.findall(text)} - _FUNCTIONS
     if len(words) > 2 or words & _SENTENCE_WORDS:
         return False
     before, digit, _ = re.split(r"(\d|$)", text, maxsplit=1)
+    if digit and _CHINESE.search(before):
+        return False
     return not digit or not {w.lower() for w in _WORD.findall(before)} - _FUNCTIONS
 
 
@@ -167,27 +212,52 @@ def _last_display(text: str) -> str | None:
             continue
         inside = text[start + len(opening) : -len(closing)]
         if closing == "}":
+            if _MATRIX.match(inside):
+                return text[start:]
             inside = inside.partition("}")[2].rpartition(r"\end{")[0]
-        inside = _ROWS.sub("", inside)
-        if "&=" in inside.replace(" ", "") or closing == "}":
-            rows = [row for row in re.split(r"\\\\", inside) if row.strip()]
-            inside = rows[-1].replace("&", "") if rows else ""
-        return inside.strip() or None
+        return _last_row(inside, closing == "}") if inside.strip() else None
     return None
+
+
+def _last_row(formula: str, rows: bool = False) -> str | None:
+    """The last row of a formula that has some, or is in an environment of rows."""
+    inside = re.split(r"& ?=", _ROWS.sub("", formula))[-1]
+    if rows and not _MATRIX.search(inside):
+        found = [row for row in re.split(r"\\\\", inside) if row.strip()]
+        inside = found[-1].replace("&", "") if found else ""
+    return inside.strip() or None
 
 
 def _last_formula(line: str) -> str | None:
     r"""The content of the last `$...$` or `\(...\)` of a line; of several that are joined by a
-    comma or a word such as "or", all."""
+    comma or a word such as "or", all. The number of "$x$ is 7" and "$2^9$ modulo 7 is 1"."""
     found = list(_INLINE.finditer(line))
     if not found:
         return None
+    last = (found[-1][1] or found[-1][2]).strip()
+    after = line[found[-1].end() :]
+    if _A_NAME.fullmatch(last) and (verb := _EQUALS.match(after)):
+        if number := last_number(after[verb.end() - 1 :]):
+            return number
+    elif (stated := _IS_NUMBER.search(after)) and not _CONDITION.search(after):
+        return str(stated[1])
     group = [found[-1]]
     for formula in reversed(found[:-1]):
         if not _AND.fullmatch(line, formula.end(), group[0].start()):
             break
         group.insert(0, formula)
     return ", ".join((m[1] or m[2]).strip() for m in group) or None
+
+
+def _plain_formula(line: str) -> str | None:
+    """A formula without delimiters at the end of a line: behind "is", or a pair."""
+    line = line.rstrip(" .*")
+    if pair := _PAIR.search(line):
+        return pair[0]
+    verbs = list(_IS.finditer(line))
+    rest = line[verbs[-1].end() :].strip() if verbs else ""
+    words = {w.lower() for w in _WORD.findall(_CALL.sub("(", rest))} - _FUNCTIONS
+    return rest if rest and not words and _OPERATOR.search(rest) else None
 
 
 def last_number(text: str) -> str | None:

@@ -93,7 +93,10 @@ def _compare_numbers(answer: str, ours: Answer, right: Answer, a: Fraction, b: F
         # If the problem asks for percents, the sign is a unit: it may be omitted, or added to a
         # number that is not a fraction of one. Otherwise 50% equals 0.5.
         as_unit = right.percent or abs(b) >= 1
-        as_value = (a / 100 if ours.percent else a) == (b / 100 if right.percent else b)
+        ours_as_value, value = (a / 100 if ours.percent else a), (b / 100 if right.percent else b)
+        as_value = ours_as_value == value or (
+            ours.percent and approximates(ours.text, 100 * b, right.text)
+        )
         return Verdict(correct=(as_unit and a == b) or as_value, how="numeric", answer=answer)
     correct = (
         a == b or approximates(ours.text, b, right.text) or approximates(right.text, a, ours.text)

@@ -18,14 +18,14 @@ from math_verify import verify
 from start_sdk.grading._equal import EQUAL, OPEN, Result, equal
 from start_sdk.grading._formula import is_expression, read
 from start_sdk.grading._numbers import approximates, is_decimal, number
+from start_sdk.grading._readings import readings
 from start_sdk.grading._sets import is_set, same_sets
-from start_sdk.grading._structure import Shape, shape, split
+from start_sdk.grading._structure import Shape, in_order, shape, split
 
 _NAMED = re.compile(
     r"\(?[A-Za-z](?:_\w|_\{\w+\})?(?:,[A-Za-z](?:_\w|_\{\w+\})?)*\)?(?:\([a-z]\))?|\\[a-z]+"
     r"|\\(?:text|mathrm|mathbf|vec|overrightarrow|overline|hat)\s?\{[^{}]*\}|[A-Za-z]+"
 )
-_APPROX = re.compile(r"\\(?:approx|simeq)(?![A-Za-z])")
 _STATED = 3  # significant digits of a gold answer that states a precision: 3.14
 
 
@@ -36,21 +36,16 @@ def compare(answer: str, gold: str) -> Result:
         answer: the model's answer, as returned by `normalise`.
         gold: the gold answer, likewise.
     """
+    answer, gold = in_order(answer), in_order(gold)
     if ("=" in answer) != ("=" in gold):
         answer, gold = _without_label(answer), _without_label(gold)
     results: list[Result] = []
-    for ours in _sides(answer):
-        for right in _sides(gold):
+    for ours in readings(answer):
+        for right in readings(gold):
             results.append(_compare_shapes(shape(ours), shape(right)))
             if results[-1] in EQUAL:
                 return results[-1]
     return _no_match(results)
-
-
-def _sides(text: str) -> list[str]:
-    r"""Both sides of `\sqrt2\approx 1.414`, each an answer; other texts as they are."""
-    sides = [side.strip() for side in _APPROX.split(text)]
-    return [side for side in (sides[0], sides[-1]) if side] if len(sides) > 1 else [text]
 
 
 def _compare_shapes(a: Shape, b: Shape) -> Result:
@@ -60,10 +55,12 @@ def _compare_shapes(a: Shape, b: Shape) -> Result:
             a, b = (bare, b) if labelled is a else (a, bare)
     if a.kind == b.kind == "scalar":
         return _compare_scalars(a.text, b.text)
+    if a.kind == b.kind == "ratio":
+        return _same_ratios(a, b)
     if (is_set(a) or is_set(b)) and (same := same_sets(a, b)) is not None:
         return "symbolic" if same else "different"
     for group, other in ((a, b), (b, a)):
-        if group.kind in ("set", "list") and other.kind == "scalar" and len(group.items) == 1:
+        if group.kind in ("set", "list") and group.kind != other.kind and len(group.items) == 1:
             return _compare_shapes(group.items[0], other)
     pairs = ({"list", "set"}, {"list", "()"}, {"list", "[]"}, {"set", "[]"})
     if a.kind != b.kind and {a.kind, b.kind} not in pairs:
@@ -153,6 +150,17 @@ def _compare_scalars(a: str, b: str) -> Result:
     if isinstance(left, sympy.Eq) and isinstance(right, sympy.Eq):
         return _same_equations(left, right)
     return "symbolic" if verify([right], [left], timeout_seconds=None) else "different"
+
+
+def _same_ratios(a: Shape, b: Shape) -> Result:
+    """Whether `3:4:5` and `6:8:10` say the same."""
+    ours, right = ([read(part.text) for part in ratio.items] for ratio in (a, b))
+    if len(ours) != len(right):
+        return "different"
+    if None in (*ours, *right):
+        return "undecided"
+    pairs = zip(ours[1:], right[1:], strict=True)
+    return _all(equal(x * right[0], y * ours[0]) for x, y in pairs)
 
 
 def _same_equations(a: Any, b: Any) -> Result:

@@ -19,6 +19,8 @@ _LETTER_NAMED = re.compile(
     r"\b(?i:answer|option|choice|antwort|respuesta|réponse)\b[*_]{0,2} {0,4}"
     r"(?:(?:is|ist|lautet|es|est|:|=) {0,4}:?)?[\s*_${]{0,8}"
     r"(?:([A-Z])(?![A-Za-z'])|[(\[]([A-Za-z])[)\]])"
+    r"|(?<![A-Za-z])\(?([A-Z])\)?[*_]{0,2} is (?:the )?(?:correct|right|best)\b"
+    r"|\b(?i:choose|chose|pick|select|go with)[*_ ]{1,4}\(?([A-Z])(?![A-Za-z'])"
 )
 _LETTER_CHINESE = re.compile(
     r"(?:答案|选项?|选择)[是为选应该：:\s*_]{0,8}[(\[{$]{0,3}([A-Z])(?![A-Za-z])"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from start_sdk.grading import _words
+from start_sdk.grading._notation import SIGNS, time_of_day, usual
 from start_sdk.grading._numbers import plain_decimals
 from start_sdk.grading._python import as_latex
 from start_sdk.grading._units import split_unit
@@ -19,23 +21,13 @@ _UNICODE = str.maketrans(
         "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "°": r"^\circ ",
         "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "√": r"\sqrt ", "≠": r"\ne ",
         "≈": r"\approx ", "ℝ": r"\mathbb{R}", "∅": r"\emptyset ", "∖": r"\setminus ",
-        "∣": r"\mid ", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
+        "∣": r"\mid ", "∨": r"\lor ", "∧": r"\land ", "⁄": "/", **SIGNS,
         "或": " or ", "和": " and ", "与": " and ", "及": " and ", "、": ", ", "。": ".", "；": ";",
         "【": "[", "】": "]", "\u00a0": " ", "\u2009": " ", "\u202f": " ",
         **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94)},  # wide forms of ASCII
     }
 )  # fmt: skip
-_DIGITS_OF = {
-    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "eleven": 11, "twelve": 12, "sixteen": 16,
-}  # fmt: skip
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_REALS = r"(-\infty,\infty)"
-_WORDS = {
-    "zero": "0", "one": "1", **{name: str(value) for name, value in _DIGITS_OF.items()},
-    "all real numbers": _REALS, "all reals": _REALS, "all real values": _REALS,
-    "empty set": r"\emptyset", "no solution": r"\emptyset", "no solutions": r"\emptyset",
-}  # fmt: skip
 _TEXT = r"\\(?:text(?:rm|bf|it|normal)?|mbox|mathrm|mathbf|mathit|operatorname)\s?"
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉ₙ", "0123456789n")
@@ -47,8 +39,9 @@ OPTION = re.compile(
 )
 _BASE = re.compile(
     r"\(?([0-9][0-9A-Fa-f]*|[A-F][0-9A-F]+)\)?(?:_\{?|\s*(?:\\text\{)?\s*(?:in )?\(?base )\s*"
-    r"\(?(?:\\text\{)?(?:base )?(\w{1,7})\)?\}{0,2}\)?"
+    r"\(?(?:\\text\{)?(?:base ?\}? ?)?(\w{1,7})\)?\}{0,2}\)?"
 )
+_SPELT = re.compile(r"(.+?) ?(?:\\text\{ ?)?\(([A-Za-z -]{3,20})\)\}?")  # 42 (forty-two)
 _CODED = re.compile(r"0([bBoOxX])([0-9A-Fa-f]+)")
 _REMAINDER = re.compile(r"(-?\d+)\s?(?:\(mod |\\p?mod\s?\{?\s?)(\d+)[})]?")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne)(?![A-Za-z])")
@@ -70,7 +63,7 @@ class Answer:
 
 def normalise(text: str) -> Answer:
     """Normalises an answer, in time linear in its length."""
-    text = _delimiters(_scripts(text).translate(_UNICODE).strip())
+    text = usual(_delimiters(_scripts(text).translate(_UNICODE).strip()))
     text = _option(text)
     text, dollars = _dollars(text)
     text = _spaces(_thousands(as_latex(text)))
@@ -78,6 +71,10 @@ def normalise(text: str) -> Answer:
     text = re.sub(r"(?<![\\A-Za-z])[Ii]nfinity(?![A-Za-z])", r"\\infty ", text)
     text = re.sub(_TEXT + r"\{([^{}]*\d[^{}]*|[0-9A-F]+(?=\}_))\}(?=.)", r"\1", text)
     text = re.sub(rf"^{_TEXT}\{{[A-Za-z ,.]*[A-Za-z](?:\s|:)\s?\}}\s?(?=[-\d(\[])", "", text)
+    if clock := time_of_day(text):
+        return Answer(clock, words=True)
+    if (twice := _SPELT.fullmatch(text)) and _words.meaning(twice[2]):
+        text = twice[1]
     if remainder := _REMAINDER.fullmatch(text):
         return Answer(remainder[1], unit=f"mod {remainder[2]}")
     whole = re.fullmatch(_TEXT + r"\{([^{}]*)\}", text)
@@ -93,9 +90,7 @@ def normalise(text: str) -> Answer:
     text, unit = split_unit(_millions(text)) if text else ("", "")
     unit = "dollar" if dollars else unit
     text = _joined(_decimal_comma(text))
-    if re.fullmatch(r"[A-Za-z]{2,}(?:[ '-][A-Za-z]+)*\.?", text) and (
-        re.match("[A-Za-z]{4}", text) or " " in text or text.lower() in ("yes", "no", *_WORDS)
-    ):
+    if _words.is_phrase(text):
         return _phrase(text)
     text = _close_up(_mixed(_braces(text)))
     return Answer(plain_decimals(text), unit=unit, percent=percent)
@@ -109,10 +104,9 @@ def _scripts(text: str) -> str:
 
 def _phrase(text: str) -> Answer:
     """A word or a phrase; some have a meaning in formulas."""
-    words = re.sub(r"^(?:the|an?) (?=\w)", "", " ".join(text.split()).rstrip("."), flags=re.I)
-    if words.lower() in _WORDS:
-        return Answer(_WORDS[words.lower()])
-    return Answer(words, words=True)
+    words = _words.bare(text)
+    meaning = _words.meaning(words) or words
+    return Answer(meaning, words=_words.is_phrase(meaning) or meaning == words)
 
 
 def _millions(text: str) -> str:
@@ -192,7 +186,7 @@ def _unboxed(text: str) -> str:
 
 def _dollars(text: str) -> tuple[str, bool]:
     """The text without its dollar signs, and whether one of them meant money."""
-    text = re.sub(r"^(-?)US ?(?=\\?\$)", r"\1", text)
+    text = re.sub(r"^(-?)(?:US|HK|NT|[ACRS]) ?(?=\\?\$)", r"\1", text)
     signs = len(re.findall(r"(?<!\\)\$", text))
     money = r"\$" in text or (signs == 1 and re.match(r"-?\$", text) is not None)
     return re.sub(r"\\?\$", "", text).strip(), money
@@ -216,7 +210,7 @@ def _spaces(text: str) -> str:
 
 
 def _base(name: str, digits: str) -> int | None:
-    base = int(name) if name.isdecimal() and len(name) < 3 else _DIGITS_OF.get(name.lower(), 0)
+    base = int(name) if name.isdecimal() and len(name) < 3 else _words.NUMBERS.get(name.lower(), 0)
     return base if 2 <= base <= 36 and all(int(digit, 36) < base for digit in digits) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 
@@ -66,12 +67,15 @@ def approximates(decimal: str, value: Fraction, written: str, significant: int =
     Args:
         decimal: the approximation.
         value: exact, or far more precise than the decimal.
-        written: how the value is written: a decimal is compared exactly, and so is an integer.
+        written: how the value is written: a decimal is compared exactly, but for the last bits of
+            a float that Python prints in full (0.30000000000000004), and so is an integer.
         significant: how many significant digits the decimal needs.
     """
     digits = re.fullmatch(r"(-?)(\d+)\.(\d+)", decimal)
-    if not digits or is_decimal(written) or value.denominator == 1:
+    if not digits or value.denominator == 1:
         return False
+    if is_decimal(written):
+        return len(written) < 16 < len(decimal) and _is_float_of(decimal, value)
     if len((digits[2] + digits[3]).lstrip("0")) < significant:
         return False
     shown, unit = abs(Fraction(decimal)), Fraction(1, 10 ** len(digits[3]))
@@ -80,3 +84,9 @@ def approximates(decimal: str, value: Fraction, written: str, significant: int =
     if len(decimal) > 16 and abs(value) < 10**15 and repr(float(value)) == decimal:
         return True
     return abs(shown - abs(value)) <= unit / 2 or 0 <= abs(value) - shown < unit
+
+
+def _is_float_of(decimal: str, value: Fraction) -> bool:
+    """Whether a decimal is a float in full, at most two steps from the value's."""
+    near = float(decimal)
+    return repr(near) == decimal and abs(near - float(value)) <= 2 * math.ulp(near)

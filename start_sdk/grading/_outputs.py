@@ -16,6 +16,10 @@ _DIGITS = 4000
 """Python converts no more of them by default, and a host should not have to."""
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
+_ZEROS = re.compile(r"[-+]?0[0-9]+")
+"""Digits that are a word, such as a binary string: 0010 is not 10."""
+_SPACE = " \t\n\r\v\f"
+_WORD = re.compile(rf"[^{_SPACE}]+")
 _FLOAT = re.compile(r"(?<![\w.])[-+]?[0-9]*\.[0-9]+(?:[eE][-+]?[0-9]{1,4})?(?![\w.])")
 
 
@@ -23,14 +27,15 @@ def same_text(printed: str, expected: str, *, exact: bool = False) -> bool:
     """Whether a printed text is right: as many lines, and each the same word for word.
 
     Space around lines and texts does not count, nor how much there is between two words. Numbers
-    may be written in other digits. Only a line feed ends a line.
+    may be written in other digits, but none has zeros before it that the other lacks. Only a line
+    feed ends a line, and only space of ASCII separates words.
 
     Args:
         printed: what the program wrote.
         expected: by the test.
         exact: numbers have to be equal, not close.
     """
-    ours, right = (text.strip().split("\n") for text in (printed, expected))
+    ours, right = (text.strip(_SPACE).split("\n") for text in (printed, expected))
     return len(ours) == len(right) and all(
         _same_line(a, b, exact) for a, b in zip(ours, right, strict=True)
     )
@@ -39,13 +44,15 @@ def same_text(printed: str, expected: str, *, exact: bool = False) -> bool:
 def _same_line(a: str, b: str, exact: bool) -> bool:
     if a == b:
         return True
-    ours, right = a.split(), b.split()
+    ours, right = _WORD.findall(a), _WORD.findall(b)
     return len(ours) == len(right) and all(
         x == y or _same_word(x, y, exact) for x, y in zip(ours, right, strict=True)
     )
 
 
 def _same_word(a: str, b: str, exact: bool) -> bool:
+    if _ZEROS.fullmatch(b) or _ZEROS.fullmatch(a):
+        return False
     if _NUMBER.fullmatch(a) and _NUMBER.fullmatch(b):
         return Decimal(a) == Decimal(b) or (not exact and not b.isdecimal() and _near(a, b))
     if exact:

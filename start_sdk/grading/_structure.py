@@ -9,7 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_MATRIX = re.compile(r"\\begin\{([pb]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL)
+_MATRIX = re.compile(
+    r"\\begin\{((?:[pbB]|small)?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL
+)
+_FACTOR = re.compile(r"([^()\[\],;&=]{1,40}?)\*?(?=\\begin\{(?:[pbB]?matrix|smallmatrix|array)\})")
+_COLUMN = re.compile(r"[(\[]([^()\[\]]*,[^()\[\]]*)[)\]]\^(?:\{?(?:T|\\top|\\mathsf\{T\})\}?)")
 _OPEN, _CLOSE = {"(", "[", r"\{", r"\langle", "{"}, {")", "]", r"\}", r"\rangle", "}"}
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
 _VARIABLE = r"(?:[A-Za-z]|\\(?:theta|alpha|beta|lambda|phi|omega))"
@@ -27,7 +31,7 @@ _HALVES = {
     r"_{\ge0}": r"[0,\infty)",
     "": r"(-\infty,\infty)",
 }
-_OUTWARD = re.compile(r"([\[\]])([^\[\]]*,[^\[\]]*)([\[\]])")  # ]1,3[ is (1,3)
+_OUTWARD = re.compile(r"([\[\]])([^\[\]]*[,;][^\[\]]*)([\[\]])")  # ]1,3[ is (1,3)
 _CASES = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
 _POINT = re.compile(r"^[A-Z]'?(?=\([^()]*,[^()]*\)$)")  # A(1,2)
 _UNEQUAL = re.compile(rf"{_VARIABLE}\\ne(?![a-z])\s*(.*)", re.DOTALL)
@@ -46,8 +50,9 @@ _OPERATIONS = (
 
 @dataclass(frozen=True)
 class Shape:
-    """A node. `kind` is "scalar", "list" (no brackets), "set", "RxC matrix", the two brackets of a
-    tuple or interval, such as "()" or "[)", or what is done with sets: "union", "minus", "cap"."""
+    """A node. `kind` is "scalar", "list" (no brackets), "set", "ratio" (of three or more), "RxC
+    matrix", the two brackets of a tuple or interval, such as "()" or "[)", or what is done with
+    sets: "union", "minus", "cap"."""
 
     kind: str
     text: str
@@ -63,24 +68,25 @@ def shape(text: str, depth: int = 0) -> Shape:
     text = _plain_set(text.strip())
     if depth > _DEEPEST:
         return Shape("scalar", text)
-    if matrix := _MATRIX.fullmatch(text):
-        return _matrix(matrix[2], text, depth)
+    if matrix := _matrix(text, depth):
+        return matrix
     for separators, kind in _OPERATIONS:
         parts = split(text, separators)
         if len(parts) > 1:
             return _group(kind, parts, text, depth)
-    if r"\pm" in text:
-        plus = re.sub(r"\\pm ?", "+", re.sub(r"\\mp ?", "-", text))
-        minus = re.sub(r"\\pm ?", "-", re.sub(r"\\mp ?", "+", text))
-        return _group("list", [re.sub(r"^\+", "", plus), minus], text, depth)
+    if len(ratio := split(text, (":",))) > 2:
+        return Shape("ratio", text, tuple(Shape("scalar", part) for part in ratio))
     brackets, inside = _brackets(text)
+    if brackets == r"\{\}":
+        return _group("set", split(inside, (",", ";")), text, depth)
+    if r"\pm" in text:
+        return _group("list", _both_signs(text), text, depth)
     if not brackets:
         return Shape("scalar", text)
     parts = split(inside, (",", ";"))
-    if brackets == r"\{\}":
-        return _group("set", parts, text, depth)
     if len(parts) == 1:
-        return shape(inside, depth + 1) if brackets == "()" else Shape("scalar", text)
+        alone = brackets == "()" or _MATRIX.fullmatch(inside)
+        return shape(inside, depth + 1) if alone else Shape("scalar", text)
     brackets = "()" if brackets == r"\langle\rangle" else brackets
     return Shape(brackets, text, tuple(shape(p, depth + 1) for p in parts))
 
@@ -104,6 +110,28 @@ def _plain_set(text: str) -> str:
     return re.sub(r"(?<=[)\]}])-(?=\\\{)", r"\\setminus ", _interval(text))
 
 
+def in_order(text: str) -> str:
+    """`(x,y)=(3,2)` for `(y,x)=(2,3)`, `x=3,y=2` for `y=2,x=3`; other texts as they are."""
+    sides = split(text, ("=",))
+    if len(sides) == 2 and re.fullmatch(r"\([a-z](?:,[a-z])+\)", sides[0]):
+        brackets, inside = _brackets(sides[1])
+        names, values = sides[0][1:-1].split(","), split(inside, (",",))
+        if brackets == "()" and len(names) == len(values) and _is_family(names):
+            pairs = sorted(zip(names, values, strict=True))
+            ordered, of = (",".join(column) for column in zip(*pairs, strict=True))
+            return f"({ordered})=({of})"
+    parts = split(text, (",", ";"))
+    labels = [re.match(r"([a-z])=", part) for part in parts]
+    if len(parts) > 1 and _is_family([label[1] if label else "" for label in labels]):
+        return ",".join(sorted(parts))
+    return text
+
+
+def _is_family(names: list[str]) -> bool:
+    """Whether names have an order that all expect, and each is there once."""
+    return len(set(names)) == len(names) and any({*names} <= {*f} for f in ("xyz", "abcd"))
+
+
 def split(text: str, separators: tuple[str, ...]) -> list[str]:
     """Splits at the separators outside of brackets."""
     parts, level = [""], 0
@@ -125,7 +153,26 @@ def _group(kind: str, parts: list[str], text: str, depth: int) -> Shape:
     return Shape(kind, text, tuple(items))
 
 
-def _matrix(body: str, text: str, depth: int) -> Shape:
+def _both_signs(text: str) -> list[str]:
+    plus = re.sub(r"\\pm ?", "+", re.sub(r"\\mp ?", "-", text))
+    minus = re.sub(r"\\pm ?", "-", re.sub(r"\\mp ?", "+", text))
+    return [plus.removeprefix("+"), minus]
+
+
+def _matrix(text: str, depth: int) -> Shape | None:
+    """A matrix, a number times a matrix, or `(1,2)^T`; None for other texts."""
+    if (factor := _FACTOR.match(text)) and _MATRIX.fullmatch(text, factor.end()):
+        by = "-1" if factor[1] == "-" else factor[1]
+        matrix = shape(text[factor.end() :], depth + 1)
+        cells = tuple(shape(f"({by})*({cell.text})") for cell in matrix.items)
+        return Shape(matrix.kind, text, cells)
+    if column := _COLUMN.fullmatch(text):
+        return _rows(r"\\".join(split(column[1], (",",))), text, depth)
+    found = _MATRIX.fullmatch(text)
+    return _rows(found[2], text, depth) if found else None
+
+
+def _rows(body: str, text: str, depth: int) -> Shape:
     rows = [row.split("&") for row in re.split(r"\\\\", body) if row.strip()]
     if len({len(row) for row in rows}) != 1:
         return Shape("scalar", text)

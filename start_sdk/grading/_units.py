@@ -35,6 +35,14 @@ _DIMENSIONS: dict[str, dict[str, str | int | Fraction]] = {
     },
     "year": {"year years jahre 年": 1},
     "mass": {"g gram grams 克": 1, "kg kilogram kilograms 千克 公斤": 1_000},
+    "volume": {
+        "ml milliliter milliliters millilitre millilitres 毫升": 1,
+        "liter liters litre litres 升": 1_000,
+    },
+    "force": {"newton newtons": 1},
+    "energy": {"joule joules": 1, "kj": 1_000},
+    "power": {"watt watts": 1, "kw": 1_000},
+    "voltage": {"volt volts": 1},
     "": {"unit units": 1},
 }
 _UNITS: dict[str, tuple[str, str, Fraction]] = {
@@ -67,6 +75,10 @@ _BEFORE = re.compile(
     r"(-?)\s?(?:(US\\?\$|Rs\.?|\\?\$|[€£¥₹]|\\(?:euro|pounds)\b)"
     r"|(USD|EUR|GBP|CNY|RMB|INR|JPY)(?=[ \d]))\s?(?=[-\d.\\])"
 )
+_IN_CAPITALS = {"N": "newton", "J": "joule", "W": "watt", "V": "volt", "L": "liter"}
+_RAISED = re.compile(
+    r"(?<=[\d}) ])\\(?:mathrm|text)\s?\{ ?([A-Za-z]{1,3})[^{}]*(?:\{-?\d\}[^{}]*){1,3}\}$"
+)
 _SIGNS = {"Rs": "₹", "Rs.": "₹", "\\euro": "€", "\\pounds": "£"}
 
 
@@ -86,7 +98,10 @@ def split_unit(text: str) -> tuple[str, str]:
 def _split_after(text: str) -> tuple[str, str]:
     if re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])", text):
         return text, ""  # degrees in an argument
-    text = re.sub(r"(?<=[\d\s])mph$", "miles/hour", text)
+    text = re.sub(r"(?<![A-Za-z])mph(?![A-Za-z])", "miles/hour", text)
+    text = re.sub(r"(?<![A-Za-z])k(?:ph|mh)(?![A-Za-z])", "km/hour", text)
+    if (raised := _RAISED.search(text)) and _IN_CAPITALS.get(raised[1], raised[1]) in _UNITS:
+        return text[: raised.start()].rstrip(), ""
     bare = _DEGREES.sub("", text)
     if bare != text:
         return bare, "degree"
@@ -103,7 +118,8 @@ def _split_words(text: str) -> tuple[str, str]:
     found = in_text or _IN_WORDS.search(text)
     if not found or not text[: found.start()].strip():
         return text, ""
-    words = found[1].lower().replace("\\ ", " ").replace(".", " ").split()
+    exact = _IN_CAPITALS.get(found[1].strip()) if in_text else None
+    words = (exact or found[1]).lower().replace("\\ ", " ").replace(".", " ").split()
     if not words or _NO_UNITS & set(words) or re.search(r"[\d=]", found[1]):
         return text, ""
     first, chinese = words[0], words[0] >= "\u4e00"

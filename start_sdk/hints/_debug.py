@@ -22,6 +22,7 @@ def solve():
 for text in ({inputs}):
     sys.stdin = io.StringIO(text)
     solve()"""
+_DEFINITION = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)[ \t]*\(", re.MULTILINE)
 _CALLS = """{starter}
 
 {calls}"""
@@ -52,7 +53,8 @@ def debug_hint(
         template = _STDIN.format(inputs=f"{names},")
     else:
         call = _call(starter_code)
-        calls = "\n".join(f"print({call}(test_input{n}))" for n in range(1, len(samples) + 1))
+        star = "*" if _takes_several(starter_code) else ""
+        calls = "\n".join(f"print({call}({star}test_input{n}))" for n in range(1, len(samples) + 1))
         template = _CALLS.format(starter=starter_code.rstrip(), calls=calls)
     outputs = "\n".join(f"test_output{n}" for n in range(1, len(samples) + 1))
     tests = "".join(
@@ -65,9 +67,29 @@ def debug_hint(
 
 def _call(starter_code: str) -> str:
     """Returns the expression that calls the requested function."""
-    names = re.findall(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)", starter_code, re.MULTILINE)
-    names = [name for name in names if not name.startswith("__")]
-    if not names:
-        raise ConfigError("the starter code defines no function: omit it for standard input")
     method = re.search(r"^class\s+Solution\b", starter_code, re.MULTILINE)
-    return f"Solution().{names[0]}" if method else names[0]
+    name = _requested(starter_code)[1]
+    return f"Solution().{name}" if method else name
+
+
+def _requested(starter_code: str) -> re.Match[str]:
+    """The first function that is no special method: its name and what follows `(`."""
+    for found in _DEFINITION.finditer(starter_code):
+        if not found[1].startswith("__"):
+            return found
+    raise ConfigError("the starter code defines no function: omit it for standard input")
+
+
+def _takes_several(starter_code: str) -> bool:
+    """Whether the requested function has more than one parameter beside `self` and `cls`."""
+    depth, commas = 0, [""]
+    for c in starter_code[_requested(starter_code).end() :]:
+        depth += (c in "([{") - (c in ")]}")
+        if depth < 0:
+            break
+        if c == "," and not depth:
+            commas.append("")
+        else:
+            commas[-1] += c
+    names = [parameter.partition(":")[0].strip() for parameter in commas]
+    return len([name for name in names if name not in ("", "self", "cls", "/", "*")]) > 1

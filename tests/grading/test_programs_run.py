@@ -190,6 +190,8 @@ async def test_what_cannot_be_judged_is_an_error() -> None:
         ("[0.50, 0.25]", "[0.5, 0.25]", True), ("[0.50, 0.26]", "[0.5, 0.25]", False), ("1.20.3", "1.2.3", False),
         ("3 4", "3\n4", False), ("3\n\n4", "3\n4", False), ("Yes", "YES", False), ("a\u2028b", "a\u2028b", True),
         ("", "0", False), ("9" * 5000, "9" * 5000, True), ("9" * 5000, "9" * 4999 + "8", False),
+        ("10", "0010", False), ("007", "7", False), ("0010", "0010", True), ("0.50", "0.5", True),
+        ("a\u00a0b", "a b", False), ("3\u2028", "3", False), ("0", "-0", True),
         ("1_0", "10", False), ("nan", "0.5", False), ("inf", "0.5", False), ("1e9999", "0.5", False),
     ],
 )  # fmt: skip

@@ -198,9 +198,15 @@ def test_the_debug_hint_for_standard_input() -> None:
 @pytest.mark.parametrize(
     ("starter", "call"),
     [
-        ("def add(a, b):\n    ...", "print(add(test_input1))"),
+        ("def add(a, b):\n    ...", "print(add(*test_input1))"),
+        ("def add(pair: dict[str, int],) -> int:\n    ...", "print(add(test_input1))"),
+        ("def add(*, a: tuple[int, int] = (1, 2), b=3):\n    ...", "print(add(*test_input1))"),
         (
             "class Solution:\n    def __init__(self): ...\n    def add(self, a, b):\n        pass",
+            "print(Solution().add(*test_input1))",
+        ),
+        (
+            "class Solution:\n    def add(self, xs: List[int]) -> int:",
             "print(Solution().add(test_input1))",
         ),
     ],

@@ -108,6 +108,17 @@ async def test_a_good_trace_has_no_reason_against_it_and_every_bad_one_has_its_o
     assert str((await look.inspect(row(drifted))).reason).startswith("drift: segment 1 (model)")
 
 
+async def test_to_be_asked_for_the_answer_is_no_limit() -> None:
+    asked = await thought(
+        cell("print(2 + 2)"), "So.\n</think>", " 4**", conclude="always", real=False
+    )
+    notices = {segment.notice for segment in asked.segments} - {None}
+    assert notices == {"conclusion"} and asked.finish in ("eos", "concluded")
+    assert (await inspector().inspect(row(asked))).reason is None
+    ended = asked.model_copy(update={"finish": "length"})
+    assert (await inspector().inspect(row(ended))).reason == "ended by a limit"
+
+
 async def test_rules_can_be_switched() -> None:
     plain = row(await thought(END, real=False))
     assert (await inspector(Curation(needs_call=False)).inspect(plain)).reason is None
