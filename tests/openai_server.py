@@ -2,11 +2,19 @@
 
 Its model is a rule: the next token is a hash of all that stands before it. So one token that is
 lost or doubled changes everything behind it.
+
+It can be run by itself, for example to see what `start-sdk check-backend` says about a server that
+only exchanges text, or one that only chats and cannot continue a message:
+
+    python -m tests.openai_server --kind text --port 8001
+    python -m tests.openai_server --kind chat --port 8002
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import socket
 import struct
 import threading
@@ -15,13 +23,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from start_sdk import models
 from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
 
 ROOT = str(models.folder("start-tiny-base"))
 KEY = "sk-very-secret"
+
+
+Continues = Literal["continue_final_message", "prefix", "prefill", "never"]
+WORDS = "one, two, three, four, five, six"
+THOUGHT, ANSWER = "I think. ", "It is 4. "
 
 
 @dataclass
@@ -42,6 +55,10 @@ class FakeServer:
         faults: one for each streamed request, in order; then all is well.
         wants_key: answers 401 without the key.
         length: tokens after which the rule ends a generation, counted from the first prompt.
+        completions: whether it has `/completions`.
+        chat: how it continues an assistant's message; None if it has no chats.
+        refuses: fields that it answers with status 400.
+        thinks_in: the field of a chat that holds the thought, "content" for tags in the content.
     """
 
     def __init__(
@@ -54,8 +71,17 @@ class FakeServer:
         served: Sequence[str] = ("tiny",),
         root: str = ROOT,
         port: int = 0,
+        completions: bool = True,
+        chat: Continues | None = "continue_final_message",
+        refuses: Sequence[str] = (),
+        thinks_in: str = "reasoning_content",
     ) -> None:
         self.returns_ids = returns_ids
+        self.completions = completions
+        self.chat = chat
+        self.refuses = refuses
+        self.thinks_in = thinks_in
+        self.probes: list[dict[str, Any]] = []
         self.faults = list(faults)
         self.wants_key = wants_key
         self.length = length
@@ -172,21 +198,43 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/reset_prefix_cache":
             self.fake.resets += 1
             self.answer(200, {})
+        elif not self.exists():
+            self.answer(404, {"error": {"message": "Not Found"}})
+        elif refused := next((f for f in self.fake.refuses if f in body), None):
+            message = f"Unsupported parameter: '{refused}' is not supported with this model."
+            if refused == "max_tokens":
+                message += " Use 'max_completion_tokens' instead."
+            self.answer(400, {"error": {"message": message, "param": refused}})
         elif body.get("stream"):
             self.fake.requests.append(body)
             self.fake.headers.append({k.lower(): v for k, v in self.headers.items()})
             self.stream(body, self.fake.faults.pop(0) if self.fake.faults else None)
         else:
-            self.tell_ids(body)
+            self.fake.probes.append(body)
+            self.tell(body)
 
-    def tell_ids(self, body: dict[str, Any]) -> None:
-        """Answers the question whether ids are returned."""
-        if not self.fake.returns_ids:
+    def exists(self) -> bool:
+        chats = self.path == "/v1/chat/completions" and self.fake.chat is not None
+        return chats or (self.path == "/v1/completions" and self.fake.completions)
+
+    def tell(self, body: dict[str, Any]) -> None:
+        """Answers at once: the questions about what the server can do."""
+        if "messages" in body:
+            events = [*chat_choices(self.fake, body)]
+            message: dict[str, str] = {}
+            for event in events[: body.get("max_tokens", 99)]:
+                for name, text in event["delta"].items():
+                    message[name] = message.get(name, "") + text
+            self.answer(200, {"choices": [{"index": 0, "message": message}]})
+        elif not self.fake.returns_ids and "return_token_ids" in body:
             self.answer(400, {"error": {"message": "unknown field"}})
-            return
-        ids = self.fake.tokenizer.encode(body["prompt"])
-        choice = {"text": "x", "index": 0, "token_ids": [1], "prompt_token_ids": ids}
-        self.answer(200, {"choices": [choice]})
+        elif not self.fake.returns_ids:
+            self.answer(200, {"choices": [{"text": "x", "index": 0}]})
+        else:
+            ids = self.fake.tokenizer.encode(body["prompt"])
+            choice = {"text": "x", "index": 0, "token_ids": [1], "prompt_token_ids": ids}
+            choice["logprobs"] = {"token_logprobs": [-0.5]}
+            self.answer(200, {"choices": [choice]})
 
     def stream(self, body: dict[str, Any], fault: Fault | None) -> None:
         if fault and fault.kind.isdigit():
@@ -253,12 +301,55 @@ def choices(server: FakeServer, body: dict[str, Any], chat: bool) -> Iterator[di
 
 
 def chat_choices(server: FakeServer, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Thinks in a field of its own, then answers; goes on with a message only if it was told to."""
-    last = body["messages"][-1]
+    """Thinks in a field of its own, then answers; continues a message only as it was made to."""
+    *_, last = body["messages"]
     written = last["content"] if last["role"] == "assistant" else ""
-    assert bool(written) == body.get("continue_final_message", False)
-    for field_name, text in (("reasoning_content", "I think. "), ("content", "It is 4.")):
-        for word in text.split(" "):
-            if word and word not in written:
-                yield {"delta": {field_name: f"{word} "}, "finish_reason": None}
+    if not continues(server, body, last):
+        written = ""
+    if "these words" in body["messages"][0]["content"]:
+        thought, answer = WORDS, "ok"
+    else:
+        thought, answer = THOUGHT, ANSWER
+    within = server.thinks_in == "content"
+    texts = [
+        (server.thinks_in, f"<think>\n{thought}\n</think>\n\n" if within else thought),
+        ("content", answer),
+    ]
+    for name, text in texts:
+        for word in re.findall(r"\S+\s*|\s+", text):
+            if word.strip() and word.strip(" ,") not in written:
+                yield {"delta": {name: word}, "finish_reason": None}
+            elif word.strip() and written.endswith(word.strip(" ,")) and "," in word:
+                yield {"delta": {name: ", "}, "finish_reason": None}
     yield {"delta": {}, "finish_reason": "stop"}
+
+
+def continues(server: FakeServer, body: dict[str, Any], last: dict[str, Any]) -> bool:
+    if last["role"] != "assistant":
+        return False
+    if server.chat == "continue_final_message":
+        return bool(body.get("continue_final_message")) and not body["add_generation_prompt"]
+    return server.chat == "prefill" or (server.chat == "prefix" and bool(last.get("prefix")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kind", choices=["text", "chat"], required=True)
+    parser.add_argument("--port", type=int, default=0)
+    options = parser.parse_args()
+    chats = options.kind == "chat"
+    with FakeServer(
+        returns_ids=False,
+        completions=not chats,
+        chat="never" if chats else None,
+        served=[f"{options.kind}-only"],
+        root=f"{options.kind}-only",
+        port=options.port,
+    ) as server:
+        print(server.url, flush=True)
+        with suppress(KeyboardInterrupt):
+            server.closing.wait()
+
+
+if __name__ == "__main__":
+    main()

