@@ -63,7 +63,7 @@ def main() -> int:
         return result
 
     experiment.Judge.judge = told  # type: ignore[method-assign, assignment]
-    evaluate.open_backend = lambda *_: Seeded()  # type: ignore[attr-defined]
+    experiment.open_backend = lambda *_, **__: Seeded()  # type: ignore[attr-defined]
     return evaluate.main()
 
 

@@ -175,11 +175,17 @@ def _within(row: dict[str, Any], chosen: Selection, place: str) -> bool:
     try:
         held = date.fromisoformat(str(row["contest_date"])[:10])
     except ValueError as error:
-        raise ConfigError(f"{place}: contest_date: {error}") from error
+        given = row["contest_date"]
+        raise ConfigError(
+            f"{place}: contest_date {given!r} is no date such as 2024-08-01"
+        ) from error
     return (chosen.since or held) <= held <= (chosen.until or held)
 
 
 def _problem(row: dict[str, Any], stored: str, place: str) -> CodeProblem:
+    for column in ("question_content", "difficulty"):
+        if not isinstance(row[column], str) or not row[column].strip():
+            raise ConfigError(f"{place}: {column} is {row[column]!r}, not a text")
     tests = all_tests(row, place)  # so that none fails after hours
     return CodeProblem(
         id=str(row["question_id"]),
@@ -198,7 +204,8 @@ def function_of(row: dict[str, Any], tests: Sequence[Test], place: str) -> str:
     """The function that a row's tests call; "" where programs read standard input.
 
     Raises:
-        ConfigError: the tests are of both kinds, or the function has no name.
+        ConfigError: the tests are of both kinds, or the function has no name or no starter code, or
+            is not called and answered in JSON.
     """
     usual = "functional" if row["starter_code"] else "stdin"
     kinds: set[str] = {test.testtype or usual for test in tests}
@@ -211,6 +218,14 @@ def function_of(row: dict[str, Any], tests: Sequence[Test], place: str) -> str:
     if kinds != {"functional"} or not isinstance(name, str) or not name.isidentifier():
         kind = " and ".join(sorted(kinds))
         raise ConfigError(f"{place}: its tests are {kind}, its function is {name!r}")
+    if not row["starter_code"]:
+        raise ConfigError(f"{place}: its tests are functional, but it has no starter_code")
+    for number, test in enumerate(tests, 1):
+        try:
+            for text in (*filter(str.strip, test.input.split("\n")), test.output):
+                json.loads(text, parse_int=str)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{place}: its test {number} is not JSON: {error}") from error
     return f"Solution().{name}"
 
 

@@ -48,7 +48,7 @@ def test_an_evaluation_gives_each_problem_its_own(
     pytest.importorskip("math_verify")
     file = write(tmp_path / "lcb.jsonl", [row(4), row(5, function="total")])
     texts = ["I think.\n</think>", "print(3)\n```\n", "So.\n</think>\n\n```python\nprint(3)\n```"]
-    monkeypatch.setattr(evaluate, "open_backend", lambda *_: ScriptedBackend(texts))
+    monkeypatch.setattr(experiment, "open_backend", lambda *_, **__: ScriptedBackend(texts))
     line = f"--suite livecodebench --data {file} --hints debug --out {tmp_path / 'out'}"
     monkeypatch.setattr(sys, "argv", ["evaluate", *line.split()])
     assert evaluate.main() == 0
