@@ -233,7 +233,7 @@ class ReasoningSession:
         opening.of_type("trace", trace, Trace)
         opening.of_type("point", point, InsertionPoint)
         opening.check_staged(hint, runs_code=self._setup.interpreter is not None)
-        segments = self._cut(trace, point.at)
+        segments = self._cut(trace, point.at, spliced=True)
         sampling = self._seeded(trace.seed if seed is None else seed)
         staged = (hint, point.position, point.trigger)
         parent = Parent(trace_id=trace.id, at=point.at)
@@ -267,9 +267,9 @@ class ReasoningSession:
         self._runs.add(run)
         return run
 
-    def _cut(self, trace: Trace, at: int) -> list[Segment]:
+    def _cut(self, trace: Trace, at: int, *, spliced: bool = False) -> list[Segment]:
         opening.check_tokenizer(trace, self._setup.backend)
-        return cut_segments(trace, at, self._setup.backend.tokenizer)
+        return cut_segments(trace, at, self._setup.backend.tokenizer, spliced=spliced)
 
     def _seeded(self, seed: int | None) -> Sampling:
         if seed is None:

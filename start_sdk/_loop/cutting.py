@@ -19,8 +19,17 @@ def shorten(text: str, keep: int) -> tuple[str, int]:
     )
 
 
-def cut_segments(trace: Trace, at: int, tokenizer: Tokenizer) -> list[Segment]:
+def cut_segments(
+    trace: Trace, at: int, tokenizer: Tokenizer, *, spliced: bool = False
+) -> list[Segment]:
     """Returns the first `at` tokens of a trace as segments; only model segments can be split.
+
+    Args:
+        trace: what is cut.
+        at: how many tokens stay.
+        tokenizer: the trace's own.
+        spliced: whether a text follows. A model could otherwise complete a character that a limit
+            has cut, and whose text is settled.
 
     Raises:
         ConfigError: `at` is outside the trace, inside a spliced segment or a character, or after
@@ -30,7 +39,10 @@ def cut_segments(trace: Trace, at: int, tokenizer: Tokenizer) -> list[Segment]:
     position = 0
     for segment in trace.segments:
         start, position = position, position + len(segment.token_ids)
-        if position <= at:
+        if position < at or (position == at and (spliced or segment.source != "model")):
+            kept.append(segment)
+        elif position == at:
+            _head(segment, at - start, trace.token_ids[:start], tokenizer)
             kept.append(segment)
         elif start < at:
             if segment.source == "prompt":
@@ -58,10 +70,9 @@ def _head(segment: Segment, count: int, before: list[int], tokenizer: Tokenizer)
     if count not in borders:
         start = len(before)
         lower = start + max(i for i in borders if i < count)
-        upper = start + min((i for i in borders if i > count), default=len(pieces))
-        raise ConfigError(
-            f"at={start + count} is inside a character: the nearest borders are {lower} and {upper}"
-        )
+        upper = next((f" and {start + i}" for i in borders if i > count), "")
+        near = f"the nearest borders are {lower}{upper}" if upper else f"cut at {lower}"
+        raise ConfigError(f"at={start + count} is inside a character: {near}")
     update = {
         "text": "".join(pieces[:count]),
         "token_ids": segment.token_ids[:count],

@@ -87,10 +87,31 @@ def template_options(
 
 
 def check_rendered(messages: Sequence[dict[str, Any]], text: str) -> None:
-    """Raises ModelError if a template drops the question: some expect lists of content parts."""
-    question = next((m["content"] for m in reversed(messages) if m["role"] == "user"), "")
-    if " ".join(question.split()) not in " ".join(text.split()):
-        raise ModelError("the chat template drops the question: it is not in what it renders")
+    """Checks that a template has kept what was said: some expect lists of content parts, some know
+    no system message, and neither says so. Thoughts of earlier turns are the template's own matter.
+
+    Raises:
+        ModelError: a message is not in what the template rendered.
+    """
+    rendered = " ".join(text.split())
+    last = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=-1)
+    for i, message in enumerate(messages):
+        role, said = message["role"], str(message["content"])
+        if role == "assistant":
+            said = _without_thought(said)
+        if role == "tool" or " ".join(said.split()) in rendered:  # outputs may be written as JSON
+            continue
+        if i == last:
+            raise ModelError("the chat template drops the question: it is not in what it renders")
+        what = (
+            f"the {role} message" if role in ("system", "developer") else f"an earlier {role} turn"
+        )
+        raise ModelError(f"the chat template drops {what}: it is not in what it renders")
+
+
+def _without_thought(said: str) -> str:
+    """What an assistant has said after its thought."""
+    return min((said.rpartition(closing)[2] for _, closing in TAGS), key=len)
 
 
 def _variables(template: str) -> list[str]:

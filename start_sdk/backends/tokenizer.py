@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -92,18 +91,22 @@ class HFTokenizer:
 
     def _byte_stream(self, prefix_ids: Sequence[int]) -> Callable[[int | None], str]:
         """For vocabularies with a token per byte: bytes that are no UTF-8 become U+FFFD, without
-        any effect on the text before them (tokenizers decodes a whole row of bytes anew)."""
+        any effect on the text before them (tokenizers decodes a whole row of bytes anew).
+
+        Text comes once no byte is left over, so that a character never shares a token with the next
+        one, even if neither is whole. What a prefix ends with is settled.
+        """
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        row = itertools.takewhile(self._bytes.__contains__, reversed(prefix_ids))
-        decoder.decode(bytes(self._bytes[i] for i in [*row][::-1]))
-        first = not prefix_ids
+        held, first = "", not prefix_ids
 
         def step(token_id: int | None) -> str:
-            nonlocal first
+            nonlocal first, held
             context, first = [] if first else self._context, False
             if token_id in self._bytes:
-                return decoder.decode(bytes([self._bytes[token_id]]))
-            rest = decoder.decode(b"", final=True)
+                held += decoder.decode(bytes([self._bytes[token_id]]))
+                whole, held = ("", held) if decoder.getstate()[0] else (held, "")
+                return whole
+            rest, held = held + decoder.decode(b"", final=True), ""
             if token_id is None:
                 return rest
             text = self._control.decode([*context, token_id], skip_special_tokens=False)

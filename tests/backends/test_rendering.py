@@ -136,6 +136,44 @@ def test_a_broken_template_is_one_clear_line(template: str, reason: str) -> None
     assert reason in str(error.value) and "\n" not in str(error.value)
 
 
+_TURN = "{{ m.role + ': ' + m.content }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("loop", "dropped"),
+    [
+        ("{% for m in messages if m.role != 'system' %}", "the system message"),
+        ("{% for m in messages[-1:] %}", "the system message"),
+        ("{% for m in messages if m.content != 'first question' %}", "an earlier user turn"),
+        ("{% for m in messages if m.role != 'assistant' %}", "an earlier assistant turn"),
+        ("{% for m in messages[:-1] %}", "the question"),
+    ],
+)
+def test_a_template_that_drops_a_message_is_refused(loop: str, dropped: str) -> None:
+    turns = [
+        Message(role="system", content="be brief"),
+        Message(role="user", content="first question"),
+        Message(role="assistant", content="<think>\nsecret\n</think>\n\nfirst answer"),
+        Message(role="user", content="second question"),
+    ]
+    with pytest.raises(ModelError, match=f"the chat template drops {dropped}: "):
+        with_template(loop + _TURN).render(turns)
+
+
+def test_a_template_may_cut_thoughts_trim_texts_and_write_outputs_as_json() -> None:
+    template = (
+        "{% for m in messages %}{{ m.content.split('</think>')[-1].strip() if m.role != 'tool' else"
+        " m.content | tojson }}\n{% endfor %}"
+    )
+    turns = [
+        Message(role="user", content="  first\n question "),
+        Message(role="assistant", content="<think>\nsecret\n</think>\n\n first answer"),
+        Message(role="tool", content='{"a": "\n"}'),
+        Message(role="user", content="second"),
+    ]
+    assert with_template(template).render(turns)
+
+
 async def test_a_session_never_asks_an_empty_question() -> None:
     with pytest.raises(ModelError, match="drops the question"):
         ReasoningSession(ScriptedBackend(["4"], tokenizer=family("content-parts")))

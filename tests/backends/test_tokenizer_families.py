@@ -15,6 +15,7 @@ from start_sdk import (
     Chunk,
     ConfigError,
     HintLibrary,
+    Limits,
     ReasoningFormat,
     ReasoningSession,
     Sampling,
@@ -225,6 +226,39 @@ async def test_bytes_that_are_no_utf8_neither_end_a_run_nor_get_lost(
     assert trace.finish == "eos" and trace.answer == "4"
     assert [i for s in trace.segments[1:] for i in s.token_ids][:-1] == ids
     assert 1 <= trace.text.count("\ufffd") <= kept
+
+
+@every_family
+async def test_characters_of_which_neither_is_whole_verify_at_every_end(name: str) -> None:
+    """The second one begins with the token that ends the first: a token belongs to one text."""
+    tokenizer, report = family(name), check_format(family(name))
+    opening = f"{report.tags[0]}\n" if report.tags and report.opening == "model" else ""
+    start = tokenizer.encode(f"{opening}So ", control=True)
+    duck, bird = tokenizer.encode("🦆"), tokenizer.encode("鸭")
+    for broken in ([*bird[:2], duck[0]], [bird[-1], bird[0]], [*duck[:3], *bird[:2]]):
+        for limits in (Limits(), Limits(max_tokens=len(start) + len(broken), max_calls=0)):
+            backend = Ids(tokenizer, [*start, *broken])
+            session = ReasoningSession(backend, limits=limits, conclude="never")
+            trace = await session.run("Q?")
+            verify_trace(trace, tokenizer)
+            assert "\ufffd" in trace.text
+
+
+@every_family
+async def test_a_cut_character_is_settled_and_no_resumed_run_completes_it(name: str) -> None:
+    tokenizer, report = family(name), check_format(family(name))
+    opening = f"{report.tags[0]}\n" if report.tags and report.opening == "model" else ""
+    duck = tokenizer.encode("🦆")
+    ids = [*tokenizer.encode(f"{opening}So", control=True), *duck[:2]]
+    trace = await ReasoningSession(Ids(tokenizer, ids), conclude="never").run("Q?")
+    verify_trace(trace, tokenizer)
+    at = len(trace.segments[0].token_ids) + len(ids)
+    rest = ReasoningSession(Ids(tokenizer, duck[2:]), conclude="never")
+    with pytest.raises(ConfigError, match=f"at={at} is inside a character: .* {at - 2}"):
+        await rest.resume(trace, at)
+    whole = await ReasoningSession(Ids(tokenizer, duck), conclude="never").resume(trace, at - 2)
+    verify_trace(whole, tokenizer)
+    assert "So🦆" in whole.text
 
 
 @pytest.mark.parametrize(

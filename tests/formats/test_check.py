@@ -96,8 +96,11 @@ def test_a_prompt_that_closes_the_thought() -> None:
 def test_a_system_message_that_is_dropped() -> None:
     report = check(LOOP.replace("messages %}", "messages if m.role != 'system' %}") + PROMPT)
     assert (report.system, report.problems) == (
-        "dropped",
-        ("a system message: the chat template drops it",),
+        "refused",
+        (
+            "a system message: the chat template drops the system message: it is not in what it "
+            "renders",
+        ),
     )
 
 
@@ -112,8 +115,10 @@ def test_a_second_turn_that_is_refused() -> None:
 
 def test_a_second_turn_that_forgets_the_first() -> None:
     report = check("{% set m = messages[-1] %}" + TURN + PROMPT)
-    forgotten = "a second turn: the chat template drops what was said before"
-    assert (report.history, report.problems[0]) == ("cut", forgotten)
+    forgotten = (
+        "a second turn: the chat template drops an earlier user turn: it is not in what it renders"
+    )
+    assert (report.history, report.problems[0]) == ("refused", forgotten)
 
 
 def test_a_model_without_an_end() -> None:
