@@ -101,7 +101,9 @@ def sized(backend: TransformersBackend, tokens: int, make: Any) -> str:
     """The shortest repetition of a word for which `make` returns at least `tokens` tokens."""
     count = 1
     while len(make("so " * count)) < tokens:
-        count += 1
+        count += max(1, (tokens - len(make("so " * count))) // 2)
+    while count > 1 and len(make("so " * (count - 1))) >= tokens:
+        count -= 1
     return "so " * count
 
 
@@ -151,12 +153,12 @@ def random_model(folder: Path) -> str:
     return str(folder)
 
 
-async def main(contexts: Sequence[int], repeats: int) -> None:
+async def main(model: str | None, contexts: Sequence[int], repeats: int) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         random = random_model(Path(folder) / "random-weights")
         for context in contexts:
-            name = models.BASE if context <= 1024 else random
+            name = model or (models.BASE if context <= 1024 else random)
             async with TransformersBackend(name) as backend:
                 rows.append(await measure(backend, context, repeats))
     table = Table(title=f"{SPLICES} splices in {SAMPLED} sampled tokens, compared with none")
@@ -176,7 +178,8 @@ async def main(contexts: Sequence[int], repeats: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--model", help="a folder, for all contexts")
     parser.add_argument("--contexts", type=int, nargs="+", default=CONTEXTS, help="in tokens")
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.contexts, arguments.repeats))
+    asyncio.run(main(arguments.model, arguments.contexts, arguments.repeats))

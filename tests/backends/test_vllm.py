@@ -44,7 +44,7 @@ MODEL = "start-tiny-base"
 BLOCK = 128
 """Tokens per block of vLLM's cache on CPU."""
 GREEDY = Sampling(temperature=0)
-ENGINE = {"dtype": "float32", "enforce_eager": True}
+ENGINE: dict[str, Any] = {"dtype": "float32", "enforce_eager": True}
 
 
 @contextmanager

@@ -1,0 +1,112 @@
+"""Every measured figure in the documentation comes from a file in the repository."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCS, RESULTS = ROOT / "docs", ROOT / "benchmarks" / "results"
+
+
+def result(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def section(page: str, heading: str) -> str:
+    """A section of a page, up to the next heading of its level or above."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    level = len(heading) - len(heading.lstrip("#"))
+    start = text.index(f"{heading}\n")
+    end = re.search(rf"^#{{1,{level}}} ", text[start + level :], re.MULTILINE)
+    return text[start : start + level + end.start()] if end else text[start:]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of the rows of all tables in a text, without their heads."""
+    found = re.findall(r"^\|(?![-: |]+\|$)(.*)\|$(?!\n\|[-: |]+\|$)", text, re.MULTILINE)
+    return [[cell.strip() for cell in line.split("|")] for line in found]
+
+
+def test_what_the_python_tool_costs() -> None:
+    kernel, soak = result("kernel"), result("soak")
+
+    def against(name: str, peer: str) -> str:
+        return f"{kernel[name] / kernel[peer]:.2f}"
+
+    def more(run: str, *what: str) -> str:
+        return ", ".join(
+            f"{soak[f'{run}: {name} more than at first']['value']:.1f}" for name in what
+        )
+
+    things = ("descriptors", "tasks", "processes")
+    expected = [
+        against("pool: first reply", "cold: first reply"),
+        against("pool: first reply", "python -c pass"),
+        against("fresh fork: first reply", "cold: first reply"),
+        against("ours: 1+1", "cold: 1+1"),
+        against("ours: 200 lines", "cold: 200 lines"),
+        against("ours: 50 at once", "cold: 50 at once"),
+        f"{kernel['ours: MB of one of them']:.1f}",
+        str(max(soak[f"2,000 cells: {name} more than at first"]["value"] for name in things)),
+        more("2,000 cells", "MB", "kernel's MB"),
+        str(max(soak[f"1,000 opens: {name} more than at first"]["value"] for name in things)),
+        more("1,000 opens", "MB"),
+        f"{soak['kill -9: seconds until nothing is left']['value']:.2f}",
+    ]
+    assert [row[1] for row in rows(section("python-tool.md", "## Tests and costs"))] == expected
+
+
+def test_what_sessions_cost_the_transformers_backend() -> None:
+    greedy, sampled = result("batch")["rows"]
+    names = ("generate", "sessions", "with calls", "with kernels", "continuous batching")
+    expected = [
+        [f"{row['tokens_per_second'][name]:,}" if name in row["tokens_per_second"] else ""
+         for row in (greedy, sampled)]
+        for name in names
+    ]  # fmt: skip
+    text = section("backends.md", "### What it costs")
+    assert [row[1:] for row in rows(text)] == expected
+    said = [greedy["ratio"]["sessions / generate"], sampled["ratio"]["sessions / generate"]]
+    assert f"Sessions reach {said[0]:.2f} and {said[1]:.2f} times" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(("page", "heading"), [("servers.md", "## Figures")])
+def test_what_sessions_cost_vllm(page: str, heading: str) -> None:
+    ratio = {row["way"]: row["ratio"] for row in result("throughput")["rows"]}
+    speed = {row["way"]: row["tokens_per_second"] for row in result("throughput")["rows"]}
+    text = section(page, heading)
+    assert (
+        f"| {ratio['sessions']:.2f} of its tokens per second: {speed['sessions']:,} of {speed['raw']:,}"
+        in text
+    )
+    assert f"| {ratio['lock-step']:.2f} |" in text
+    assert f"| {ratio['sessions, kernels']:.2f} and {ratio['lock-step, kernels']:.2f} |" in text
+
+
+def unpacked(name: str, folder: Path) -> Path:
+    """The rows of a run, without its traces."""
+    pytest.importorskip("statsmodels")
+    from recipes.archive import unpack
+
+    unpack(DOCS / "results" / f"{name}.tar.xz", folder / name)
+    return folder / name
+
+
+def title(folder: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_matrix_of_hints(tmp_path: Path) -> None:
+    folder = unpacked("matrix", tmp_path)
+    from recipes.experiment import read_rows
+    from recipes.hint_matrix import markdown, tally
+
+    text = markdown(tally(list(read_rows(folder))), title(folder, "matrix"))
+    published = rows(section("hints.md", "### What a hint rescues and breaks"))
+    assert len(published) == 21 and published == rows(text)
