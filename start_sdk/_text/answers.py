@@ -53,6 +53,7 @@ _MARKS = re.compile(r"#{1,6}\s{1,4}")
 _DECORATION = re.compile(r"[\s\u2190-\u21ff\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff\ufe0f]*")
 _A_NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?")
 _EQUALS = re.compile(r"\s{0,3}(?:is|equals|must be|has to be|ist|beträgt|=|的?值?[为是]|等于)\W")
+_OF_SEVERAL = re.compile(r"[A-Za-z]\w{0,9} {0,3}[-+*/] {0,3}[A-Za-z][^=]{0,60}=")  # a + b = 7
 _IS_NUMBER = re.compile(r"\b(?:is|equals) {1,3}(-?\d[\d.,/]{0,40}?)\.?$")
 _CONDITION = re.compile(r"\b(?:if|where|when|since|as|because|for|with)\b")
 _IS = re.compile(r"(?:\b(?:is|are|equals|be)\b|[:=])")
@@ -62,6 +63,7 @@ _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _DISPLAYS = ((r"\[", r"\]"), ("$$", "$$"), (r"\begin{", "}"))
 _ROWS = re.compile(r"\\(?:begin|end)\{(?:align|gather|split)(?:ed)?\*?\}")
 _MATRIX = re.compile(r"(?:\\begin\{)?(?:[pbvBV]?(?:small)?matrix|array|cases)\}")
+_BEFORE_FORMULA = re.compile(r"(?:So|We|By),? .{0,40}(?:\$|\\\()")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -192,7 +194,7 @@ def _from_sentence(rest: str) -> str | None:
 def _is_bare(text: str) -> bool:
     """Whether a text is only an answer, perhaps with a unit, without a sentence around it."""
     text = _CALL.sub("(", _TEXT_GROUP.sub("", text))
-    if _CHINESE.search(text.lstrip("$\\([{ ")[:1]):
+    if _CHINESE.search(text.lstrip("$\\([{ ")[:1]) or _BEFORE_FORMULA.match(text):
         return False  # a sentence; a unit follows its number
     words = {w.lower() for w in _WORD.findall(text)} - _FUNCTIONS
     if len(words) > 2 or words & _SENTENCE_WORDS:
@@ -242,7 +244,7 @@ def _last_formula(line: str) -> str | None:
     elif (stated := _IS_NUMBER.search(after)) and not _CONDITION.search(after):
         return str(stated[1])
     group = [found[-1]]
-    for formula in reversed(found[:-1]):
+    for formula in () if _OF_SEVERAL.match(last) else reversed(found[:-1]):
         if not _AND.fullmatch(line, formula.end(), group[0].start()):
             break
         group.insert(0, formula)

@@ -78,6 +78,7 @@ def as_latex(text: str) -> str:
     text = _LOG.sub(r"\\anylog", text)  # see `_readings.py`
     text = re.sub(r"(?<![\\A-Za-z])E\*\*", "e**", text)
     text = re.sub(r"(?<![\\A-Za-z])exp\(([^()]*)\)", r"e^{\1}", text)
+    text = re.sub(r"(?<![\\A-Za-z])exp(?=\()", r"\\exp", text)
     text = re.sub(r"(?<![\\A-Za-z])floor\(([^()]*)\)", r"\\lfloor \1\\rfloor ", text)
     text = re.sub(r"(?<![\\A-Za-z])ceil(?:ing)?\(([^()]*)\)", r"\\lceil \1\\rceil ", text)
     text = re.sub(r"(?<![\\A-Za-z])(?:oo|inf)(?![A-Za-z])", r"\\infty ", text)

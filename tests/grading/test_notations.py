@@ -20,7 +20,7 @@ STYLES = [
     ("Answer:\n\\[\n\\begin{aligned}\nx &= 2\\\\ &= 5\n\\end{aligned}\n\\]", "5", "2"),
     (r"It is\[A=\begin{pmatrix}1\\2\end{pmatrix}\]", r"\begin{pmatrix}1\\2\end{pmatrix}", "2"),
     ("The answer is 42 (forty-two).", "42", "43"), ("The function is **even**.", "even", "odd"),
-    ("The polynomial is x^2 - 1.", "x^2-1", "1"), ("x is 2 and y is 3, so (2, 3).", "(2,3)", "3"),
+    ("So $a = 3$, $b = 4$, and $a + b = 7$.", "7", "3,4,7"), ("The polynomial is x^2 - 1.", "x^2-1", "1"), ("x is 2 and y is 3, so (2, 3).", "(2,3)", "3"),
     ("x的值是$12$。", "12", "2"), ("答案：无解", r"\text{no solution}", "0"), ("Ответ: 42", "42", "2"),
     ("Lösung: (3|2)", "(3,2)", "(2,3)"), ("I would go with B.", "B", "A"),
     ("A and C fail. So B is the correct answer.", "B", "A"), ("No solution exists.", r"\emptyset", "0"),
@@ -42,7 +42,7 @@ NUMBERS = [
 ]  # fmt: skip
 FORMULAS = [
     ("log(2)", r"\ln 2", r"\ln 3"), ("log(2)", r"\log 2", r"\log_2 2"), ("log(8, 2)", "3", "8"),
-    ("x*log(x) - x", r"x\ln x-x", r"x\ln(x+1)-x"), ("ln 2", r"\ln 2", "2"), ("log_3 9", "2", "9"),
+    ("exp(log(2)/2)", r"\sqrt2", "2"), ("x*log(x) - x", r"x\ln x-x", r"x\ln(x+1)-x"), ("ln 2", r"\ln 2", "2"), ("log_3 9", "2", "9"),
     (r"\log_{e} 2", r"\ln 2", r"\log_2 e"), ("math.log(2)/2", r"\ln\sqrt2", "1"),
     ("sin^2 x", r"1-\cos^2x", r"\sin x"), ("E**2", "e^2", "E^2"), ("atan(1/2)", r"\arctan\frac12", "2"),
     (r"\operatorname{arctan} 1", r"\frac{\pi}{4}", "1"), ("cbrt(27)", "3", "27"),

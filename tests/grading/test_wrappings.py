@@ -28,7 +28,8 @@ PIECES = [
     r"\rfloor", r"\log", r"\sin", r"\begin{pmatrix}", r"\end{pmatrix}", r"\begin{cases}", "&", r"\\",
     "!", r"\%", r"\$", "°", "½", "²", "答案是", "、", "The answer is ", "**", "\n", "\n\n", " ", "\\",
     "'", "|", r"\overline{", r"\sum_{k=1}^{n}", r"\int", "e5", "0x", "Fraction(", "Matrix([", "base ",
-    "9^{9^{9^9}}", "\ud800", "\x00", "٣",
+    "9^{9^{9^9}}", "C(", "5C2", "log(", "log ", "#### ", "```\n", "<answer>", r"\choose ", "⅔", ":",
+    "[1 2]", "{x: 1}", r"\lor ", "^T", "$x$ is ", "all real numbers except ", "\ud800", "\x00", "٣",
 ]  # fmt: skip
 Answer = tuple[str, str]
 """An answer and its neighbour."""
