@@ -133,10 +133,10 @@ class LlamaCppBackend:
         request = _Request(work, sampling, {"X-Session-ID": key} if key else {})
         cached: int | None = None
         while True:  # terminates: each iteration receives a token or fails
+            reading = Reading(self._vocabulary, ahead=self._server.served.speculates)
             try:
                 start = partial(self._events, request)
                 async with aclosing(await opened(start, self._retry_seconds)) as events:
-                    reading = Reading(self._vocabulary)
                     async for event in events:
                         chunk = await self._chunk(event, reading, request)
                         cached = reading.cached if cached is None else cached
@@ -146,6 +146,7 @@ class LlamaCppBackend:
                         if chunk.token_ids:
                             yield chunk
             except Gap as gap:
+                cached = reading.cached if cached is None else cached
                 chunk = await self._sampled_again(request, gap.count)
                 yield replace(chunk, cached=cached)
                 if chunk.reason:
@@ -258,7 +259,7 @@ class LlamaCppBackend:
         """What is no answer of this server becomes an error of ours."""
         try:
             yield
-        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise BackendError(self._connection.explain(error)) from error
 
     async def release(self, key: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from start_sdk.backends._resuming import Lost
 from start_sdk.backends.llamacpp._vocabulary import Vocabulary
 
 
@@ -26,21 +27,27 @@ class Gap(Exception):
 class Reading:
     """Reads the events of one stream, in order.
 
+    Args:
+        vocabulary: the server's.
+        ahead: whether the server counts tokens before it has sent them: with speculative decoding.
+
     Attributes:
         received: tokens so far.
         cached: tokens of the prompt that were in the server's cache; None if it does not say.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, *, ahead: bool) -> None:
         self.received = 0
         self.cached: int | None = None
         self._vocabulary = vocabulary
+        self._ahead = ahead
 
     def ids(self, event: dict[str, Any]) -> list[int]:
         """The tokens up to and with an event's own.
 
         Raises:
             Gap: some of them are not known.
+            Lost: the stream is not in order.
             LookupError, TypeError, ValueError: it is no event of llama.cpp's server.
         """
         timings = event.get("timings") or {}
@@ -48,16 +55,16 @@ class Reading:
         ids = _own(event)
         text = str(event["content"]).encode(errors="replace")
         shown = b"".join(self._vocabulary.shown[i] for i in ids)
-        if text != shown or event["stop"]:
-            missing = int(event["tokens_predicted"]) - self.received - len(ids)
+        missing = int(event["tokens_predicted"]) - self.received - len(ids)
+        if missing < 0:
+            raise Lost  # an event came twice
+        if missing and not (self._ahead and text == shown):
             ids = self._missing(text, shown, missing) + ids
         self.received += len(ids)
         return ids
 
     def _missing(self, text: bytes, shown: bytes, count: int) -> list[int]:
         """The tokens before an event's own ones, which show the end of its text."""
-        if count <= 0:
-            return []
         rest = text[: len(text) - len(shown)]
         found = self._vocabulary.inside(rest, count) if text.endswith(shown) else None
         if found is None:

@@ -25,6 +25,8 @@ class Served:
     max_context: int
     """Of each of its slots, in tokens."""
     chat_template: str
+    speculates: bool
+    """Whether it decodes speculatively."""
 
 
 class Server:
@@ -69,16 +71,18 @@ class Server:
     def _served(self) -> Served:
         props = self.connection.ask("GET", "/props")
         try:
+            defaults = props["default_generation_settings"]
             source = str(props["model_path"])
             name = str(props.get("model_alias") or source)
             return Served(
                 name=PurePath(source).name if name == source else name,
                 source=source,
                 kind=str(props.get("model_ftype") or ""),
-                max_context=int(props["default_generation_settings"]["n_ctx"]),
+                max_context=int(defaults["n_ctx"]),
                 chat_template=str(props.get("chat_template") or ""),
+                speculates=defaults.get("params", {}).get("speculative.types", "none") != "none",
             )
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(self._other()) from error
 
     def _other(self) -> str:

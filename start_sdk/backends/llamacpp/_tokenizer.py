@@ -36,7 +36,7 @@ class ServerTokenizer:
         self._remembered = lru_cache(_KEPT)(self._encoded)
         # SentencePiece tokenizers prepend a space to a text, so encoded pieces cannot simply be
         # concatenated: they need context.
-        x = encoded(ask, ["x"], parse_special=False)
+        x = encoded(ask, ["x"])
         self._concatenates = self.decode([*x, *x]) == "xx"
 
     @property
@@ -58,14 +58,18 @@ class ServerTokenizer:
         return self._bytes(token_ids).decode(errors="replace")
 
     def stream(self, prefix_ids: Sequence[int]) -> Callable[[int], str]:
+        """See `Tokenizer.stream`. Text comes once no byte is left over, so that a character never
+        shares a token with the next one; what a prefix ends with is settled."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        tail = b""
-        for token_id in reversed(prefix_ids):  # a character has at most four bytes
-            tail = self._bytes([token_id]) + tail
-            if len(tail) >= 4:
-                break
-        decoder.decode(tail)
-        return lambda token_id: decoder.decode(self._bytes([token_id]))
+        held = ""
+
+        def step(token_id: int) -> str:
+            nonlocal held
+            held += decoder.decode(self._bytes([token_id]))
+            whole, held = ("", held) if decoder.getstate()[0] else (held, "")
+            return whole
+
+        return step
 
     def render(
         self, messages: Sequence[Message], template: Mapping[str, Any] | None = None
@@ -102,15 +106,30 @@ class ServerTokenizer:
         return ids
 
     def _encoded(self, text: str, control: bool) -> tuple[int, ...]:
-        parts = [text] if control else _cut(text, self._vocabulary.eager_text)
-        if self._concatenates:
-            return tuple(encoded(self._ask, parts, parse_special=control))
-        context = len(encoded(self._ask, [_SENTINEL], parse_special=control))
-        return tuple(
-            token_id
-            for part in parts
-            for token_id in encoded(self._ask, [_SENTINEL + part], parse_special=control)[context:]
+        parts: Sequence[str | int] = (
+            self._with_tags(text) if control else _cut(text, self._vocabulary.eager_text)
         )
+        if self._concatenates:
+            return tuple(encoded(self._ask, parts))
+        ids: list[int] = []
+        for part in parts:
+            ids += [part] if isinstance(part, int) else self._in_context(part)
+        return tuple(ids)
+
+    def _with_tags(self, text: str) -> list[str | int]:
+        """A text with ids in place of its tags: what stands beside a tag stays as it is."""
+        vocabulary = self._vocabulary
+        parts: list[str | int] = []
+        end = 0
+        for match in vocabulary.control_text.finditer(text):
+            parts += [text[end : match.start()], vocabulary.tags[match[0]]]
+            end = match.end()
+        return [*parts, text[end:]]
+
+    def _in_context(self, text: str) -> list[int]:
+        if not text:
+            return []
+        return encoded(self._ask, [_SENTINEL + text])[len(encoded(self._ask, [_SENTINEL])) :]
 
     def _bytes(self, token_ids: Sequence[int]) -> bytes:
         pieces = self._vocabulary.pieces

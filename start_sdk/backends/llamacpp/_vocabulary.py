@@ -17,8 +17,8 @@ ALL = 10**7
 FORCED = 1e6
 """Added to a logit, it decides what is sampled."""
 
-_TAG = re.compile(r"[^\w\s].*[^\W_].*[^\w\s]")
-"""What tags look like. Ordinary tokens do not mix letters with punctuation on both sides."""
+_TAG = re.compile(r"[^\w\s].*[^\W\d_].*[^\w\s]")
+"""What tags look like. Tokens that were learnt do not have letters between punctuation."""
 _PLACES = ("x{}x", "1{}1", "({})", "<{}>", '"{0}{0}"')
 """Where an ordinary token would merge with what stands beside it."""
 
@@ -33,6 +33,7 @@ class Vocabulary:
             server was started with `--special`.
         control_ids: tokens whose text counts as a tag only if it comes as that token.
         eos_ids: tokens after which the server stops.
+        tags: their texts, with their ids.
         control_text: finds the tags.
         eager_text: finds those tags that the server encodes as their tokens even in plain text.
     """
@@ -41,6 +42,7 @@ class Vocabulary:
     shown: Mapping[int, bytes]
     control_ids: frozenset[int]
     eos_ids: frozenset[int]
+    tags: Mapping[str, int]
     control_text: re.Pattern[str]
     eager_text: re.Pattern[str]
     _partial: dict[bytes, tuple[int, ...]]
@@ -90,6 +92,7 @@ def load(ask: Ask) -> Vocabulary:
         shown=shown,
         control_ids=frozenset(control_ids),
         eos_ids=eos_ids,
+        tags={texts[i]: i for i in control_ids},
         control_text=any_of(texts[i] for i in control_ids),
         eager_text=any_of(texts[i] for i in eager),
         _partial=partial,
@@ -97,21 +100,22 @@ def load(ask: Ask) -> Vocabulary:
 
 
 def encoded(
-    ask: Ask, texts: Sequence[str], *, parse_special: bool, begins: bool = False
+    ask: Ask, parts: Sequence[str | int], *, parse_special: bool = False, begins: bool = False
 ) -> list[int]:
     """The ids of some texts, each encoded by itself, in one request.
 
     Args:
         ask: see `Ask`.
-        texts: none of them is continued by the next one.
-        parse_special: whether tags become control tokens.
+        parts: texts; an id stands for itself.
+        parse_special: whether tags in the texts become control tokens.
         begins: whether a token that begins a prompt is put in front, if the model has one.
     """
-    if not any(texts):
+    content = [part for part in parts if part != ""]
+    if not content:
         return []
-    content = [text for text in texts if text]
+    one = len(content) == 1 and isinstance(content[0], str)
     body = {
-        "content": content if len(content) > 1 else content[0],
+        "content": content[0] if one else content,
         "add_special": begins,
         "parse_special": parse_special,
     }
@@ -120,7 +124,7 @@ def encoded(
 
 def _tokens(ask: Ask) -> tuple[dict[int, bytes], frozenset[int]]:
     """The bytes of each token as texts show it, and the tokens that end a text."""
-    letter = encoded(ask, ["x"], parse_special=False)
+    letter = encoded(ask, ["x"])
     answer = ask(
         "/completion",
         {
@@ -154,7 +158,7 @@ def logprob_of(answer: dict[str, Any], token_id: int) -> float | None:
 
 def _texts(ask: Ask, ids: Sequence[int]) -> list[str]:
     """The text of each of some tokens."""
-    newline = encoded(ask, ["\n"], parse_special=False)[-1]
+    newline = encoded(ask, ["\n"])[-1]
     tokens = [i for token_id in ids for i in (token_id, newline)]
     texts = str(ask("/detokenize", {"tokens": tokens})["content"]).split("\n")[:-1]
     if len(texts) == len(ids):
