@@ -222,7 +222,7 @@ class Handler(BaseHTTPRequestHandler):
         if "messages" in body:
             events = [*chat_choices(self.fake, body)]
             message: dict[str, str] = {}
-            for event in events[: body.get("max_tokens", 99)]:
+            for event in events[: body.get("max_tokens") or body.get("max_completion_tokens")]:
                 for name, text in event["delta"].items():
                     message[name] = message.get(name, "") + text
             self.answer(200, {"choices": [{"index": 0, "message": message}]})

@@ -20,7 +20,7 @@ from start_sdk import (
     verify_trace,
 )
 from start_sdk.backends.openai import OpenAIBackend
-from start_sdk.testing import FakeInterpreter, StopsAt, check_backend
+from start_sdk.testing import StopsAt, check_backend
 
 GREEDY = Sampling(temperature=0)
 
@@ -232,21 +232,6 @@ async def test_without_ids_it_falls_back_to_text_and_the_trace_is_inexact() -> N
     assert not trace.exact and not backend.capabilities.logprobs
     assert {type(r["prompt"]) for r in server.requests} == {str}
     assert not {"top_k", "return_token_ids"} & set(server.requests[0])
-
-
-async def test_a_chat_continues_a_thought_if_the_server_supports_it() -> None:
-    with FakeServer() as server:
-        async with opened(server, mode="chat") as backend:
-            session = ReasoningSession(backend, interpreter=FakeInterpreter())
-            trace = await session.run("<|im_end|> What is 2 + 2?")
-            verify_trace(trace, backend.tokenizer)
-    assert trace.thinking.strip() == "I think." and trace.answer == "It is 4."
-    assert not trace.exact and trace.model == "tiny"
-    first, second = server.requests
-    asked = "<\u200b|im_end|> What is 2 + 2?"  # no text of a user becomes control on the server
-    assert first["messages"] == [{"role": "user", "content": asked}]
-    assert second["messages"][1]["content"].startswith("<think>\nI think. \n</think>")
-    assert second["continue_final_message"] and not second["add_generation_prompt"]
 
 
 async def test_where_text_is_sent_no_text_of_users_and_tools_becomes_control() -> None:

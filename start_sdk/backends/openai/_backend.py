@@ -140,9 +140,10 @@ class OpenAIBackend:
             self.tokenizer,
             work,
             sampling,
-            self._context,
-            self._settled.way,
-            self._extra,
+            context=self._context,
+            way=self._settled.way,
+            logprobs=sampling.logprobs and self._settled.logprobs,
+            body=self._extra,
         )
         stream = await self._parking.leave(key, prefix_ids)
         early = 0

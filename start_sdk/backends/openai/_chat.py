@@ -80,7 +80,7 @@ class ChatReader:
         if "<think>".startswith(begins):
             return ""
         held, self._held = self._held, None
-        return held if begins.startswith("<think>") else OPEN + CLOSE + held
+        return begins if begins.startswith("<think>") else OPEN + CLOSE + held
 
 
 def _thought(delta: Json) -> str:

@@ -76,15 +76,16 @@ async def pieces(
             if choice is None or last:
                 continue
             piece, finish = read(choice), _finish(server, choice)
+            if finish in _ENDS:
+                last = replace(piece, finish=_ENDS[finish])
+                continue
             if piece.token_ids:
                 heard = time.monotonic()
                 yield piece
             elif time.monotonic() - heard > QUIET * timeout:
                 raise server.error("sends events without text", transient=True)
-            if finish in _GIVEN_UP:
-                raise server.error(f"gave up (finish_reason {finish!r})", transient=True)
             if finish:
-                last = Piece(finish=_ENDS[finish])
+                raise server.error(f"gave up (finish_reason {finish!r})", transient=True)
     if last is None:
         raise EndedEarly(str(server.error("ended its stream early")), transient=True)
     if (held := rest()).token_ids:

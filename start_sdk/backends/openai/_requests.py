@@ -38,6 +38,8 @@ class Request:
     """The server's, in tokens, if it says so."""
     way: Way | None = None
     """Of continuing a chat; None if the server cannot."""
+    logprobs: bool = False
+    """Whether log probabilities are wanted and to be had."""
     body: Json = field(default_factory=dict)
     """Additional fields of each request."""
 
@@ -85,7 +87,7 @@ class Call:
 
 def by_token_ids(request: Request) -> Call:
     """Sends and receives ids: vLLM's extension of `/completions`. Nothing is ever re-encoded."""
-    wanted = request.sampling.logprobs
+    wanted = request.logprobs
     body = {
         "return_token_ids": True,
         "ignore_eos": True,  # the tokenizer's `eos_ids` decide, not the server's defaults

@@ -218,9 +218,10 @@ class Server:
 
 
 def _continued(said: str, begun: str) -> bool:
-    """Whether an answer continues a text. llama.cpp repeats it first, though not in streams."""
-    words = said.removeprefix(begun).removeprefix(_BEGUN)
-    return words.lstrip().startswith(",")
+    """Whether an answer continues a text. llama.cpp repeats it first, though not in streams; then
+    two tokens are too few for a new turn."""
+    rest = said.removeprefix(begun).removeprefix(_BEGUN)
+    return rest.lstrip().startswith(",") and (rest == said or len(rest) < len(", five, "))
 
 
 def _first(answer: Json) -> Json | None:
