@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from recipes import experiment
+from recipes import experiment, rows
 from recipes.command import CommandLine
 from start_sdk import ConfigError
 from start_sdk.cli import say
@@ -60,7 +60,7 @@ def _rows(path: Path) -> bytes:
 
 
 def _light(path: Path) -> Iterator[str]:
-    for line in experiment.read_lines(path.parent):
+    for line in rows.read_lines(path.parent):
         yield json.dumps(_without_segments(json.loads(line))) + "\n"
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -263,30 +262,6 @@ def compute_rows(
         finally:  # also of a run that was stopped: what is done is written
             done = (row for row in store.rows(jobs) if row.state in ("done", "failed"))
             export_jsonl(done, out / "rows.jsonl")
-
-
-def read_rows(folder: Path) -> Iterator[Row]:
-    """The rows that a rollout wrote, one at a time: all of them may not fit into the memory.
-
-    Raises:
-        ConfigError: the folder has no rows.jsonl, or it is not one of ours.
-    """
-    for line in read_lines(folder):
-        try:
-            row = Row.from_dict(json.loads(line))
-        except (ValueError, TypeError, RecursionError) as why:
-            raise ConfigError(f"{str(folder / 'rows.jsonl')!r} contains no rows: {why}") from why
-        yield row
-
-
-def read_lines(folder: Path) -> Iterator[str]:
-    """The lines of rows.jsonl; the same errors."""
-    path = folder / "rows.jsonl"
-    try:
-        with path.open(encoding="utf-8") as lines:
-            yield from lines
-    except OSError as error:
-        raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from error
 
 
 def checked(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -29,9 +29,10 @@ from typing import Any
 from recipes import experiment
 from recipes.config import Config, command_line, given
 from recipes.data import training_problems
-from recipes.experiment import model_name, read_rows
+from recipes.experiment import model_name
 from recipes.hint_names import check_hints
 from recipes.rollout_worker import Bases, RolloutWorker, jobs_of
+from recipes.rows import read_rows
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import Trace, open_backend, plugins

@@ -10,8 +10,9 @@ from typing import Any
 
 from recipes import experiment
 from recipes.config import Config
-from recipes.experiment import Judge, asked, problem_of, read_rows
+from recipes.experiment import Judge, asked, problem_of
 from recipes.hint_names import fits, hint_of, point_of, policy_of
+from recipes.rows import read_rows
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import (

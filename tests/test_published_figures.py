@@ -104,8 +104,8 @@ def title(folder: Path, name: str) -> dict[str, Any]:
 
 def test_the_matrix_of_hints(tmp_path: Path) -> None:
     folder = unpacked("matrix", tmp_path)
-    from recipes.experiment import read_rows
     from recipes.hint_matrix import markdown, tally
+    from recipes.rows import read_rows
 
     text = markdown(tally(list(read_rows(folder))), title(folder, "matrix"))
     published = rows(section("hints.md", "### What a hint rescues and breaks"))

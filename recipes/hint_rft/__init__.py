@@ -17,10 +17,11 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from recipes.config import Config
-from recipes.experiment import held_out, read_lines, read_rows
+from recipes.experiment import held_out
 from recipes.hint_rft.contamination import Overlap, words
 from recipes.hint_rft.inspector import Inspected, Inspector
 from recipes.hint_rft.report import write_report
+from recipes.rows import read_lines, read_rows
 from recipes.settings import Curation, Evaluation
 from start_sdk import ConfigError, plugins
 from start_sdk.backends.tokenizer import load_tokenizer

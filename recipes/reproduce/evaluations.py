@@ -11,10 +11,11 @@ from typing import Any
 
 from recipes import experiment
 from recipes.config import Config
-from recipes.experiment import Judge, held_out, model_name, problem_of, read_rows
+from recipes.experiment import Judge, held_out, model_name, problem_of
 from recipes.rft import model_of
 from recipes.rollout import rollout
 from recipes.rollout_worker import Bases
+from recipes.rows import read_rows
 from recipes.settings import RolloutConfig
 from recipes.stages import Pipeline, Stage
 from recipes.suites import Problem

@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
-from recipes.experiment import read_rows
 from recipes.report import fenced, inline, row, shown
 from recipes.reproduce.pictures import picture
 from recipes.reproduce.results import HINTED, SYSTEMS, collect
+from recipes.rows import read_rows
 from recipes.stages import Pipeline
 from start_sdk import Trace
 

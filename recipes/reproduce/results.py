@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from recipes.experiment import read_rows
 from recipes.report import Result, by_problem, interval, points, results, scores
+from recipes.rows import read_rows
 from recipes.stages import Pipeline
 from start_sdk.batch import Row
 from start_sdk.grading.statistics import avg_at_k, paired_difference

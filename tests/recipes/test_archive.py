@@ -12,8 +12,8 @@ pytest.importorskip("scipy")
 pytest.importorskip("statsmodels")
 
 from recipes.archive import archive, unpack
-from recipes.experiment import read_rows
 from recipes.report import results, scores
+from recipes.rows import read_rows
 from start_sdk import ConfigError, Segment, Trace
 from start_sdk.batch import Job, Row, export_jsonl
 

@@ -21,9 +21,9 @@ from ray.exceptions import RayTaskError
 
 from recipes import ray_rollout
 from recipes.config import Config
-from recipes.experiment import read_rows
 from recipes.ray_worker import Parts, Turns, options_of
 from recipes.rollout import rollout
+from recipes.rows import read_rows
 from recipes.settings import Cluster, RolloutConfig
 from recipes.suites import Problem, tiny
 from recipes.tiny.families import MATH

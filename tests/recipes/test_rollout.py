@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("math_verify")
 
-from recipes import experiment, rollout
+from recipes import experiment, rollout, rows
 from recipes.config import Config
 from recipes.hint_names import check_hints, fits, hint_of, policy_of
 from recipes.settings import Problems, RolloutConfig
@@ -45,7 +45,7 @@ def config() -> Config:
 def results(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (row.job.problem, row.job.policy): row.result
-        for row in experiment.read_rows(folder)
+        for row in rows.read_rows(folder)
         if row.result
     }
 
@@ -121,7 +121,7 @@ def test_a_thought_without_the_place_is_a_row_that_says_so(config: Config, tmp_p
     hinted = RolloutConfig(hints=("end",))
     report = rollout.rollout(short, tmp_path / "hinted", hinted, after=tmp_path / "plain")
     assert report == {"end": {"samples": 4, "failed": 4, "correct": 0}}
-    (error,) = {row.error for row in experiment.read_rows(tmp_path / "hinted")}
+    (error,) = {row.error for row in rows.read_rows(tmp_path / "hinted")}
     assert error == "ConfigError: the thought has no insertion point for the hint end"
 
 

@@ -16,11 +16,11 @@ from markdown_it import MarkdownIt
 
 from recipes import compare, demo
 from recipes.command import CommandLine
-from recipes.experiment import read_rows
 from recipes.hint_rft.report import samples
 from recipes.live import LiveTable
 from recipes.report import fenced, inline, markdown, results, row, summary
 from recipes.reproduce.report import examples
+from recipes.rows import read_rows
 from start_sdk import ConfigError, Segment, Trace
 from start_sdk.batch import Job, Row, export_jsonl
 from start_sdk.cli import Terminal
