@@ -6,6 +6,7 @@ entry point names a class or a function; `load` imports it and leaves calling it
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -39,8 +40,10 @@ def load(group: Group, name: str) -> Any:
         e for e in entry_points(group=f"start_sdk.{group}") if e.name == name
     ]
     if not found:
+        near = get_close_matches(name, names(group), n=1)
+        meant = f": did you mean {near[0]!r}?" if near else ""
         raise PluginError(
-            f"no {kind} is named {name!r}; installed: {', '.join(names(group)) or 'none'}"
+            f"no {kind} is named {name!r}{meant}; installed: {', '.join(names(group)) or 'none'}"
         )
     if len(found) > 1:
         owners = ", ".join(sorted(e.dist.name if e.dist else e.value for e in found))

@@ -78,6 +78,10 @@ class Choice:
             "api_key_env": self.api_key_env,
         }
         given = {name: value for name, value in server.items() if value is not None}
+        if self.base_url is not None and plugins.backend_for(self.base_url) != "server":
+            raise ConfigError(
+                f"--base-url {self.base_url!r} is not an address: it begins with http:// or https://"
+            )
         if given and self.plugin in plugins.LOCAL:
             flag = next(iter(given)).replace("_", "-")
             raise ConfigError(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
+from start_sdk import plugins
 from start_sdk.errors import ModelError
 from start_sdk.models import hub
 from start_sdk.models._embedded import folder, names
 from start_sdk.models._files import gguf_fault, model_fault, tokenizer_fault
+
+_HOST = re.compile(r"[\w.-]+:\d+(/|$)")
+"""How the address of a server begins if its scheme is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ def find(
     """
     if not model.strip():
         raise ModelError(f"the model name is empty; embedded models: {', '.join(names())}")
+    if plugins.backend_for(model) == "server":
+        raise ModelError(f"{model!r} is a server's address, and no model to load: name no backend")
     path = folder(model) or Path(model)
     if os.path.isfile(path):  # False for names that no file can have
         if gguf_file or path.suffix != ".gguf":
@@ -133,6 +140,8 @@ def _ask(model: str, file: str, revision: str | None) -> None:
 
 def _unknown(model: str, on_hub: str) -> ModelError:
     near = get_close_matches(model, sorted({*_nearby(model)}), n=1, cutoff=0.7)
+    if _HOST.match(model):
+        near = [f"http://{model}"]
     meant = f" Did you mean {near[0]!r}?" if near else ""
     return ModelError(
         f"no model {model!r}: it is not embedded ({', '.join(names())}), not a folder or a GGUF "

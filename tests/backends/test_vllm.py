@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -24,7 +25,7 @@ from start_sdk import (
     BackendError,
     BeforeEnd,
     Chunk,
-    ModelError,
+    ConfigError,
     ReasoningSession,
     Sampling,
     models,
@@ -44,6 +45,7 @@ MODEL = "start-tiny-base"
 BLOCK = 128
 """Tokens per block of vLLM's cache on CPU."""
 GREEDY = Sampling(temperature=0)
+LIKELY = Sampling(temperature=0, logprobs=True)
 ENGINE: dict[str, Any] = {"dtype": "float32", "enforce_eager": True}
 
 
@@ -206,17 +208,62 @@ async def test_a_prompt_that_exceeds_the_context_is_reported(backend: Backend) -
 @pytest.mark.parametrize(
     ("model", "options", "says"),
     [
-        (MODEL, {"colour": "blue"}, "unknown engine arguments (vLLM's AsyncEngineArgs): colour"),
+        (MODEL, {"colour": "blue"}, "vLLM's AsyncEngineArgs has no option 'colour'"),
+        (MODEL, {"max_model_length": 9}, "'max_model_length': did you mean 'max_model_len'?"),
         (MODEL, {"dtype": "float31"}, "float31"),
-        ("no/such-model", {}, "no tokenizer in 'no/such-model'"),
+        ("no/such-model", {}, "no model 'no/such-model'"),
     ],
 )
 async def test_a_failed_start_is_one_clear_line(
     model: str, options: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(ModelError) as error:
+    with pytest.raises(ConfigError) as error:
         open_backend(model, "vllm", **options)
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+REAL = Path(os.environ.get("START_REAL_MODEL", "runs/smollm2"))
+_REAL_IDS = """
+import asyncio, json, sys
+from contextlib import aclosing
+from start_sdk import Sampling, open_backend
+
+
+async def main(model, options, prefix):
+    async with aclosing(open_backend(model, "vllm", **options)) as backend:
+        ids, logprobs = [], []
+        sampling = Sampling(temperature=0, logprobs=True)
+        async for chunk in backend.generate(prefix, sampling, max_tokens=48):
+            ids += chunk.token_ids
+            logprobs += chunk.logprobs
+    print(json.dumps([ids, logprobs]))
+
+
+asyncio.run(main(*json.loads(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(not (REAL / "config.json").is_file(), reason=f"no model in {REAL}: make real")
+async def test_the_real_model_writes_the_same_as_on_transformers() -> None:
+    """In a process of its own: one process holds one engine. Equal, or apart at a near-tie."""
+    async with aclosing(open_backend(str(REAL), dtype="float32")) as reference:
+        prefix = prompt(reference, "What is 12 * 13?")
+        given = [str(REAL), {**ENGINE, "max_model_len": 1024}, prefix]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _REAL_IDS, json.dumps(given)), stdout=subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+        ids, logprobs = json.loads(out.splitlines()[-1])
+        expected, _ = await take(reference, prefix, 48)
+        same = next(
+            (i for i, (a, b) in enumerate(zip(ids, expected, strict=False)) if a != b), None
+        )
+        if same is not None:
+            last = [
+                c async for c in reference.generate([*prefix, *ids[:same]], LIKELY, max_tokens=1)
+            ]
+            assert last[-1].logprobs
+            assert abs(last[-1].logprobs[0] - logprobs[same]) < 0.05
 
 
 async def test_32_generations_survive_a_killed_and_restarted_server(

@@ -34,8 +34,9 @@ class TransformersBackend:
         device: "cpu", "cuda" or "cuda:1"; by default CUDA if available.
         device_map: which part of the model runs where, as transformers takes it, such as "auto"
             for all CUDA devices; in place of `device`.
-        dtype: name of a torch dtype; by default bfloat16 on CUDA; on CPU float32 if the model
-            then fills less than half of the memory, else the checkpoint's own dtype.
+        dtype: "bfloat16", "float16", "float32", "float64", or "auto" for the checkpoint's own; by
+            default bfloat16 on CUDA; on CPU float32 if the model then fills less than half of the
+            memory, else the checkpoint's own.
         quantization: passed to transformers as `quantization_config`: one of its configs, or a
             dict such as `{"load_in_4bit": True}` for bitsandbytes.
         revision: a branch, tag or commit of a hub id.

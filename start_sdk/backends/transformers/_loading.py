@@ -83,10 +83,7 @@ def _without_bars() -> Iterator[None]:
 
 def _dtype(dtype: str | None, device: str) -> Any:
     if dtype is not None:
-        found = getattr(torch, dtype, None)
-        if not isinstance(found, torch.dtype):
-            raise ValueError(f"{dtype!r} is not a torch dtype, such as 'bfloat16'")
-        return found
+        return dtype if dtype == "auto" else getattr(torch, dtype)
     if device.startswith("cuda"):
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return "auto"

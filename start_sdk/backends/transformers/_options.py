@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from typing import Any
 
-from start_sdk.errors import ConfigError
+from start_sdk.errors import ConfigError, ModelError
+
+DTYPES = ("auto", "bfloat16", "float16", "float32", "float64")
+"""What weights can be loaded as; "auto" is what the checkpoint has."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,15 @@ class LoadOptions:
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
+        if self.dtype and self.dtype not in DTYPES:
+            raise ModelError(
+                f"dtype={self.dtype!r} is not a torch dtype for weights: {', '.join(DTYPES)}"
+            )
+        asked = isinstance(self.quantization, dict) and any(
+            self.quantization.get(name) for name in ("load_in_4bit", "load_in_8bit")
+        )
+        if asked and not find_spec("bitsandbytes"):
+            raise ModelError("this quantization needs bitsandbytes: pip install bitsandbytes")
         if self.device and self.device_map:
             raise ConfigError("device and device_map exclude each other: both say where it runs")
 

@@ -22,9 +22,13 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from start_sdk import models
 from start_sdk.backends._continuation import Continuation, request_seed
+from start_sdk.backends._options import check_names
 from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
 from start_sdk.errors import BackendError, ConfigError, ModelError, StartError
 from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
+
+_OURS = {"detokenize", "max_tokens", "n", "output_kind", "seed", "stop", "stop_token_ids"}
+"""Fields of vLLM's SamplingParams that a session cannot leave to `Sampling.extra`."""
 
 
 class VLLMBackend:
@@ -45,14 +49,12 @@ class VLLMBackend:
             parallelism a session stays on its replica.
 
     Raises:
+        ConfigError: vLLM has no such argument.
         ModelError: the model or an argument cannot be used, or the engine does not start.
     """
 
     def __init__(self, model: str, **engine_args: Any) -> None:
-        unknown = set(engine_args) - set(inspect.signature(AsyncEngineArgs).parameters)
-        if unknown:
-            names = ", ".join(sorted(unknown))
-            raise ModelError(f"unknown engine arguments (vLLM's AsyncEngineArgs): {names}")
+        check_names("vLLM's AsyncEngineArgs", engine_args, _names(AsyncEngineArgs))
         self._tokenizer = load_tokenizer(model)
         source = str(models.folder(model) or model)
         defaults = {"enable_prefix_caching": True, "disable_log_stats": True}
@@ -144,6 +146,8 @@ class VLLMBackend:
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
         )
+        known = _names(SamplingParams) - _OURS
+        check_names("vLLM's SamplingParams, as sessions use it,", sampling.extra, known)
         try:
             return SamplingParams(**{**fields, **sampling.extra})
         except (TypeError, ValueError) as error:
@@ -173,6 +177,11 @@ class VLLMBackend:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _names(made: Any) -> set[str]:
+    """What an object of vLLM takes."""
+    return {name for name in inspect.signature(made).parameters if not name.startswith("_")}
 
 
 def _sampled(output: Any) -> tuple[list[int], list[float] | None]:
