@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
 
-from typing_extensions import override
-
 import pytest
 from openai_server import KEY, FakeServer, Fault, Handler
+from typing_extensions import override
 
 from start_sdk import BackendError, ModelError, Sampling
 from start_sdk.backends.sglang import SGLangBackend
