@@ -343,6 +343,7 @@ def transformers_options() -> dict[str, str]:
         pytest.param(
             *("backends.md", "## transformers", transformers_options), marks=pytest.mark.torch
         ),
+        ("servers.md", "## llama.cpp", lambda: keywords_of(plugins.load("backends", "llamacpp"))),
         ("servers.md", "## openai", lambda: keywords_of(plugins.load("backends", "openai"))),
     ],
 )
