@@ -172,7 +172,7 @@ def children_cpu() -> float:
 
 
 async def measure(
-    backend: TransformersBackend, sampling: Sampling, repeats: int, kernels: bool
+    backend: TransformersBackend, sampling: Sampling, repeats: int, kernels: bool, peer: bool
 ) -> dict[str, Any]:
     again: list[int] = []
 
@@ -185,7 +185,7 @@ async def measure(
         "with calls": lambda: with_calls(Idle()),
         "continuous batching": lambda: asyncio.to_thread(continuous, backend, sampling),
     }
-    if sampling.temperature:  # one measurement of it is enough for a comparison
+    if sampling.temperature or not peer:  # one measurement of it is enough for a comparison
         del variants["continuous batching"]
     if kernels:
         variants["with kernels"] = lambda: with_calls(PythonTool(isolation="plain", preload=()))
@@ -226,13 +226,13 @@ def per_second(seconds: dict[str, list[float]]) -> dict[str, int]:
     return {name: round(tokens / statistics.median(times)) for name, times in seconds.items()}
 
 
-async def main(model: str, repeats: int, kernels: bool) -> None:
+async def main(model: str, repeats: int, kernels: bool, peer: bool) -> None:
     rows = []
     torch.set_num_threads(1)
     async with TransformersBackend(model) as backend:
         backend.tokenizer._eos_ids = frozenset()
         for sampling in (Sampling(temperature=0), Sampling()):
-            rows.append(await measure(backend, sampling, repeats, kernels))
+            rows.append(await measure(backend, sampling, repeats, kernels, peer))
         engine = f"{Path(model).name} on {backend.capabilities.note}"
     console = Console()
     title = f"{engine}: {SESSIONS} sessions, {SAMPLED} tokens each: tokens per second (of CPU)"
@@ -262,5 +262,11 @@ if __name__ == "__main__":
     parser.add_argument("--model", default=models.BASE, help="an embedded model, or a folder")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--kernels", action="store_true", help="also run the cells in real kernels")
+    parser.add_argument(
+        "--peer",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also measure the library's continuous batching",
+    )
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.model, arguments.repeats, arguments.kernels))
+    asyncio.run(main(arguments.model, arguments.repeats, arguments.kernels, arguments.peer))
