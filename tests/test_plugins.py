@@ -59,14 +59,18 @@ def test_a_plugin_that_fails_to_load_is_reported(site: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "library"),
-    [("transformers", "torch"), ("openai", "tenacity"), ("vllm", "vllm")],
+    ("backend", "library", "extra"),
+    [
+        ("transformers", "torch", "transformers"),
+        ("openai", "httpx2", "servers"),
+        ("vllm", "vllm", "vllm"),
+    ],
 )
 def test_a_missing_extra_says_what_to_install(
-    backend: str, library: str, monkeypatch: pytest.MonkeyPatch
+    backend: str, library: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [m for m in sys.modules if m.startswith(f"start_sdk.backends.{backend}")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingExtra, match=rf"pip install 'start-sdk\[{backend}\]'"):
+    with pytest.raises(MissingExtra, match=rf"pip install 'start-sdk\[{extra}\]'"):
         plugins.load("backends", backend)

@@ -23,27 +23,13 @@ import httpx2
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from start_sdk import BeforeEnd, Limits, ReasoningSession, Sampling
+from recorded_session import QUESTION, session
+
 from start_sdk.backends.openai import OpenAIBackend
-from start_sdk.testing import FakeInterpreter
 
 VOLATILE = ("created", "id", "timings", "modified_at", "permission", "system_fingerprint", "model",
     "object", "kv_transfer_params", "service_tier")  # fmt: skip
 """Fields that differ from run to run, or say nothing."""
-
-
-def session(backend: OpenAIBackend) -> ReasoningSession:
-    """The session that is recorded; the same one is replayed."""
-    return ReasoningSession(
-        backend,
-        interpreter=FakeInterpreter(lambda code: "4"),
-        hints=BeforeEnd(),
-        sampling=Sampling(temperature=0, logprobs=True),
-        limits=Limits(max_tokens=300, answer_reserve=60),
-    )
-
-
-QUESTION = "What is 2 plus 2?"
 
 
 def main() -> None:
@@ -73,7 +59,8 @@ def main() -> None:
             self.end_headers()
             self.wfile.write(answer.content)
 
-        do_GET = do_POST
+        def do_GET(self) -> None:
+            self.do_POST()
 
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
@@ -104,6 +91,8 @@ def main() -> None:
 def exchange(method: str, path: str, sent: bytes, answer: httpx2.Response) -> dict[str, Any]:
     kind, text = answer.headers["content-type"], answer.text
     body = json.loads(sent) if sent else None
+    if body and "model" in body:
+        body["model"] = steady(body["model"])
     found: dict[str, Any] = {"method": method, "path": path, "body": body}
     found |= {"status": answer.status_code, "type": kind}
     if "event-stream" in kind:
