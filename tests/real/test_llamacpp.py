@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_gguf
 from llamacpp_process import LlamaServer
 from start_tools.python import PythonTool
 from typer.testing import CliRunner
@@ -122,3 +123,25 @@ async def test_rows_stay_exact_when_the_server_is_killed_and_started_again() -> 
             for trace in traces:
                 await asyncio.to_thread(verify_trace, trace, backend.tokenizer)
                 assert trace.exact
+
+
+@pytest.mark.parametrize("kind", tiny_gguf.KINDS)
+async def test_random_tokens_of_both_kinds_of_vocabulary_are_exact(
+    kind: tiny_gguf.Kind, tmp_path: Path
+) -> None:
+    """What they sample is mostly no UTF-8, of which the server's stream leaves out many tokens."""
+    tiny_gguf.write(tmp_path / "tiny.gguf", kind)
+    with LlamaServer(tmp_path / "tiny.gguf", slots=2, context=tiny_gguf.CONTEXT) as server:
+        async with aclosing(open_backend(server.url, "llamacpp")) as backend:
+            assert [c for c in await check_backend(backend) if c.required and not c.ok] == []
+            prefix = backend.tokenizer.encode("日本 é 🙂 the")
+            assert backend.tokenizer.decode(prefix) == "日本 é 🙂 the"
+            for seed in range(4):
+                sampling = Sampling(temperature=1.5, top_p=1, seed=seed, logprobs=True)
+                stream = backend.generate(prefix, sampling, max_tokens=60)
+                async with aclosing(stream):
+                    chunks = [chunk async for chunk in stream]
+                ids = [i for chunk in chunks for i in chunk.token_ids]
+                logprobs = [p for chunk in chunks for p in chunk.logprobs or ()]
+                assert backend.tokenizer.decode(ids) == "".join(chunk.text for chunk in chunks)
+                assert len(logprobs) == len(ids) and (len(ids) == 60 or chunks[-1].reason == "eos")
