@@ -110,3 +110,16 @@ def test_the_matrix_of_hints(tmp_path: Path) -> None:
     text = markdown(tally(list(read_rows(folder))), title(folder, "matrix"))
     published = rows(section("hints.md", "### What a hint rescues and breaks"))
     assert len(published) == 21 and published == rows(text)
+
+
+def test_what_was_seen_on_a_gpu() -> None:
+    found = result("cuda")
+    text = section("integrations.md", "## The transformers backend on CUDA")
+    (name, seen, _), (_, fits, _), (_, tests, _), (_, fork, _), (_, splices, _) = rows(text)
+    parity, together = found["parity"], found["one too many"][0]
+    assert name.startswith(f"{parity['traces']} greedy traces")
+    assert f"{parity['equal']} of {parity['traces']}" in seen and f"{parity['tokens']:,}" in seen
+    assert together["long_row"] == "done" and f"{together['others_equal']} are those" in fits
+    assert f"{found['tests of the backend']['passed']} of 60" in tests
+    assert fork.startswith(str(found["fork"]["ratio"]))
+    assert splices.startswith(", ".join(map(str, found["splice"]["ratio"].values())))
