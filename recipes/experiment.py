@@ -237,8 +237,8 @@ def compute_rows(
 ) -> None:
     """Computes what is not done yet under a live table, and closes the backend.
 
-    The folder gets rows.sqlite and rows.jsonl, also if the run is stopped: the same jobs go on from
-    there.
+    The folder gets rows.sqlite and rows.jsonl, also if the run is stopped: the same jobs continue
+    from there, and those that failed are tried again.
     """
 
     async def run(store: RowStore) -> None:
@@ -247,7 +247,12 @@ def compute_rows(
                 work = work_of(Judge(grader, python))
                 with LiveTable(store.rows(jobs), len(jobs)) as table:
                     await run_batch(
-                        store, jobs, work, max_concurrency=max_concurrency, on_row=table.add
+                        store,
+                        jobs,
+                        work,
+                        max_concurrency=max_concurrency,
+                        retry_failed=True,  # a server may have been down
+                        on_row=table.add,
                     )
         finally:
             await backend.aclose()
