@@ -41,9 +41,9 @@ def load(group: Group, name: str) -> Any:
     ]
     if not found:
         near = get_close_matches(name, names(group), n=1)
-        meant = f": did you mean {near[0]!r}?" if near else ""
+        meant = f"; did you mean {near[0]!r}?" if near else ""
         raise PluginError(
-            f"no {kind} is named {name!r}{meant}; installed: {', '.join(names(group)) or 'none'}"
+            f"no {kind} is named {name!r}; installed: {', '.join(names(group)) or 'none'}{meant}"
         )
     if len(found) > 1:
         owners = ", ".join(sorted(e.dist.name if e.dist else e.value for e in found))

@@ -78,7 +78,7 @@ def test_every_command_passes_on_what_is_given_and_nothing_else(
         (["--base-url", URL, "--backend-option", "base_url=x"], "--base-url says it, too"),
         (["--model", "127.0.0.1:8080/v1"], "Did you mean 'http://127.0.0.1:8080/v1'?"),
         (["--model", URL, "--backend", "transformers"], "is a server's address"),
-        (["--backend", "transformer"], "did you mean 'transformers'?; installed: "),
+        (["--backend", "transformer"], "sglang, transformers, vllm; did you mean 'transformers'?"),
         pytest.param(["--backend-option", "thread=2"], "did you mean 'threads'?", marks=pytest.mark.torch),
         pytest.param(["--backend-option", "threads=two"], "threads='two': input should be", marks=pytest.mark.torch),
         pytest.param(["--backend-option", "dtype=float31"], "dtype='float31' is not a torch dtype", marks=pytest.mark.torch),
