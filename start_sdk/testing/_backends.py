@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 
+from start_sdk.backends import CharTokenizer
 from start_sdk.errors import StartError
 from start_sdk.formats import detect
 from start_sdk.generation import Sampling
@@ -56,7 +57,7 @@ async def _stops(bench: Bench) -> list[Check]:
 
 async def _continues(bench: Bench) -> list[Check]:
     whole = await bench.generate()
-    first = whole.token_ids[: TOKENS // 3]
+    first = _part(bench, whole.token_ids)
     try:
         rest = await bench.generate(
             [*bench.prefix, *first], n=max(1, len(whole.token_ids) - len(first))
@@ -74,6 +75,16 @@ async def _continues(bench: Bench) -> list[Check]:
             required=bench.capabilities.can_continue,
         )
     ]
+
+
+def _part(bench: Bench, ids: list[int]) -> list[int]:
+    """The first third; up to the end of a word where ids are only an encoding of the text."""
+    end = TOKENS // 3
+    if not bench.capabilities.exact:
+        decode = bench.backend.tokenizer.decode
+        borders = [n for n in range(end, len(ids)) if decode(ids[n : n + 1])[:1].isspace()]
+        end = borders[0] if borders else end
+    return ids[:end]
 
 
 async def _reuses(bench: Bench) -> list[Check]:
@@ -184,13 +195,14 @@ async def describe_backend(backend: Backend) -> dict[str, str]:
     bench = Bench(backend)
     alone = await _tokens_per_second(bench, 1)
     together = await _tokens_per_second(bench, TOGETHER)
-    speed = f"{alone:,.0f} tokens/s alone, {together:,.0f} with {TOGETHER} at once"
+    unit = "characters" if isinstance(backend.tokenizer, CharTokenizer) else "tokens"
+    speed = f"{alone:,.0f} {unit}/s alone, {together:,.0f} with {TOGETHER} at once"
     if together < 1.2 * alone:
         speed += ": it does not batch (a server may need more slots, or the machine is busy)"
     return {
         "runs as": backend.capabilities.note,
         "format": detect(backend.tokenizer).name,
-        "context": f"{backend.max_context:,} tokens",
+        "context": f"{backend.max_context:,} {unit}",
         "speed": speed,
     }
 

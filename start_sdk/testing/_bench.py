@@ -35,9 +35,12 @@ class Bench:
         self.prefix = self.prompt("What is 2 + 2?")
 
     def prompt(self, question: str) -> list[int]:
-        """Ids of a prompt with an open thought, opened here unless the template opens it."""
+        """Ids of a prompt with an open thought, opened here unless the template opens it, or the
+        backend cannot continue what was begun."""
         tokenizer = self.backend.tokenizer
         ids = tokenizer.render([{"role": "user", "content": question}])
+        if not self.capabilities.can_continue:
+            return ids
         think = detect(tokenizer).think
         if think and not tokenizer.decode(ids).rstrip().endswith(think[0]):
             ids = ids + tokenizer.encode(f"{think[0]}\n", control=True)

@@ -16,6 +16,7 @@ from contextlib import aclosing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -270,7 +271,7 @@ async def test_32_generations_survive_a_killed_and_restarted_server(
     engines: dict[str, Any],
 ) -> None:
     """The last test: it kills the server that the others use, and starts another one."""
-    port, log = int(engines["http"]._server.client.base_url.port), engines["log"]
+    port, log = urlsplit(engines["http"]._connection.url).port, engines["log"]
     url = f"http://127.0.0.1:{port}/v1"
     starts = [prompt(engines["http"], f"What is {i} times 34?") for i in range(12, 44)]
     expected = [
