@@ -123,3 +123,14 @@ def test_what_was_seen_on_a_gpu() -> None:
     assert f"{found['tests of the backend']['passed']} of 60" in tests
     assert fork.startswith(str(found["fork"]["ratio"]))
     assert splices.startswith(", ".join(map(str, found["splice"]["ratio"].values())))
+
+
+def test_the_comparison_of_policies(tmp_path: Path) -> None:
+    folder = unpacked("policies", tmp_path)
+    from recipes.policies import lines_of, markdown
+    from recipes.rows import read_rows
+
+    found = title(folder, "policies")
+    text = markdown(lines_of(list(read_rows(folder))), found)
+    published = rows(section("hints.md", "### Policies against the paper's"))
+    assert len(published) == 11 and published == rows(text)
