@@ -134,3 +134,22 @@ def test_the_comparison_of_policies(tmp_path: Path) -> None:
     text = markdown(lines_of(list(read_rows(folder))), found)
     published = rows(section("hints.md", "### Policies against the paper's"))
     assert len(published) == 11 and published == rows(text)
+
+
+def test_what_check_backend_found_on_six_backends() -> None:
+    names = ("transformers", "vllm", "vllm-server", "llamacpp", "text-only", "chat-only")
+    files = [DOCS / "results" / "check-backend" / f"{name}.json" for name in names]
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+    def speed(text: str, which: int) -> str:
+        numbers = re.match(r"([\d,]+) tokens/s alone, ([\d,]+)", text)
+        return numbers[which] if numbers else ""  # characters, of a server of ours
+
+    expected = [[name, *(each[name] for each in found)] for name in ("format", "context")]
+    for which, name in enumerate(("tokens/s alone", "tokens/s, 8 at once"), 1):
+        expected.append([name, *(speed(each["speed"], which) for each in found)])
+    for checks in zip(*(each["checks"] for each in found), strict=True):
+        marks = ["✓" if c["ok"] else "✗" if c["required"] else "·" for c in checks]
+        expected.append([checks[0]["name"], *marks])
+    published = rows(section("servers.md", "## What a missing property costs"))
+    assert published[: len(expected)] == expected
