@@ -122,7 +122,7 @@ async def main(model: str, vllm: bool, urls: Sequence[str]) -> None:
         apart = gaps(model, found, reference)
         rows.append(
             {
-                "engine": note.split(";")[0] if backend is None else f"{backend}: {note}",
+                "engine": note.split(";")[0] if backend is None else backend,
                 "traces": len(found),
                 "tokens": sum(len(t.token_ids) for t in found),
                 "calls": sum(len(t.calls) for t in found),
@@ -134,7 +134,7 @@ async def main(model: str, vllm: bool, urls: Sequence[str]) -> None:
 
 
 def show(model: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Prints the table, and writes it beside those of other models."""
+    """Prints the table, and writes it beside those of other models and engines."""
     table = Table(title=f"{model}: greedy traces against {REFERENCE}")
     for column in rows[0]:
         table.add_column(column.replace("_", " "), justify="right")
@@ -145,7 +145,9 @@ def show(model: str, rows: Sequence[dict[str, Any]]) -> None:
     kept = all(gap < NEAR_TIE for row in rows for gap in row["gaps_at_differences"])
     console.print(f"equal, or nearly equal tokens (limit {NEAR_TIE} nats): {kept}")
     found = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
-    found[model] = {"limit": NEAR_TIE, "rows": list(rows)}
+    before = {row["engine"]: row for row in found.get(model, {"rows": []})["rows"]}
+    now = before | {row["engine"]: row for row in rows}
+    found[model] = {"limit": NEAR_TIE, "rows": list(now.values())}
     RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
