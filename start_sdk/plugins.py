@@ -6,6 +6,7 @@ entry point names a class or a function; `load` imports it and leaves calling it
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
@@ -14,6 +15,9 @@ from start_sdk.errors import PluginError, StartError
 
 LOCAL = ("transformers", "vllm")
 """Backends that run a model in this process: options for servers do not apply to them."""
+
+HOST = re.compile(r"[\w.-]+:\d+(/|$)")
+"""A host and a port: an address, but for its scheme."""
 
 Group = Literal["backends", "interpreters", "tools", "hints"]
 
@@ -25,7 +29,7 @@ def names(group: Group) -> list[str]:
 
 def backend_for(model: str) -> str:
     """The plugin that runs a model if none is named: "server" for an address."""
-    return "server" if model.startswith(("http://", "https://")) else "transformers"
+    return "server" if model.lower().startswith(("http://", "https://")) else "transformers"
 
 
 def load(group: Group, name: str) -> Any:

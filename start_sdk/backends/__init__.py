@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from start_sdk import plugins
-from start_sdk._opening import discard
+from start_sdk._opening import discard, of_type
 from start_sdk.backends._characters import CharTokenizer
 from start_sdk.backends._continuation import Continuation
 from start_sdk.backends._options import checked_options
@@ -32,11 +32,12 @@ def open_backend(
         options: passed to the backend.
 
     Raises:
-        ConfigError: the backend has no such option, or it takes another type.
+        ConfigError: the model is no name, the backend has no such option, or it takes another type.
         ModelError: the model cannot be found, read or used.
         PluginError: no backend of that name is installed.
         MissingExtra: the backend's own dependencies are not installed.
     """
+    of_type("model", model, str)
     if servers:
         return _replicas(model, backend or "server", servers, options)
     name = backend or plugins.backend_for(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from urllib.parse import urlsplit
 
+from start_sdk import plugins
 from start_sdk.errors import ModelError
 
 
@@ -20,6 +21,8 @@ def address_of(model: str, base_url: str | None) -> str:
         ModelError: there is none.
     """
     url = model if is_address(model) else base_url or os.environ.get("OPENAI_BASE_URL")
+    if not url and plugins.HOST.match(model):
+        raise ModelError(f"{model!r} is no address: did you mean 'http://{model}'?")
     if not url:
         raise ModelError(f"no server address for {model!r}: set OPENAI_BASE_URL or base_url=")
     return url
@@ -65,6 +68,16 @@ def checked_address(url: str) -> str:
     if parts.query or parts.fragment:  # there may be a key in it
         raise ModelError(f"{url.partition('?')[0]}: leave out what follows the path")
     return url.rstrip("/")
+
+
+def check_limits(
+    timeout: float, retry_seconds: float = 0.0, max_context: int | None = None
+) -> None:
+    """Raises ModelError for a limit that no request can keep."""
+    if not timeout > 0 or (max_context is not None and max_context < 1):
+        raise ModelError("timeout and max_context must be above 0")
+    if not retry_seconds >= 0:
+        raise ModelError("retry_seconds must not be below 0")
 
 
 def checked_key(key: str | None) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
+import httpx2
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay
 from tenacity import wait_random_exponential as backoff
 
@@ -95,6 +96,13 @@ def retrying(seconds: float) -> AsyncRetrying:
 def is_transient(error: BaseException) -> bool:
     """Whether another try may help: a lost connection, a busy or failing server."""
     return isinstance(error, ServerError) and error.transient
+
+
+def scheme_hint(url: str, error: Exception) -> str:
+    """What to try where encryption cannot be agreed on: the server may have none."""
+    text, failed = str(error), isinstance(error, httpx2.ConnectTimeout)
+    failed |= "SSL" in text and "CERTIFICATE" not in text
+    return " (is it http://, without s?)" if failed and url.startswith("https:") else ""
 
 
 def _delay(state: RetryCallState) -> float:

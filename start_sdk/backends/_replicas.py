@@ -26,12 +26,17 @@ class Replicas:
         backends: at least one. They are closed with this one.
 
     Raises:
-        ConfigError: there is none, or they do not run the same model.
+        ConfigError: there is none, one is an address, or they do not run the same model.
     """
 
     def __init__(self, backends: Sequence[Backend]) -> None:
         if not backends:
             raise ConfigError("replicas: at least one backend is needed")
+        if isinstance(backends, str) or any(isinstance(one, str) for one in backends):
+            raise ConfigError(
+                "replicas are open backends, not addresses: open_backend(model, servers=[...]) "
+                "opens one for each address"
+            )
         self._backends = tuple(backends)
         self._homes: dict[str, int] = {}
         """The backend of each session, by key."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from start_sdk import plugins
 from start_sdk.backends._address import address_of, is_address, key_of
 from start_sdk.backends._options import checked_options
-from start_sdk.errors import MissingExtra, ModelError
+from start_sdk.errors import ConfigError, MissingExtra, ModelError
 from start_sdk.protocols import Backend
 
 PATIENCE = 10.0
@@ -18,7 +18,7 @@ def open_server(
     model: str,
     *,
     base_url: str | None = None,
-    mode: str | None = None,
+    mode: Literal["tokens", "text", "chat"] | None = None,
     tokenizer: str | None = None,
     api_key: str | None = None,
     api_key_env: str | None = None,
@@ -40,12 +40,16 @@ def open_server(
         options: of the backend that is opened.
 
     Raises:
-        ConfigError: the backend has no such option.
+        ConfigError: the backend has no such option, or the server has the tokenizer.
         ModelError: there is no address, the server does not answer, or it cannot do what is wanted.
         MissingExtra: the extra `servers` is not installed.
     """
     url, key = address_of(model, base_url), key_of(api_key, api_key_env)
     name = "openai" if mode in ("text", "chat") else _kind(url, key)
+    if tokenizer is not None and name == "llamacpp":
+        raise ConfigError(
+            f"tokenizer={tokenizer!r}: {url} has the model's own, which is used: leave it out"
+        )
     given = {"base_url": url, "api_key": key, "tokenizer": tokenizer}
     if name == "openai":
         given["mode"] = mode

@@ -10,17 +10,18 @@ from typing import Annotated, Any
 
 import typer
 
-from start_sdk import plugins
+from start_sdk import models, plugins
 from start_sdk._printing import Terminal, styled
 from start_sdk.backends import open_backend
 from start_sdk.errors import ConfigError
 from start_sdk.protocols import Backend
 
 Model = Annotated[
-    str,
+    str | None,
     typer.Option(
+        show_default=models.DEFAULT,
         help="An embedded model, a folder, a GGUF file, a hub id, a server's address, or a name "
-        "on the server of --base-url."
+        "on the server of --base-url, which needs none if it has one model.",
     ),
 ]
 BackendName = Annotated[
@@ -52,13 +53,18 @@ BackendOptions = Annotated[
 class Choice:
     """A model and what runs it, as a command line names them."""
 
-    model: str
+    named: str | None
     backend: str | None = None
     base_url: str | None = None
     mode: str | None = None
     tokenizer: str | None = None
     api_key_env: str | None = None
     backend_option: Sequence[str] | None = None
+
+    @property
+    def model(self) -> str:
+        """The model: without a name it is the only one of the server, or the embedded one."""
+        return self.named or self.base_url or models.DEFAULT
 
     @property
     def plugin(self) -> str:

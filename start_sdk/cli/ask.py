@@ -48,7 +48,7 @@ is not there by then is waited for by the first cell."""
 @one_line_errors
 def ask(
     question: Annotated[str, typer.Argument(help="The question to think about.")],
-    model: Model = models.DEFAULT,
+    model: Model = None,
     backend: BackendName = None,
     base_url: BaseUrl = None,
     mode: Mode = None,
@@ -88,12 +88,12 @@ def ask(
     policy = load_policy(hints, rounds, seed, [hint for t in tools for hint in t.hints])
     sampling = Sampling(temperature=temperature, seed=seed)
     limits = Limits(max_calls=max_calls, max_tokens=max_tokens, max_repeats=max_repeats or None)
-    if why := models.outside(model, question):
+    chosen = Choice(model, backend, base_url, mode, tokenizer, api_key_env, backend_option)
+    if why := models.outside(chosen.model, question):
         raise PromptError(f"{why} Name a larger model with --model, e.g. --model Qwen/Qwen3-4B.")
     interpreter = plugins.load("interpreters", "python")()
-    quiet_libraries(model)
+    quiet_libraries(chosen.model)
     kernels = started_early(interpreter)
-    chosen = Choice(model, backend, base_url, mode, tokenizer, api_key_env, backend_option)
     opened = chosen.open()
     with waiting("starting Python"):
         kernels.join(PYTHON_SECONDS)
@@ -109,7 +109,7 @@ def ask(
     errors = Terminal(stderr=True)
     engine = opened.capabilities.note or chosen.plugin
     spends = f"at most {session.limits.max_tokens:,} tokens and {max_calls} cells"
-    errors.show((f"{model} on {engine}; {spends}", "dim"))
+    errors.show((f"{chosen.model} on {engine}; {spends}", "dim"))
     if steer and sys.stdin and sys.stdin.isatty():
         errors.show(("type a line and press Enter to insert it into the thought", "dim"))
     run = session.stream(question)

@@ -76,7 +76,7 @@ def solve(
     out: Annotated[
         Path, typer.Option(help="The folder for the rows; an existing one is continued.")
     ],
-    model: Model = models.DEFAULT,
+    model: Model = None,
     backend: BackendName = None,
     base_url: BaseUrl = None,
     mode: Mode = None,
@@ -105,7 +105,7 @@ def solve(
         retry_failed=retry_failed,
     )
     policy = load_policy(hints, rounds=1, seed=seed)
-    quiet_libraries(model)
+    quiet_libraries(chosen.model)
     if not solve_file(file, out, chosen, config, policy):
         fail("some lines are not done: see the summary")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -15,9 +14,6 @@ from start_sdk.errors import ModelError
 from start_sdk.models import hub
 from start_sdk.models._embedded import folder, names
 from start_sdk.models._files import gguf_fault, model_fault, tokenizer_fault
-
-_HOST = re.compile(r"[\w.-]+:\d+(/|$)")
-"""How the address of a server begins if its scheme is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +136,11 @@ def _ask(model: str, file: str, revision: str | None) -> None:
 
 def _unknown(model: str, on_hub: str) -> ModelError:
     near = get_close_matches(model, sorted({*_nearby(model)}), n=1, cutoff=0.7)
-    if _HOST.match(model):
+    if plugins.HOST.match(model):
         near = [f"http://{model}"]
     meant = f" Did you mean {near[0]!r}?" if near else ""
+    if os.environ.get("OPENAI_BASE_URL"):  # which is asked only by those backends
+        meant += " To ask the server of OPENAI_BASE_URL, choose the backend 'server'."
     return ModelError(
         f"no model {model!r}: it is not embedded ({', '.join(names())}), not a folder or a GGUF "
         f"file, and {on_hub}.{meant}"

@@ -83,3 +83,9 @@ def test_backends_of_different_models_are_refused() -> None:
         Replicas([ScriptedBackend([]), other])
     with pytest.raises(ConfigError, match="at least one"):
         Replicas([])
+
+
+@pytest.mark.parametrize("addresses", ["http://a", ["http://a", "http://b"]])
+def test_addresses_are_no_backends(addresses: Any) -> None:
+    with pytest.raises(ConfigError, match=r"open_backend\(model, servers="):
+        Replicas(addresses)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from llamacpp_server import FakeLlama
 from openai_server import KEY, FakeServer
 from scripted_server import Reply, ScriptedServer, body
 
@@ -106,6 +107,29 @@ def test_the_key_comes_from_the_variable_that_is_named(monkeypatch: pytest.Monke
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         with opened(server.url, backend="openai"):
             pass
+
+
+def test_a_tokenizer_is_refused_where_the_server_has_it() -> None:
+    with FakeLlama() as server, pytest.raises(ConfigError, match="has the model's own"):
+        open_backend(server.url, tokenizer="start-tiny-base")
+
+
+@pytest.mark.parametrize("backend", ["openai", "llamacpp", "sglang"])
+@pytest.mark.parametrize("limit", ["timeout", "retry_seconds", "max_context"])
+def test_limits_that_no_request_can_keep_are_refused(backend: str, limit: str) -> None:
+    with pytest.raises(ModelError, match=f"{limit}.* must "):
+        open_backend("http://127.0.0.1:9", backend, **{limit: -1})
+
+
+def test_what_is_no_name_no_mode_or_no_address_is_one_line() -> None:
+    with pytest.raises(ConfigError, match="model must be a str, not None"):
+        open_backend(None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="mode='smoke': input should be 'tokens', 'text' or"):
+        open_backend("http://127.0.0.1:9", mode="smoke")
+    with pytest.raises(ModelError, match="did you mean 'http://localhost:8401'"):
+        open_backend("localhost:8401", "server")
+    with pytest.raises(ModelError, match="cannot be reached"):
+        open_backend("HTTP://127.0.0.1:9")
 
 
 def test_what_cannot_be_opened_is_one_line() -> None:

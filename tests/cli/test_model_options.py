@@ -45,6 +45,23 @@ def test_an_address_needs_no_other_option(opened: list[Any]) -> None:
     ]
 
 
+def test_the_model_of_a_server_needs_no_name(opened: list[Any]) -> None:
+    # The question is not one for the embedded model, which nobody named.
+    assert invoke("ask", "Is the moon made of cheese?", "--base-url", URL).exit_code == 0
+    assert opened == [(URL, "server", {"base_url": URL})]
+    assert invoke("ask", QUESTION).exit_code == 0
+    assert opened[1:] == [("start-tiny", "transformers", {})]
+
+
+def test_a_server_of_the_environment_is_asked_only_by_its_backends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "OPENAI_BASE_URL" not in invoke("ask", QUESTION, "--model", "no/such").stderr
+    monkeypatch.setenv("OPENAI_BASE_URL", URL)
+    assert "choose the backend 'server'" in invoke("ask", QUESTION, "--model", "no/such").stderr
+
+
 @pytest.mark.parametrize("command", ["ask", "solve", "check-backend"])
 def test_every_command_passes_on_what_is_given_and_nothing_else(
     command: str, opened: list[Any], tmp_path: Path

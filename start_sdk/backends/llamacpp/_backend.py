@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from start_sdk.backends._address import address_of, is_address, key_of
+from start_sdk.backends._address import address_of, check_limits, is_address, key_of
 from start_sdk.backends._continuation import Continuation, request_seed
 from start_sdk.backends._http import Connection, Json, ServerError, retrying
 from start_sdk.backends._resuming import Lost, opened
@@ -81,6 +81,7 @@ class LlamaCppBackend:
         max_context: int | None = None,
         extra_body: dict[str, Any] | None = None,
     ) -> None:
+        check_limits(timeout, retry_seconds, max_context)
         url, key = address_of(model, base_url), key_of(api_key, api_key_env)
         self._connection = Connection(url, key, timeout)
         self._server = Server(self._connection, retry_seconds)

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from start_sdk.backends._address import address_of, is_address, key_of
+from start_sdk.backends._address import address_of, check_limits, is_address, key_of
 from start_sdk.backends._characters import CharTokenizer
 from start_sdk.backends._continuation import Continuation, joined
 from start_sdk.backends._http import Connection, ServerError
@@ -81,8 +81,7 @@ class OpenAIBackend:
     ) -> None:
         if mode is not None and mode not in MODES:
             raise ModelError(f"mode={mode!r}: must be one of {', '.join(MODES)}")
-        if timeout <= 0 or (max_context or 1) < 1:
-            raise ModelError("timeout and max_context must be above 0")
+        check_limits(timeout, retry_seconds, max_context)
         key = key_of(api_key, api_key_env)
         self._connection = Connection(address_of(model, base_url), key, timeout)
         self._server = Server(self._connection)
