@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -49,6 +50,10 @@ BackendOptions = Annotated[
 ]
 
 
+ASKED = ("server", "openai", "llamacpp", "sglang")
+"""Backends that ask the server of `OPENAI_BASE_URL` if no address is given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A model and what runs it, as a command line names them."""
@@ -64,7 +69,10 @@ class Choice:
     @property
     def model(self) -> str:
         """The model: without a name it is the only one of the server, or the embedded one."""
-        return self.named or self.base_url or models.DEFAULT
+        server = self.base_url
+        if server is None and self.backend in ASKED:
+            server = os.environ.get("OPENAI_BASE_URL")
+        return self.named or server or models.DEFAULT
 
     @property
     def plugin(self) -> str:

@@ -118,7 +118,7 @@ def test_a_tokenizer_is_refused_where_the_server_has_it() -> None:
 @pytest.mark.parametrize("limit", ["timeout", "retry_seconds", "max_context"])
 def test_limits_that_no_request_can_keep_are_refused(backend: str, limit: str) -> None:
     with pytest.raises(ModelError, match=f"{limit}.* must "):
-        open_backend("http://127.0.0.1:9", backend, **{limit: -1})
+        plugins.load("backends", backend)("http://127.0.0.1:9", **{limit: -1})
 
 
 def test_what_is_no_name_no_mode_or_no_address_is_one_line() -> None:

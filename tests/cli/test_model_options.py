@@ -45,12 +45,18 @@ def test_an_address_needs_no_other_option(opened: list[Any]) -> None:
     ]
 
 
-def test_the_model_of_a_server_needs_no_name(opened: list[Any]) -> None:
+def test_the_model_of_a_server_needs_no_name(
+    opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The question is not one for the embedded model, which nobody named.
     assert invoke("ask", "Is the moon made of cheese?", "--base-url", URL).exit_code == 0
     assert opened == [(URL, "server", {"base_url": URL})]
     assert invoke("ask", QUESTION).exit_code == 0
-    assert opened[1:] == [("start-tiny", "transformers", {})]
+    monkeypatch.setenv("OPENAI_BASE_URL", URL)
+    assert invoke("ask", QUESTION, "--backend", "server").exit_code == 0
+    assert invoke("ask", QUESTION).exit_code == 0
+    local: Any = ("start-tiny", "transformers", {})
+    assert opened[1:] == [local, (URL, "server", {}), local]
 
 
 def test_a_server_of_the_environment_is_asked_only_by_its_backends(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from installing import PLUGINS, install
 from openai_server import FakeServer
 from typer.testing import CliRunner, Result
 
-from start_sdk import ModelError
+from start_sdk import Chunk, ModelError
 from start_sdk.cli import app
 from start_sdk.testing import CharTokenizer, ScriptedBackend, check_backend
 
@@ -92,6 +95,24 @@ def test_a_server_of_chats_that_continues_none_is_used_as_far_as_it_goes() -> No
         facts, missing = lacks(server.url)
     assert "it cannot continue messages" in facts["runs as"]
     assert "continues a prefix exactly" in missing and "text matches the ids" not in missing
+
+
+class Remembering(ScriptedBackend):
+    """Says that it has cached all that it is sent."""
+
+    async def generate(
+        self, prefix_ids: Sequence[int], *args: Any, **options: Any
+    ) -> AsyncGenerator[Chunk, None]:
+        async with aclosing(super().generate(prefix_ids, *args, **options)) as chunks:
+            async for chunk in chunks:
+                yield replace(chunk, cached=len(prefix_ids))
+
+
+async def test_no_more_tokens_are_reported_as_cached_than_were_sent() -> None:
+    checks = await check_backend(Remembering(lambda _: ["one two three four five six"]))
+    (found,) = (c.detail for c in checks if c.name == "reuses its cache")
+    cached, sent = re.findall(r"\d+", found)
+    assert cached == sent
 
 
 async def test_a_template_that_loses_the_question_is_the_only_finding() -> None:
