@@ -11,7 +11,7 @@ from start_sdk.backends._characters import CharTokenizer
 from start_sdk.backends._continuation import Continuation
 from start_sdk.backends._options import checked_options
 from start_sdk.backends._replicas import Replicas
-from start_sdk.errors import StartError
+from start_sdk.errors import ConfigError, StartError
 from start_sdk.protocols import Backend
 
 __all__ = ["CharTokenizer", "Continuation", "Replicas", "open_backend"]
@@ -38,6 +38,8 @@ def open_backend(
         MissingExtra: the backend's own dependencies are not installed.
     """
     of_type("model", model, str)
+    if isinstance(servers, str):  # a sequence, too: of letters
+        raise ConfigError(f"servers={servers!r}: pass a list of addresses")
     if servers:
         return _replicas(model, backend or "server", servers, options)
     name = backend or plugins.backend_for(model)

@@ -124,6 +124,8 @@ def test_limits_that_no_request_can_keep_are_refused(backend: str, limit: str) -
 def test_what_is_no_name_no_mode_or_no_address_is_one_line() -> None:
     with pytest.raises(ConfigError, match="model must be a str, not None"):
         open_backend(None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="pass a list of addresses"):
+        open_backend("", servers="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="mode='smoke': input should be 'tokens', 'text' or"):
         open_backend("http://127.0.0.1:9", mode="smoke")
     with pytest.raises(ModelError, match="did you mean 'http://localhost:8401'"):
