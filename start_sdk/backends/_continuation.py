@@ -7,6 +7,7 @@ servers cut text but not ids, do not say what matched, or ignore stops inside th
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -202,6 +203,13 @@ class Continuation:
             text="".join(unit.text for unit in units),
             logprobs=tuple(p for u in units for p in u.logprobs) if self._logprobs else None,
         )
+
+
+def finite(logprob: float) -> float:
+    """A log probability as a server sent it. Raises ValueError if it is none."""
+    if not math.isfinite(found := float(logprob)):
+        raise ValueError(f"a log probability is {logprob}")
+    return found
 
 
 def joined(first: Chunk, second: Chunk) -> Chunk:

@@ -149,5 +149,21 @@ def _described(body: Any) -> tuple[str, int | None, str]:
     return message[:1000], code, f"{error.get('type')} {error.get('code')}"
 
 
+def is_failure(answer: dict[str, Any], *, event: bool = False) -> bool:
+    """Whether an answer holds an error: some servers send theirs with status 200. An event may tell
+    of progress in words."""
+    if answer.get("error") or answer.get("object") == "error":
+        return True
+    names = ("detail", "errors", "base_resp", *(() if event else ("message", "msg")))
+    return not answer.get("choices") and any(_says(answer.get(name)) for name in names)
+
+
+def _says(value: Any) -> bool:
+    """Whether a field of an answer without content describes an error."""
+    if isinstance(value, dict):  # MiniMax: 0 is success
+        return bool(value.get("status_code"))
+    return isinstance(value, str | list) and bool(value)
+
+
 def _is_status(code: str) -> bool:
     return len(code) == 3 and code.isdecimal() and code[0] in "45"

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 from urllib.parse import urljoin
 
@@ -18,19 +18,27 @@ import httpx2
 
 from start_sdk._text.visible import visible
 from start_sdk.backends._address import checked_address, checked_key, origin, shown
-from start_sdk.backends._failures import Failure, ServerError, is_transient, retrying
-from start_sdk.backends._wire import Answer, Event, EventStream
+from start_sdk.backends._failures import (
+    Failure,
+    ServerError,
+    is_failure,
+    is_transient,
+    retrying,
+    scheme_hint,
+)
+from start_sdk.backends._secret import Secret
+from start_sdk.backends._transport import QUIET, Transport
+from start_sdk.backends._waiting import waited
+from start_sdk.backends._wire import MAX_ANSWER, Event, EventStream, is_json
 from start_sdk.errors import BackendError
 
-__all__ = ["DONE", "Connection", "Json", "ServerError", "is_transient", "retrying"]
+__all__ = ["DONE", "QUIET", "Connection", "Json", "ServerError", "is_transient", "retrying"]
 
 Json = dict[str, Any]
 
 DONE: Final[Json] = {}
 """What `Connection.events` yields last if the server said that its stream is complete."""
 
-QUIET = 5
-"""Timeouts without an event, but with signs of life, after which a stream counts as lost."""
 REDIRECTS = 3
 
 
@@ -53,17 +61,10 @@ class Connection:
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 120.0) -> None:
         self.url = checked_address(url)
         self.root = self.url.removesuffix("/v1").rstrip("/")
-        self._key = checked_key(api_key)
+        key = checked_key(api_key)
+        self._secret = Secret(key)
         self._timeout = timeout
-        options: dict[str, Any] = {
-            "timeout": httpx2.Timeout(timeout, connect=min(timeout, 10.0), pool=None),
-            "limits": httpx2.Limits(max_connections=None, max_keepalive_connections=64),
-            "headers": {"authorization": f"Bearer {self._key}"} if self._key else {},
-            # No request leaves the address, so a plain one needs no certificates (50 ms to load).
-            "verify": httpx2.create_ssl_context() if url.startswith("https:") else False,
-        }
-        self._client = httpx2.AsyncClient(**options)
-        self._sync = httpx2.Client(**options)
+        self._transport = Transport(self.url, key)
 
     def ask(
         self, method: str, path: str, body: Json | None = None, *, timeout: float | None = None
@@ -79,22 +80,12 @@ class Connection:
         Raises:
             ServerError: there is no answer, or one that is no JSON object or list, or an error.
         """
-        seconds = timeout or self._timeout
-        with self._translated():
-            url = self.root + path
-            for _ in range(REDIRECTS):
-                limit = httpx2.Timeout(seconds, connect=min(seconds, 10.0))
-                with self._sync.stream(
-                    method, url, content=_encoded(body), headers=_JSON, timeout=limit
-                ) as response:
-                    if target := self._redirected(response):
-                        url = target
-                        continue
-                    answer = Answer(seconds)
-                    for data in response.iter_bytes():
-                        answer.add(data)
-                    return self._object(response, answer.data)
-            raise self.error("redirects in a circle")
+        return waited(self._asked(method, path, body, timeout or self._timeout))
+
+    async def _asked(self, method: str, path: str, body: Json | None, seconds: float) -> Json:
+        sent = self._sent(path, body, {}, seconds, method=method, blocking=True)
+        async with sent as response:
+            return await self._whole(response, seconds)
 
     async def post(self, path: str, body: Json, headers: Mapping[str, str] | None = None) -> Json:
         """Sends a request and returns the answer's JSON object.
@@ -102,8 +93,8 @@ class Connection:
         Raises:
             ServerError: as for `ask`.
         """
-        async with self._sent(path, body, headers or {}) as response:
-            return await self._whole(response)
+        async with self._sent(path, body, headers or {}, self._timeout) as response:
+            return await self._whole(response, self._timeout)
 
     async def events(
         self, path: str, body: Json, headers: Mapping[str, str] | None = None
@@ -119,12 +110,13 @@ class Connection:
                 no JSON object, is too large, or holds an error.
         """
         plain = {"accept": "text/event-stream", "accept-encoding": "identity"}
-        async with self._sent(path, body, {**plain, **(headers or {})}) as response:
+        sent = self._sent(path, body, {**plain, **(headers or {})}, self._timeout)
+        async with sent as response:
             if response.status_code >= 400:
-                await self._whole(response)
+                await self._whole(response, self._timeout)
             stream, heard, events = EventStream(), time.monotonic(), 0
             data = response.aiter_bytes()
-            async for piece in data:
+            while piece := await self._next(data):
                 for event in stream.feed(piece):
                     heard, events = time.monotonic(), events + 1
                     if event.data.strip() == "[DONE]":
@@ -138,25 +130,33 @@ class Connection:
                 events += 1
                 if event.data.strip() == "[DONE]":
                     yield DONE
-                elif _is_json(event.data):  # else it was cut off: the caller misses its end
+                elif is_json(event.data):  # else it was cut off: the caller misses its end
                     yield self._event(event)
             if stream.stray and not events:
                 yield self._object(response, stream.stray)
 
+    async def _next(self, data: AsyncIterator[bytes]) -> bytes:
+        """Bytes of a stream, b"" at its end. Compressed ones may come and mean nothing yet."""
+        async with asyncio.timeout(QUIET * self._timeout):
+            return await anext(data, b"")
+
     def close(self) -> None:
         """Closes what `ask` has opened. Idempotent."""
-        self._sync.close()
+        self._transport.close()
 
     async def aclose(self) -> None:
         """Closes all connections. Idempotent."""
-        self.close()
-        await self._client.aclose()
+        await self._transport.aclose()
 
     def explain(self, error: Exception) -> str:
         """One line on an error of any kind, without the key."""
         if isinstance(error, BackendError):
             return str(error)
         return self._line(f"did not follow the protocol: {type(error).__name__}: {error}")
+
+    def cause(self, error: Exception) -> BaseException | None:
+        """An error as the cause of another: None if the key is in it."""
+        return self._secret.cause(error)
 
     def error(self, why: str, **more: Any) -> ServerError:
         """An error of this server, in one line without the key.
@@ -169,14 +169,22 @@ class Connection:
 
     @asynccontextmanager
     async def _sent(
-        self, path: str, body: Json, headers: Mapping[str, str]
+        self,
+        path: str,
+        body: Json | None,
+        headers: Mapping[str, str],
+        seconds: float,
+        *,
+        method: str = "POST",
+        blocking: bool = False,
     ) -> AsyncIterator[httpx2.Response]:
         with self._translated():
             url = self.root + path
             for _ in range(REDIRECTS):
-                async with self._client.stream(
-                    "POST", url, content=_encoded(body), headers={**_JSON, **headers}
-                ) as response:
+                response = await self._transport.answer(
+                    method, url, body, headers, seconds, blocking=blocking
+                )
+                async with aclosing(response):
                     if target := self._redirected(response):
                         url = target
                         continue
@@ -190,20 +198,29 @@ class Connection:
         try:
             yield
         except (TimeoutError, httpx2.TimeoutException) as error:
-            raise self.error("did not answer in time", transient=True) from error
+            why = f"did not answer in time{scheme_hint(self.url, error)}"
+            raise self.error(why, transient=True) from self.cause(error)
         except httpx2.TransportError as error:
-            why = f"cannot be reached: {error or type(error).__name__}"
+            what = error or type(error).__name__
+            why = f"cannot be reached: {what}{scheme_hint(self.url, error)}"
             # A wrong certificate, or a header that HTTP does not allow, stays wrong.
             final = "CERTIFICATE" in why or isinstance(error, _FINAL)
-            raise self.error(why, transient=not final) from error
+            raise self.error(why, transient=not final) from self.cause(error)
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError) as error:
-            raise self.error(f"did not follow the protocol: {error}") from error
+            raise self.error(f"did not follow the protocol: {error}") from self.cause(error)
+        except RuntimeError as error:
+            if not self._transport.is_closed:
+                raise
+            raise self.error("cannot be asked: the backend is closed") from self.cause(error)
 
-    async def _whole(self, response: httpx2.Response) -> Json:
-        answer = Answer(self._timeout)
-        async for data in response.aiter_bytes():
-            answer.add(data)
-        return self._object(response, answer.data)
+    async def _whole(self, response: httpx2.Response, seconds: float) -> Json:
+        answer = bytearray()
+        async with asyncio.timeout(seconds):
+            async for data in response.aiter_bytes():
+                answer += data
+                if len(answer) > MAX_ANSWER:
+                    raise ValueError(f"the answer has more than {MAX_ANSWER >> 20} MiB")
+        return self._object(response, answer)
 
     def _object(self, response: httpx2.Response, answer: bytearray) -> Json:
         """The JSON object of a complete answer."""
@@ -221,7 +238,9 @@ class Connection:
         if not isinstance(value, dict):
             said = "a web page" if is_page else repr(text[:80])
             raise self.error(f"did not answer with a JSON object but {said}: is the address right?")
-        return self._checked(value)
+        if is_failure(value):
+            raise self._failure(value)
+        return value
 
     def _event(self, event: Event) -> Json:
         try:
@@ -232,11 +251,7 @@ class Connection:
             raise self._failure(value)
         if not isinstance(value, dict):
             raise self.error(f"did not send a JSON object but {event.data[:80]!r}")
-        return self._checked(value)
-
-    def _checked(self, value: Json) -> Json:
-        """An answer that holds no error: some servers send theirs with status 200."""
-        if value.get("error") or value.get("object") == "error":
+        if is_failure(value, event=True):
             raise self._failure(value)
         return value
 
@@ -255,7 +270,7 @@ class Connection:
             why += f" (it asks to wait {failure.retry_after:.3g} s)"
         return self.error(
             why,
-            message=self._hidden(failure.message),
+            message=self._secret.hidden(failure.message),
             status=failure.status,
             transient=failure.transient,
             retry_after=failure.retry_after,
@@ -271,14 +286,10 @@ class Connection:
         raise self.error(f"redirects to {shown(target)}: if you trust it, pass that address")
 
     def _line(self, why: str) -> str:
-        return visible(self._hidden(" ".join(f"{self.url} {why}".split())))[:400]
-
-    def _hidden(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+        return visible(self._secret.hidden(" ".join(f"{self.url} {why}".split())))[:400]
 
 
 _FINAL = (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol)
-_JSON = {"content-type": "application/json"}
 
 
 async def _drained(data: AsyncIterator[bytes]) -> None:
@@ -287,14 +298,3 @@ async def _drained(data: AsyncIterator[bytes]) -> None:
         async with asyncio.timeout(0.1):
             async for _ in data:
                 pass
-
-
-def _is_json(text: str) -> bool:
-    with suppress(ValueError, RecursionError):
-        json.loads(text)
-        return True
-    return False
-
-
-def _encoded(body: Json | None) -> bytes | None:
-    return None if body is None else json.dumps(body).encode()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 MAX_BYTES = 8 << 20
@@ -16,26 +17,6 @@ MAX_ANSWER = 32 << 20
 _TOO_LARGE = f"an event has more than {MAX_BYTES >> 20} MiB"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _OTHER_FIELDS = ("id", "retry", "")  # "" begins a comment, which keeps a connection alive
-
-
-class Answer:
-    """Collects the bytes of a whole answer.
-
-    Args:
-        seconds: for all of it, so that one that trickles ends as well.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.data = bytearray()
-        self._until = time.monotonic() + seconds
-
-    def add(self, data: bytes) -> None:
-        """Raises ValueError if the answer is too large, TimeoutError if it takes too long."""
-        self.data += data
-        if len(self.data) > MAX_ANSWER:
-            raise ValueError(f"the answer has more than {MAX_ANSWER >> 20} MiB")
-        if time.monotonic() > self._until:
-            raise TimeoutError
 
 
 class Event(NamedTuple):
@@ -115,3 +96,11 @@ class EventStream:
         event = Event(self._name, "\n".join(self._data))
         self._name, self._data, self._size = "", [], 0
         return event if event.data.strip() else None
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is complete JSON."""
+    with suppress(ValueError, RecursionError):
+        json.loads(text)
+        return True
+    return False

@@ -128,6 +128,31 @@ async def test_a_server_that_stops_by_itself_is_one_line() -> None:
                 await sampled(backend, 20)
 
 
+def meta(**more: Any) -> dict[str, Any]:
+    return {"output_ids": [1], "meta_info": {"completion_tokens": 1, **more}}
+
+
+ODD: dict[str, Any] = {
+    "a list": {"output_ids": [1], "meta_info": [1]},
+    "a reason in a word": meta(finish_reason="stop"),
+    "a negative id": {**meta(), "output_ids": [-1]},
+    "an infinite id": {**meta(), "output_ids": [float("inf")]},
+    "no log probability": meta(output_token_logprobs=[[float("nan"), 1, None]]),
+}
+
+
+@pytest.mark.parametrize("event", ODD.values(), ids=ODD)
+async def test_what_sglang_never_sends_is_one_line(
+    event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SGLang, "outputs", lambda *_: iter([event]))
+    with fake() as server:
+        async with aclosing(SGLangBackend(server.url, retry_seconds=0.0)) as backend:
+            with pytest.raises(BackendError, match="did not follow the protocol"):
+                async for _ in backend.generate([5], Sampling(logprobs=True), max_tokens=9):
+                    pass
+
+
 def test_another_server_and_a_wrong_key_are_one_line() -> None:
     with FakeServer() as server, pytest.raises(ModelError, match="is no server of SGLang"):
         SGLangBackend(server.url)

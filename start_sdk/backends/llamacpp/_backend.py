@@ -95,10 +95,10 @@ class LlamaCppBackend:
             )
         except ServerError as error:
             raise ModelError(str(error)) from error
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ModelError(
                 f"{self._connection.explain(error)}: is its llama.cpp older than 2025?"
-            ) from error
+            ) from self._connection.cause(error)
         self._max_context = min(max_context or served.max_context, served.max_context)
         self._retry_seconds = retry_seconds
         self._extra = extra_body or {}
@@ -198,6 +198,7 @@ class LlamaCppBackend:
         answer = await self._post(body, request)
         with self._translated():
             ids = [int(i) for i in answer["tokens"]]
+            self._tokenizer.decode(ids)  # they have to be in the vocabulary
         if not ids:
             raise BackendError(f"{self._connection.url} sampled no token")
         return request.work.take(ids, await self._logprobs(ids, [], request))
@@ -261,7 +262,7 @@ class LlamaCppBackend:
         try:
             yield
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            raise BackendError(self._connection.explain(error)) from error
+            raise BackendError(self._connection.explain(error)) from self._connection.cause(error)
 
     async def release(self, key: str) -> None:
         """Does nothing: the server reuses the slot that was idle for longest."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from start_sdk.backends._continuation import finite
 from start_sdk.backends._resuming import Lost
 from start_sdk.backends.llamacpp._vocabulary import Vocabulary
 
@@ -78,7 +79,7 @@ def logprobs(event: dict[str, Any]) -> list[float]:
     Raises:
         LookupError, TypeError, ValueError: there is not one for each.
     """
-    found = [float(entry["logprob"]) for entry in event.get("completion_probabilities") or ()]
+    found = [finite(entry["logprob"]) for entry in event.get("completion_probabilities") or ()]
     if len(found) != len(ids := _own(event)):
         raise ValueError(f"{len(found)} log probabilities for {len(ids)} tokens")
     return found

@@ -82,7 +82,7 @@ class Server:
                 chat_template=str(props.get("chat_template") or ""),
                 speculates=defaults.get("params", {}).get("speculative.types", "none") != "none",
             )
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ModelError(self._other()) from error
 
     def _other(self) -> str:

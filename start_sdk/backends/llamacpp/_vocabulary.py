@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from start_sdk.backends._continuation import finite
 from start_sdk.backends._rendering import any_of
 
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -73,7 +74,8 @@ def load(ask: Ask) -> Vocabulary:
     """Asks a server for its vocabulary: one token is generated, with the probability of each.
 
     Raises:
-        LookupError, TypeError, ValueError: it does not answer as llama.cpp's server does.
+        LookupError, TypeError, ValueError, OverflowError: it does not answer as llama.cpp's server
+            does.
     """
     shown, eos_ids = _tokens(ask)
     hidden = [i for i, piece in shown.items() if not piece]
@@ -152,7 +154,7 @@ def _probabilities(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 def logprob_of(answer: dict[str, Any], token_id: int) -> float | None:
     """The log probability of a token at the one position of an answer; None if it has no room."""
-    found = (float(e["logprob"]) for e in _probabilities(answer) if e["id"] == token_id)
+    found = (finite(e["logprob"]) for e in _probabilities(answer) if e["id"] == token_id)
     return next(found, None)
 
 

@@ -161,7 +161,9 @@ class OpenAIBackend:
             except StartError:
                 raise
             except Exception as error:  # a boundary: a server may send anything
-                raise BackendError(self._connection.explain(error)) from error
+                raise BackendError(self._connection.explain(error)) from self._connection.cause(
+                    error
+                )
             stream = None
 
     async def _chunks(

@@ -40,6 +40,7 @@ class ChatReader:
 
     def __init__(self, written: str, *, separate: bool) -> None:
         self._inside = "<think>" in written and "</think>" not in written
+        self._said = False  # something, in this answer
         self._separated = False  # the thought comes in a field of its own
         self._held: str | None = "" if separate and not written else None
 
@@ -49,12 +50,15 @@ class ChatReader:
         Raises:
             ValueError: the event is none of a chat.
         """
-        delta = choice.get("delta") or choice.get("message") or {}
+        delta = choice.get("delta") or {}
+        if not delta and not self._said:  # some repeat the whole message at the end
+            delta = choice.get("message") or {}
         if not isinstance(delta, dict):
             raise ValueError(f"a delta is {str(delta)[:80]!r}")
         within, content = _split(delta.get("content"))
         thought, text = _thought(delta) or within, content or str(delta.get("refusal") or "")
         said = ""
+        self._said |= bool(thought or text)
         if thought:
             said = (self._held or "") + (thought if self._inside else OPEN + thought)
             self._inside = self._separated = True

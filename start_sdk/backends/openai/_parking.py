@@ -12,7 +12,7 @@ class Parking:
     """Keeps one stream for each session."""
 
     def __init__(self) -> None:
-        self._streams: dict[str, tuple[list[int], Pieces]] = {}
+        self._streams: dict[str, tuple[list[int], Piece, Pieces]] = {}
 
     async def enter(self, key: str, token_ids: Sequence[int], rest: Piece, stream: Pieces) -> None:
         """Keeps a stream.
@@ -24,21 +24,22 @@ class Parking:
             stream: closed when the session is released, or continues with something else.
         """
         await self.drop(key)
-        self._streams[key] = list(token_ids), _rest(rest, stream)
+        self._streams[key] = list(token_ids), rest, stream
 
     async def leave(self, key: str | None, prefix_ids: Sequence[int]) -> Pieces | None:
         """The rest of a session's stream, if it follows this prefix; any other is closed."""
         if key not in self._streams:
             return None
         if self._streams[key][0] == list(prefix_ids):
-            return self._streams.pop(key)[1]
+            _, rest, stream = self._streams.pop(key)
+            return _rest(rest, stream)
         await self.drop(key)
         return None
 
     async def drop(self, key: str) -> None:
         """Closes a session's stream, if it has one."""
         if key in self._streams:
-            await self._streams.pop(key)[1].aclose()
+            await self._streams.pop(key)[2].aclose()
 
     async def aclose(self) -> None:
         """Closes all streams."""

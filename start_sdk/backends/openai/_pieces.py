@@ -109,7 +109,7 @@ def _first_choice(server: Connection, event: Json) -> Json | None:
     choices = event.get("choices") or ()
     if not isinstance(choices, list | tuple) or not all(isinstance(c, dict) for c in choices):
         raise server.error(f"did not follow the protocol: choices are {str(choices)[:80]!r}")
-    return next((c for c in choices if not c.get("index")), None)
+    return next((c for c in choices if c.get("index") in (None, 0, "0")), None)
 
 
 def _finish(server: Connection, choice: Json) -> str | None:

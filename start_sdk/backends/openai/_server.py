@@ -162,7 +162,11 @@ class Server:
 
     def check_tokenizer(self, model: str, ids: Sequence[int], tokenizer: Tokenizer) -> None:
         """Raises ModelError if the server's ids do not mean the same to a tokenizer."""
-        if tokenizer.decode(list(ids) or tokenizer.encode(SAMPLE)).strip() != SAMPLE:
+        try:
+            text = tokenizer.decode(list(ids) or tokenizer.encode(SAMPLE))
+        except (LookupError, TypeError, ValueError, OverflowError):  # no ids, or not of this one
+            text = ""
+        if text.strip() != SAMPLE:
             raise ModelError(
                 f"{model!r} at {self.connection.url} uses a different tokenizer: set it with "
                 "tokenizer="

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from start_sdk.backends._address import address_of, check_limits, is_address, key_of
-from start_sdk.backends._continuation import Continuation, joined, request_seed
+from start_sdk.backends._continuation import Continuation, finite, joined, request_seed
 from start_sdk.backends._http import Connection, Json, ServerError, retrying
 from start_sdk.backends._resuming import Lost, opened
 from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
-from start_sdk.errors import BackendError, ModelError
+from start_sdk.errors import BackendError, ModelError, StartError
 from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
 
 
@@ -80,8 +80,8 @@ class SGLangBackend:
             if error.status in (404, 405, 501):
                 raise ModelError(f"{self._connection.url} is no server of SGLang") from error
             raise ModelError(str(error)) from error
-        except (LookupError, TypeError, ValueError) as error:
-            raise ModelError(self._connection.explain(error)) from error
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            raise ModelError(self._connection.explain(error)) from self._connection.cause(error)
 
     @property
     def tokenizer(self) -> HFTokenizer:
@@ -123,6 +123,12 @@ class SGLangBackend:
                             yield chunk
             except Lost:
                 pass
+            except StartError:
+                raise
+            except Exception as error:  # a boundary: a server may send anything
+                raise BackendError(self._connection.explain(error)) from self._connection.cause(
+                    error
+                )
 
     async def _events(
         self, work: Continuation, sampling: Sampling, headers: dict[str, str]
@@ -143,16 +149,13 @@ class SGLangBackend:
     def _chunk(self, event: Json, begin: int, work: Continuation, sampling: Sampling) -> Chunk:
         """What an event releases. Its ids are all so far, or only the new ones: by how the server
         was started."""
-        try:
-            meta = event["meta_info"]
-            count = int(meta["completion_tokens"]) - (len(work.token_ids) - begin)
-            ids = [int(i) for i in event["output_ids"]][-count:] if count > 0 else []
-            told = meta.get("output_token_logprobs") if sampling.logprobs else None
-            logprobs = [float(entry[0]) for entry in told[-count:]] if told and ids else None
-            if len(ids) < count or (sampling.logprobs and len(ids) != len(logprobs or ())):
-                raise ValueError(f"{len(ids)} ids for {count} tokens, or log probabilities lack")
-        except (LookupError, TypeError, ValueError) as error:
-            raise BackendError(self._connection.explain(error)) from error
+        meta = event["meta_info"]
+        count = int(meta["completion_tokens"]) - (len(work.token_ids) - begin)
+        ids = [int(i) for i in event["output_ids"]][-count:] if count > 0 else []
+        told = meta.get("output_token_logprobs") if sampling.logprobs else None
+        logprobs = [finite(entry[0]) for entry in told[-count:]] if told and ids else None
+        if len(ids) < count or (sampling.logprobs and len(ids) != len(logprobs or ())):
+            raise ValueError(f"{len(ids)} ids for {count} tokens, or log probabilities lack")
         chunk = work.take(ids, logprobs)
         if chunk.reason or not (reason := meta.get("finish_reason")):
             return chunk
