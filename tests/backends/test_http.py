@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_server import JSON, Reply, ScriptedServer, body, stream
 
 from start_sdk import ModelError
-from start_sdk.backends._failures import Failure
+from start_sdk.backends._failures import Failure, scheme_hint
 from start_sdk.backends._http import DONE, Connection, ServerError
 from start_sdk.backends._wire import EventStream
 
@@ -217,6 +218,27 @@ def test_an_address_that_cannot_be_used_is_refused(url: str, says: str) -> None:
     with pytest.raises(ModelError) as error:
         Connection(url)
     assert says in str(error.value) and KEY not in str(error.value)
+
+
+def test_a_server_without_encryption_is_suspected_where_none_can_be_agreed_on() -> None:
+    with ScriptedServer() as server:
+        connection = Connection(server.root.replace("http:", "https:"), timeout=2.0)
+        with pytest.raises(ServerError, match=r"cannot be reached.*\(is it http://, without s\?\)"):
+            connection.ask("GET", "/")
+        connection.close()
+    assert "http" not in scheme_hint("http://there", httpx2.ConnectTimeout(""))
+    assert "http" in scheme_hint("https://there", httpx2.ConnectTimeout(""))
+    assert not scheme_hint("https://there", ValueError("[SSL: CERTIFICATE_VERIFY_FAILED]"))
+
+
+async def test_a_closed_connection_says_that_it_is_closed() -> None:
+    connection = Connection("http://127.0.0.1:9")
+    await connection.aclose()
+    with pytest.raises(ServerError, match="the backend is closed") as error:
+        connection.ask("GET", "/")
+    assert not error.value.transient
+    with pytest.raises(ServerError, match="the backend is closed"):
+        await connection.post("/", {})
 
 
 def test_a_key_that_no_header_can_hold_is_refused() -> None:
