@@ -119,7 +119,12 @@ async def sessions(
         first = SAMPLED // 3 + i - SESSIONS // 2
         calling: Any = Calling(backend, [first, first] if interpreter else [])
         session = ReasoningSession(
-            calling, interpreter=interpreter, limits=limits, sampling=sampling, format=FORMAT
+            calling,
+            interpreter=interpreter,
+            limits=limits,
+            sampling=sampling,
+            format=FORMAT,
+            conclude="never",
         )
         trace = await session.run(PROMPTS[i], seed=i)
         assert trace.usage.model == limits.max_tokens, trace.usage

@@ -33,7 +33,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.batch import CALL, FORMAT, PROMPTS, Calling, Idle
-from start_sdk import Backend, Limits, ReasoningSession, Sampling, open_backend
+from start_sdk import Backend, Delta, Limits, ReasoningSession, Sampling, open_backend
 
 LIMITS = {"transformers": 0.85, "llamacpp": 0.9, "vllm": None}
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -49,17 +49,27 @@ def prompts(backend: Backend) -> list[list[int]]:
 
 
 async def sessions(backend: Backend, sampling: Sampling, tokens: int) -> None:
-    """All sessions at once, each with a call somewhere in its middle third."""
+    """All sessions at once, each with a call somewhere in its middle third. They end after so many
+    tokens, as a caller ends them, so that nothing follows."""
     call = len(backend.tokenizer.encode(CALL))
-    limits = Limits(max_tokens=tokens + call, answer_reserve=1)
+    limits = Limits(max_tokens=1500)  # never reached
 
     async def one(number: int) -> None:
-        calling: Any = Calling(backend, [tokens // 3 + number * tokens // (3 * len(PROMPTS))])  # type: ignore[arg-type]
+        before = tokens // 3 + number * tokens // (3 * len(PROMPTS))
+        calling: Any = Calling(backend, [before])  # type: ignore[arg-type]
         session = ReasoningSession(
             calling, interpreter=Idle(), limits=limits, sampling=sampling, format=FORMAT
         )
-        trace = await session.run(PROMPTS[number])
-        assert (trace.usage.model, len(trace.calls)) == (tokens + call, 1), trace.text
+        count = calls = 0
+        async with aclosing(session.stream(PROMPTS[number])) as run:
+            async for event in run:
+                if isinstance(event, Delta):
+                    count += len(event.token_ids)
+                else:
+                    calls += event.source == "tool"
+                if count >= tokens + call:
+                    break
+        assert (count >= tokens + call, calls) == (True, 1)
 
     await asyncio.gather(*map(one, range(len(PROMPTS))))
 
@@ -134,12 +144,13 @@ async def main(engine: str, model: str, tokens: int, repeats: int) -> None:
 
             torch.set_num_threads(1)  # of `generate`, which runs on a thread of its own
         runs = variants(engine, backend, model, tokens)
-        for turn in range(repeats + 1):  # the first turn warms up
+        for run in variants(engine, backend, model, 8).values():  # warms up
+            await run()
+        for _ in range(repeats):
             for name, run in runs.items():
                 began = time.perf_counter()
                 await run()
-                if turn:
-                    seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(time.perf_counter() - began)
         note = backend.capabilities.note
     ratio = statistics.median(a / b for a, b in zip(*seconds.values(), strict=True))
     sampled = len(PROMPTS) * tokens
@@ -161,7 +172,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("engine", choices=LIMITS)
     parser.add_argument("--model", default="runs/smollm2", help="a folder; a server's address")
-    parser.add_argument("--tokens", type=int, default=64, help="sampled by each session")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=256, help="sampled by each session")
+    parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
     asyncio.run(main(options.engine, options.model, options.tokens, options.repeats))

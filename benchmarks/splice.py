@@ -89,7 +89,9 @@ class Paused:
 async def timed(backend: Any, prompt: str, hints: BeforeEnd | None) -> tuple[float, Trace]:
     limits = Limits(max_tokens=SAMPLED, answer_reserve=1)
     greedy = Sampling(temperature=0)
-    session = ReasoningSession(backend, hints=hints, limits=limits, sampling=greedy, format=ENDLESS)
+    session = ReasoningSession(
+        backend, hints=hints, limits=limits, sampling=greedy, format=ENDLESS, conclude="never"
+    )
     began = time.perf_counter()
     trace = await session.run(prompt)
     seconds = time.perf_counter() - began
