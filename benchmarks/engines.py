@@ -91,6 +91,10 @@ def generate(backend: Any, tokens: int) -> None:
     assert out.shape == (len(rows), longest + tokens)
 
 
+async def in_a_thread(backend: Any, tokens: int) -> None:
+    await asyncio.to_thread(generate, backend, tokens)
+
+
 async def completions(backend: Backend, url: str, tokens: int) -> None:
     """llama.cpp's own continuous batching."""
     from httpx2 import AsyncClient
@@ -130,7 +134,7 @@ def variants(
         alone = partial(completions, backend, model, tokens)
     else:
         backend.tokenizer._eos_ids = frozenset()
-        alone = partial(asyncio.to_thread, generate, backend, tokens)
+        alone = partial(in_a_thread, backend, tokens)
         if engine == "vllm":
             alone = partial(outputs, backend, tokens)
     return {"alone": alone, "sessions": partial(sessions, backend, sampling, tokens)}

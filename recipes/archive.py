@@ -2,15 +2,16 @@
 
 Of a folder of rows, or of a whole run in stages, this keeps the rows, reports and configs. Of each
 trace, only how it ended and its token counts are kept, so that the archive is small enough for a
-repository. The programs that write reports read the unpacked archive like the folder. The archive
-holds no times: equal contents give equal bytes. The tables of the documentation stand on those in
-docs/results.
+repository. The programs that write reports read the unpacked archive like the folder. Where the
+folder was is left out, so that equal contents give equal bytes. The tables of the documentation
+stand on those in docs/results.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def archive(folder: Path, out: Path) -> int:
                 if "model" in path.parts or any("checkpoint" in part for part in path.parts):
                     continue
                 content = _rows(path) if path.name == "rows.jsonl" else path.read_bytes()
+                content = content.replace(os.fsencode(folder.absolute()), folder.name.encode())
                 member = tarfile.TarInfo(str(path.relative_to(folder)))
                 member.size = len(content)
                 packed.addfile(member, io.BytesIO(content))

@@ -85,6 +85,13 @@ def test_what_sessions_cost_vllm(page: str, heading: str) -> None:
         in text
     )
     assert f"| {ratio['lock-step']:.2f} |" in text
+    agreement, engines = result("agreement")["smollm2"]["rows"], result("engines")
+    reference, here, there = agreement
+    assert f"{reference['tokens']:,} tokens, {reference['calls']} calls" in text
+    assert f"in the program: {here['equal']} equal; vLLM's server: {there['equal']} equal" in text
+    for found in engines.values():
+        of = found["tokens_per_second"]
+        assert re.search(rf"{found['ratio']:.3f}\b.*{of['sessions']} of {of['alone']}", text)
     assert f"| {ratio['sessions, kernels']:.2f} and {ratio['lock-step, kernels']:.2f} |" in text
 
 
@@ -153,3 +160,31 @@ def test_what_check_backend_found_on_six_backends() -> None:
         expected.append([checks[0]["name"], *marks])
     published = rows(section("servers.md", "## What a missing property costs"))
     assert published[: len(expected)] == expected
+
+
+@pytest.mark.slow
+def test_the_tables_of_the_miniatures_chain(tmp_path: Path) -> None:
+    folder = unpacked("tiny-0", tmp_path)
+    from recipes.config import read_config
+    from recipes.reproduce import stages
+    from recipes.reproduce.report import markdown
+    from recipes.reproduce.results import collect
+    from recipes.stages import Pipeline
+
+    config = read_config(folder / "config.json")
+    text = markdown(collect([Pipeline(config, folder, stages(config))]))
+    measured, goals = section("reproduce.md", "## On the miniature").split("### Goals and results")
+    assert rows(measured) == rows(text)
+    for interval in re.findall(r"[+-]?[\d.]+ \[[^]]+\]", goals):
+        assert interval in text
+
+
+def test_the_curves_of_test_time_scaling(tmp_path: Path) -> None:
+    folder = unpacked("tts", tmp_path)
+    from recipes.rows import read_rows
+    from recipes.tts import curves, markdown
+
+    found = title(folder, "tts")
+    found["curves"] = curves(list(read_rows(folder)), found["rounds"])
+    published = rows(section("hints.md", "### Rounds, and what else the tokens could buy"))
+    assert len(published) == 5 and published == rows(markdown(found))
