@@ -225,6 +225,8 @@ def with_imported(path: Path) -> str:
     names = re.findall(r"^from recipes import (.+)$", source, re.MULTILINE)
     if re.search(r"^from recipes\.config import .*\bcommand_line\b", source, re.MULTILINE):
         names.append("config")
+    if re.search(r"^from recipes\.command import .*\badd_backend_options\b", source, re.MULTILINE):
+        names.append("command")
     others = [ROOT / "recipes" / f"{name}.py" for name in ", ".join(names).split(", ") if name]
     return source + "".join(with_imported(other) for other in others if other.is_file())
 

@@ -311,7 +311,7 @@ def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ("grpo.generations=1", "greater than or equal to 2"),
         ("grpo.temperature=0", "greater than 0"),
         ("training.per_device=3", "prompts x generations=4 is not a multiple of 3"),
-        ("base=nothing", "'nothing' cannot be loaded"),
+        ("base=nothing", "no model 'nothing'"),
     ],
 )
 def test_bad_input_is_one_line(

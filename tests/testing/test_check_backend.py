@@ -41,7 +41,7 @@ def test_a_third_party_backend_is_found_and_checked(
     assert (format, context) == ("  format    think", "  context   10,000 characters")
     assert re.match(r"  speed     [\d,]+ characters/s alone, [\d,]+ with 8 at once", speed)
     assert [line for line in lines if "✓" not in line] == [
-        "  · reuses its cache                            0 of 321 tokens",
+        "  · reuses its cache                            0 of 323 tokens",
         "      costs: each splice recomputes the whole thought (or the server reports no cached "
         "tokens)",
         "      helps: the server's prefix cache; vLLM reports it with "
