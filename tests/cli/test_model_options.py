@@ -59,6 +59,7 @@ def test_the_model_of_a_server_needs_no_name(
     assert opened[1:] == [local, (URL, "server", {}), local]
 
 
+@pytest.mark.torch
 def test_a_server_of_the_environment_is_asked_only_by_its_backends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -99,8 +100,8 @@ def test_every_command_passes_on_what_is_given_and_nothing_else(
         (["--backend-option", "=1"], "expected NAME=VALUE"),
         (["--backend-option", "a=1", "--backend-option", "a=2"], "a is given twice"),
         (["--base-url", URL, "--backend-option", "base_url=x"], "--base-url says it, too"),
-        (["--model", "127.0.0.1:8080/v1"], "Did you mean 'http://127.0.0.1:8080/v1'?"),
-        (["--model", URL, "--backend", "transformers"], "is a server's address"),
+        pytest.param(["--model", "127.0.0.1:8080/v1"], "Did you mean 'http://127.0.0.1:8080/v1'?", marks=pytest.mark.torch),
+        pytest.param(["--model", URL, "--backend", "transformers"], "is a server's address", marks=pytest.mark.torch),
         (["--backend", "transformer"], "sglang, transformers, vllm; did you mean 'transformers'?"),
         pytest.param(["--backend-option", "thread=2"], "did you mean 'threads'?", marks=pytest.mark.torch),
         pytest.param(["--backend-option", "threads=two"], "threads='two': input should be", marks=pytest.mark.torch),

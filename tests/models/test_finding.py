@@ -215,6 +215,7 @@ def test_a_bad_folder_and_a_misspelt_option_are_refused_before_torch_is_imported
     assert "threads='many'" in lines[2] and "no such folder" in lines[3]
 
 
+@pytest.mark.torch
 def test_every_embedded_model_is_whole() -> None:
     for name in models.names():
         assert find(name).location == str(models.folder(name))
