@@ -82,7 +82,7 @@ def run(config: argparse.Namespace) -> None:
             backend, interpreter=python, hints=hints, limits=limits, sampling=sampling
         )
 
-    # Behind the opening: only then is a model of the hub on this machine, and its commit known.
+    # After the model is opened: only then is a hub model on this machine, and its commit known.
     key = config_hash(
         config.model,
         **config.runs_on,

@@ -69,7 +69,7 @@ class Arm:
     """Of the right answers."""
     p_value: float
     triggered: float
-    """Share of traces with a call behind the hint."""
+    """Share of traces with a call after the hint."""
     tokens: float
     """Mean of the tokens that the model sampled in going on, or for the prompt."""
 

@@ -1,4 +1,4 @@
-"""A llama.cpp server that repeats what a real one said, and fails as it is told to.
+"""A llama.cpp server that replays what a real one sent, with faults on request.
 
 `record_llamacpp.py` recorded it. Streams can be continued from anywhere: a request whose prompt is
 the start of what was sampled gets the rest of its events, counted anew.

@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible server on a loopback socket, which fails as it is told to.
+"""A small OpenAI-compatible server on a loopback socket, with faults on request.
 
 Its model is a rule: the next token is a hash of all that stands before it. So one token that is
 lost or doubled changes everything behind it.

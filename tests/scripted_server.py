@@ -1,4 +1,4 @@
-"""A server that sends what it is told to, byte by byte if need be, whatever it is asked.
+"""A server that sends scripted bytes, one at a time if need be, whatever the request.
 
 Questions about what it can do (everything that is not streamed) are answered by `answers`.
 """

@@ -1,4 +1,4 @@
-"""Every measured figure in the documentation comes from a file in the repository."""
+"""Tables of measurements in the documentation are those of files in the repository."""
 
 from __future__ import annotations
 

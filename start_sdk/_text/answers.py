@@ -252,7 +252,7 @@ def _last_formula(line: str) -> str | None:
 
 
 def _plain_formula(line: str) -> str | None:
-    """A formula without delimiters at the end of a line: behind "is", or a pair."""
+    """A formula without delimiters at the end of a line: after "is", or a pair."""
     line = line.rstrip(" .*")
     if pair := _PAIR.search(line):
         return pair[0]

@@ -162,7 +162,7 @@ def test_what_cannot_be_opened_is_one_line() -> None:
 
 
 def rendering(method: str, path: str, sent: Any) -> Reply | None:
-    """A server that renders prompts, as llama.cpp and vLLM do; its tokenizer is not to be had."""
+    """A server that renders prompts, as llama.cpp and vLLM do; its tokenizer is not available."""
     if path == "/v1/models":
         return body({"data": [{"id": "m", "root": "/no/such/folder", "max_model_len": 100}]})
     if path == "/v1/completions":

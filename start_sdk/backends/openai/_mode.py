@@ -27,7 +27,7 @@ class Settled:
         mode: one of the three.
         tokenizer: the model's, or one whose ids are characters.
         note: says in one line what follows from the mode.
-        logprobs: whether log probabilities are to be had.
+        logprobs: whether the server returns log probabilities.
         can_continue: whether the text so far can be continued.
         way: of continuing a chat.
     """

@@ -39,7 +39,7 @@ class Request:
     way: Way | None = None
     """Of continuing a chat; None if the server cannot."""
     logprobs: bool = False
-    """Whether log probabilities are wanted and to be had."""
+    """Whether log probabilities are requested and the server returns them."""
     body: Json = field(default_factory=dict)
     """Additional fields of each request."""
 

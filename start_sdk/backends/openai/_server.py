@@ -20,7 +20,7 @@ SAMPLE = "Wait, 12 * 7 = 84."
 LISTED = 12
 """Models that a message lists."""
 
-# A server that continues the assistant's message goes on with a comma; no new turn begins with one.
+# A server that continues the assistant's message starts with a comma, which no new turn does.
 _BEGUN = "one, two, three, four"
 _HELLO = [Message(role="user", content="Write these words: one, two, three, four, five, six")]
 _LENGTHS = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx",
@@ -58,7 +58,7 @@ class Chat:
     """What `/chat/completions` can do."""
 
     thinks: bool
-    """Whether thoughts are told from answers; also if that is not known."""
+    """Whether the server separates thoughts from answers; True if unknown."""
     way: Way | None
     """Of continuing the assistant's message; None if there is none."""
 
