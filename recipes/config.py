@@ -1,14 +1,12 @@
-"""The config of a Hint-RFT run: one object, read from TOML, whose parts the stages share.
+"""The config of a run: one object, read from TOML, with the flags of a command line over it.
 
-A stage is a plain function `stage(config, folder, ...) -> report`. It writes to its folder and
-resumes where it was stopped. Values that a file leaves out take their defaults, from here or from
-the tables of recipes/settings.py; the values that START (arXiv 2503.04625) discloses are in
-`recipes/configs/qwq-32b.toml`.
+Every program takes the same one and uses its own part of it: how a model thinks (the fields of
+`Config` itself), and the tables of recipes/settings.py. Values that a file leaves out take their
+defaults; the values that START (arXiv 2503.04625) discloses are in `recipes/configs/qwq-32b.toml`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import tomllib
 from collections.abc import Mapping
@@ -17,9 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from recipes.command import CommandLine, add_backend_options
 from recipes.settings import (
-    Cluster,
     Curation,
     Evaluation,
     Grpo,
@@ -29,34 +25,44 @@ from recipes.settings import (
     RolloutConfig,
     Training,
 )
-from start_sdk import ConfigError, Limits, plugins
-from start_sdk.cli import parsed_options
+from start_sdk import Backend, ConfigError, Limits, Sampling, models, open_backend, plugins
 from start_sdk.values import Settings
+
+ALIASES = {"base": models.BASE, "start": models.DEFAULT}
+"""Short names of the embedded models."""
 
 
 class Config(Settings):
     """A whole run."""
 
-    base: str
-    """The model that is taught: embedded, a folder, or a hub id."""
+    base: str = models.BASE
+    """The model that thinks and is taught: embedded, a folder, a hub id, an address; "" for the
+    only one that the `servers` have."""
     backend: str = ""
     """What runs it; by default "server" where there are `servers` or `base` is an address, else
     "transformers"."""
     backend_options: dict[str, Any] = Field(default_factory=dict)
     """Passed on to the backend, e.g. `deterministic = true`."""
     servers: tuple[str, ...] = ()
-    """Addresses that serve the model: sessions are spread over them, or Ray's actors."""
-    prompt: Literal["plain", "boxed"] = "boxed"
-    """How a question is asked: as it is, or with a wish for a box."""
+    """Addresses that serve the model: sessions are spread over them."""
+    prompt: Literal["plain", "boxed", "direct", "designed", "few-shot", "livecodebench"] = "boxed"
+    """How a question is asked (recipes/questions.py)."""
+    template: dict[str, Any] = Field(default_factory=dict)
+    """Options of the chat template, e.g. `enable_thinking = true`."""
+    sampling: dict[str, Any] = Field(default_factory=dict)
+    """Fields of `Sampling`; each rollout sets its own temperature."""
+    limits: Limits = Limits()
+    conclude: str = ""
+    """As `ReasoningSession` takes it; by default a prompt's own (recipes/questions.py)."""
+    library: Path | None = None
+    """A hint library in place of the one that is shipped."""
+    hint: str = ""
+    """The hint of policies that name none."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     max_concurrency: Positive = 4
     """Problems in flight."""
-    engine: Literal["local", "ray"] = "local"
-    """Who rolls out: this process, or actors of Ray Data."""
-    cluster: Cluster = Cluster()
     controls: tuple[Literal["text", "unselected", "masked"], ...] = ("text", "unselected", "masked")
-    """What stands beside START (recipes/rft.py)."""
-    limits: Limits = Limits()
+    """What is compared with START (recipes/reproduce.py)."""
     problems: Problems = Problems()
     evaluation: Evaluation = Evaluation()
     plain: RolloutConfig = RolloutConfig()
@@ -65,7 +71,7 @@ class Config(Settings):
     """Hint-infer."""
     sampled: RolloutConfig = RolloutConfig(samples=16, temperature=0.6)
     """START-0's."""
-    text: RolloutConfig = RolloutConfig(samples=16, temperature=0.6, python=False)
+    text: RolloutConfig = RolloutConfig(hints=("no-tool",), samples=16, temperature=0.6)
     """The base model's, without a tool: what the control is trained on, and what is easy."""
     seed_data: Curation = Curation()
     """D_seed."""
@@ -76,30 +82,40 @@ class Config(Settings):
     plan: Plan = Plan()
 
     @model_validator(mode="after")
-    def _named(self) -> Config:
-        """Names the backend, so that a row says what ran the model."""
+    def _settled(self) -> Config:
+        """Names model and backend, so that a row says what ran."""
+        object.__setattr__(self, "base", ALIASES.get(self.base, self.base))
         if not self.backend:
             where = self.servers[0] if self.servers else self.base
             object.__setattr__(self, "backend", plugins.backend_for(where))
+        self.sampled_at(0.0)  # checks the fields
         return self
 
+    def sampled_at(self, temperature: float) -> Sampling:
+        """How tokens are drawn at a temperature.
 
-def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> Config:
+        Raises:
+            ConfigError: a field of `sampling` is unknown or out of range.
+        """
+        return Sampling(**{"temperature": temperature, **self.sampling})
+
+    def opened(self, model: str | None = None) -> Backend:
+        """Opens a backend for `model`, by default the config's. The caller closes it."""
+        name = self.base if model is None else ALIASES.get(model, model)
+        return open_backend(name, self.backend, servers=self.servers, **self.backend_options)
+
+
+def read_config(path: str | Path | None, changes: Mapping[str, Any] | None = None) -> Config:
     """The config of a TOML file, or of a JSON file, as a run writes it down whole.
 
     Args:
-        path: the file.
+        path: the file; None for the defaults.
         changes: values that go over those of the file, by dotted name: `{"training.epochs": 1}`.
 
     Raises:
-        ConfigError: the file cannot be read, or holds what is no config.
+        ConfigError: the file cannot be read, or a value in it is not valid.
     """
-    try:
-        read = json.loads if Path(path).suffix == ".json" else tomllib.loads
-        values: dict[str, Any] = read(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"cannot read the config {str(path)!r}: {reason}") from error
+    values = {} if path is None else _read(Path(path))
     for name, value in (changes or {}).items():
         table = values
         *tables, last = name.split(".")
@@ -111,54 +127,14 @@ def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> C
     try:
         return Config(**values)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {error}" if path else str(error)) from error
 
 
-def parsed_changes(texts: list[str]) -> dict[str, Any]:
-    """Changes from `NAME=VALUE`, as a command line has them; values as TOML writes them.
-
-    Raises:
-        ConfigError: one has no "=".
-    """
-    changes: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise ConfigError(f"--set {text}: expected NAME=VALUE, e.g. training.epochs=1")
-        try:
-            changes[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:  # a bare word is a string
-            changes[name] = value
-    return changes
-
-
-def command_line(
-    program: str, doc: str | None, *, required: bool = True
-) -> argparse.ArgumentParser:
-    """A command line that names a config and what goes over it; `given` reads both."""
-    parser = CommandLine(
-        prog=f"python -m {program}",
-        description=doc,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    about = "values that override the config, e.g. training.epochs=1"
-    parser.add_argument("--config", type=Path, required=required, help="a TOML file")
-    parser.add_argument(
-        "--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes", help=about
-    )
-    add_backend_options(parser)
-    return parser
-
-
-def given(options: argparse.Namespace) -> Config:
-    """The config that a command line names.
-
-    Raises:
-        ConfigError: as `read_config` and `parsed_changes`.
-    """
-    changes = parsed_changes(options.changes)
-    for name, value in parsed_options(options.backend_option).items():
-        changes[f"backend_options.{name}"] = value
-    if options.server:
-        changes["servers"] = options.server
-    return read_config(options.config, changes)
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads if path.suffix == ".json" else tomllib.loads
+        values: dict[str, Any] = read(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"cannot read the config {str(path)!r}: {reason}") from error
+    return values

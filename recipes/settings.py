@@ -32,16 +32,13 @@ class RolloutConfig(Settings):
     """How problems become traces."""
 
     hints: tuple[str, ...] = ("none",)
-    """Each problem is run with each: `none`, `PLACE` or `PLACE:HINT` (recipes/rollout.py)."""
+    """Each problem is run with each of these policies (recipes/policies.py)."""
     samples: Positive = 1
-    """Of each problem and hint."""
+    """Of each problem and policy."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """0 is greedy."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
     only_wrong: bool = False
-    """Leave out the problems that the rollout before was right on."""
-    python: bool = True
-    """Run the code in a thought; without it blocks stay text, as for the paper's QwQ-RFT."""
+    """Leave out the problems that the previous rollout was right on."""
 
 
 class Curation(Settings):
@@ -142,17 +139,6 @@ class Grpo(Settings):
     bf16: bool = True
     """Products in bfloat16, of the sessions as of the training; weights are float32."""
     save_steps: Positive = 25
-
-
-class Cluster(Settings):
-    """Where the engine `ray` runs rollouts (recipes/ray_rollout.py)."""
-
-    address: str | None = None
-    """Of a running cluster, or "auto"; None starts Ray on this machine for the run."""
-    actors: Positive = 1
-    """Each with a backend, or a server, and `max_concurrency` problems in flight."""
-    gpus: Annotated[float, Field(ge=0)] = 0
-    """Of each actor."""
 
 
 class Evaluation(Settings):
