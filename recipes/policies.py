@@ -1,212 +1,215 @@
-r"""Compares hint policies on held-out problems, with the same token budget for all.
+"""The names of policies: how a question is asked, hinted, and thought about again.
 
-    python -m recipes.fit_policy runs/matrix --out runs/learned
-    python -m recipes.policies --suite tiny --families math --n 10 --seeds 1009 2003 3001 \
-        --learned runs/learned --out runs/policies
+- `none`: without a hint; `no-tool`: without Python, too, so that blocks of code stay text.
+- `prompt:direct`, `prompt:designed`, `prompt:few-shot`: a request for Python in the question.
+- `end`, `connective`, or with an id, `end:HINT`: a hint where the thought would end, or after a
+  word such as "Wait" that the seed draws. `last-wait` puts it after the last "wait" (EMNLP version
+  of the paper), into an existing trace only.
+- `debug`: the paper's hint for code problems, filled in for each, where the thought would end.
+- `rounds:N`: N hints, one round after the other (the paper's figure 5); `wait:N`: N times "Wait" in
+  place of the end, without Python (budget forcing, s1, arXiv 2501.19393).
+- `calculation`, `unsure` and the others of `OURS`; `learned:FOLDER` (recipes/fit_policy.py); and
+  the policies of plugins.
 
-Protocol, written before the first run:
-
-- Problems: 10 held-out ones of each of the twelve math families, for the seeds 1009, 2003, 3001.
-- Every policy gets every problem, greedy, at most 1,024 sampled tokens and 6 calls.
-- Metric: correct answers in percent, and the difference from the paper's policy, `BeforeEnd(1)`,
-  with its paired 95 % interval over problems, all three seeds together. In addition: answers
-  rescued and broken compared with no hint, mean tokens sampled, mean calls.
-- Goal: a policy of ours above `BeforeEnd(1)` at no more tokens, or with half of its broken
-  answers at an accuracy within one point of it.
-- The learned policy was fitted on other problems (a matrix of seed 1), and for each family only on
-  the other eleven; `fit_policy` reports whether it beats the best constant policy on families that
-  it was not fitted on.
-- The thresholds are below and were not changed after seeing these problems.
+A policy that names no hint takes the one of `--hint`, else one that suits the problem: in its
+language, one of the science hints on science problems, the debug hint on programs. At the end of a
+mathematical thought that is the paper's general hint; after a connective, one that the seed draws.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import json
-import sys
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from random import Random
 
-from recipes import experiment
-from recipes.experiment import Judge, asked, problem_of
-from recipes.report import asked_in, inline, interval, points, row, shown
+from recipes.config import Config
+from recipes.suites import SCIENCE, CodeProblem, Problem, TinyTask
+from recipes.tiny.prompts import PROMPTS
 from start_sdk import (
     AfterConnective,
     BeforeEnd,
     ConfigError,
     FirstOf,
+    Hint,
+    HintLibrary,
     HintPolicy,
-    Limits,
+    InsertionPoint,
     NoHints,
-    ReasoningSession,
-    Sampling,
-    plugins,
+    Tokenizer,
+    Trace,
+    draw_insertion_point,
+    find_insertion_points,
+    last_insertion_point,
 )
-from start_sdk.batch import Job, Row, Work, config_hash
-from start_sdk.cli import say
-from start_sdk.grading.statistics import paired_difference
-from start_sdk.hints import AtCalculation, Learned, TrustResult, WhenUnsure, sampled
+from start_sdk.cli import load_policy
+from start_sdk.hints import AtCalculation, Learned, TrustResult, WhenUnsure, debug_hint, round_hints
+from start_sdk.trace import Position
 
-TOKENS = 1_024
-PAPERS = "end"
-POLICIES: dict[str, HintPolicy] = {
-    "none": NoHints(),
-    PAPERS: BeforeEnd(),
-    "connective": AfterConnective(),
-    "three rounds": BeforeEnd(rounds=3),
+WAITS = ("Wait", "wait")
+PLACES = ("end", "connective", "last-wait", "debug")
+"""Where a hint can be inserted into an existing trace."""
+AGAIN = ("rounds", "wait")
+OURS: dict[str, HintPolicy] = {
     "calculation": AtCalculation(),
-    "calculation, else end": FirstOf((AtCalculation(), BeforeEnd())),
-    "unsure: results": WhenUnsure(BeforeEnd()),
-    "unsure: surprise 0.3": WhenUnsure(BeforeEnd(), surprise=0.3, results=False),
-    "unsure: either": WhenUnsure(BeforeEnd(), surprise=0.3),
-    "end, trust": FirstOf((BeforeEnd(), TrustResult())),
+    "calculation-else-end": FirstOf((AtCalculation(), BeforeEnd())),
+    "unsure-results": WhenUnsure(BeforeEnd()),
+    "unsure-surprise": WhenUnsure(BeforeEnd(), surprise=0.3, results=False),
+    "unsure": WhenUnsure(BeforeEnd(), surprise=0.3),
+    "end-trust": FirstOf((BeforeEnd(), TrustResult())),
 }
+"""Those that look at the thought (docs/hints.md); surprise needs `--sampling logprobs=true`."""
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
-@dataclass(frozen=True)
-class Line:
-    """How one policy did."""
-
-    name: str
-    problems: int
-    correct: dict[str, float]
-    against_paper: dict[str, float]
-    rescued: int
-    broken: int
-    tokens: float
-    calls: float
-    hinted: float
-    """Share of traces with a hint."""
+def parts(name: str) -> tuple[str, str]:
+    """The kind of a policy, and what follows its colon."""
+    kind, _, what = name.partition(":")
+    return kind, what
 
 
-def learned_for(folder: Path | None, families: Sequence[str]) -> dict[str, Learned]:
-    """For each family the policy that was fitted without it."""
-    if folder is None:
-        return {}
-    return {family: Learned.load(folder / f"without-{family}.json") for family in families}
+def check(names: Sequence[str], config: Config, problems: Sequence[Problem], *, staged: bool) -> None:
+    """Raises ConfigError for a name that stands for nothing, before any work.
 
-
-def lines_of(rows: Sequence[Row]) -> list[Line]:
-    """A line for each policy, over all problems."""
-    results = [row.result["policies"] for row in rows if row.result]
-    same = [asked_in(row) for row in rows if row.result]
-    if not results:
-        raise ConfigError("there are no rows to report: see rows.jsonl for what went wrong")
-    names = [name for name in results[0] if all(name in result for result in results)]
-    none = [bool(result["none"]["correct"]) for result in results]
-    paper = [float(result[PAPERS]["correct"]) for result in results]
-    made = []
+    Args:
+        names: of policies.
+        config: the run.
+        problems: that they are used on.
+        staged: whether hints go into traces that are there already.
+    """
     for name in names:
-        arms = [result[name] for result in results]
-        right = [bool(arm["correct"]) for arm in arms]
-        gain = paired_difference(paper, [float(r) for r in right], clusters=same)
-        made.append(
-            Line(
-                name=name,
-                problems=len(set(same)),
-                correct=interval([float(r) for r in right], same),
-                against_paper=points(gain),
-                rescued=sum(b and not a for a, b in zip(none, right, strict=True)),
-                broken=sum(a and not b for a, b in zip(none, right, strict=True)),
-                tokens=sum(arm["sampled"] for arm in arms) / len(arms),
-                calls=sum(arm["calls"] for arm in arms) / len(arms),
-                hinted=sum(arm["hints"] > 0 for arm in arms) / len(arms),
-            )
+        kind, what = parts(name)
+        if kind == "last-wait" and not staged:
+            raise ConfigError(f"hints: {name} needs an existing rollout: give --after")
+        if kind == "prompt" and what not in PROMPTS:
+            raise ConfigError(f"hints: {name!r} is none of prompt:{', prompt:'.join(PROMPTS)}")
+        if kind in AGAIN and not (what.isdecimal() and int(what)):
+            raise ConfigError(f"hints: {name!r}: give the number of rounds, e.g. {kind}:3")
+        if what and kind not in ("prompt", "learned", *AGAIN, *PLACES[:3]):
+            raise ConfigError(f"hints: {name!r}: {kind} does not take a hint")
+        if kind in PLACES:
+            for problem in (p for p in problems if fits(name, p)):
+                hint_of(name, problem, config, 0)
+        elif kind not in ("none", "no-tool", "prompt", *AGAIN):
+            load(name, config, problems[0] if problems else None)
+
+
+def fits(name: str, problem: Problem) -> bool:
+    """Whether a policy is for a problem: `debug` for code problems, named hints for the others. The
+    miniature's code tasks take any."""
+    kind, what = parts(name)
+    if isinstance(problem, TinyTask) or kind not in PLACES or not (what or kind == "debug"):
+        return True
+    return (kind == "debug") == isinstance(problem, CodeProblem)
+
+
+def load(name: str, config: Config, problem: Problem | None) -> HintPolicy:
+    """The policy of a name that is no place: one of ours, a learned one, or a plugin's."""
+    kind, what = parts(name)
+    if kind == "learned":
+        own = Path(what) / f"without-{problem.family if problem else ''}.json"
+        return Learned.load(own if own.exists() else Path(what) / "all.json")
+    return OURS.get(name) or load_policy(name, rounds=1, seed=config.seed)
+
+
+def policy_of(name: str, problem: Problem, config: Config, seed: int) -> HintPolicy:
+    """The policy of a name, for a model that begins a thought."""
+    kind, what = parts(name)
+    if kind in ("none", "no-tool", "prompt", *AGAIN):
+        return NoHints()
+    if kind in ("end", "debug"):
+        return BeforeEnd(hints=(hint_of(name, problem, config, seed),))
+    if kind == "connective":
+        library, lang = HintLibrary.load(config.library), language(problem)
+        named = (library.get(what),) if what else suiting(problem, config, "connective")
+        return AfterConnective(hints=named, seed=config.seed, lang=lang, library=library)
+    return load(name, config, problem)
+
+
+def hint_of(name: str, problem: Problem, config: Config, seed: int) -> Hint:
+    """The hint of a policy that inserts one, for this problem.
+
+    Raises:
+        ConfigError: an unknown id, or `debug` for a problem without sample tests.
+    """
+    kind, what = parts(name)
+    chosen = what or config.hint
+    if kind == "debug" or (isinstance(problem, CodeProblem) and problem.samples and not chosen):
+        return _debug(problem)
+    if chosen:
+        return HintLibrary.load(config.library).get(chosen)
+    position: Position = "connective" if kind == "connective" else "end"
+    return Random(f"{seed}:hint").choice(suiting(problem, config, position))
+
+
+def suiting(problem: Problem, config: Config, position: Position) -> tuple[Hint, ...]:
+    """The hints to draw from at a position of a problem's thought."""
+    library, lang = HintLibrary.load(config.library), language(problem)
+    if config.hint:
+        return (library.get(config.hint),)
+    science = problem.family.casefold() in SCIENCE
+    if science and (found := library.select(domain="science", lang=lang, position=position)):
+        return found
+    if position == "end":
+        return (library.get("zh-general" if lang == "zh" else "general"),)
+    return library.select(domain="math", lang=lang, position=position)
+
+
+def language(problem: Problem) -> str:
+    """The language of the hints that suit a question."""
+    return "zh" if _CHINESE.search(problem.question) else "en"
+
+
+def again(name: str, config: Config) -> list[Hint]:
+    """The hints of `rounds:N` or `wait:N`."""
+    kind, what = parts(name)
+    library = HintLibrary.load(config.library)
+    return round_hints(int(what), library) if kind == "rounds" else [library.get("wait")] * int(what)
+
+
+def point_of(name: str, trace: Trace, tokenizer: Tokenizer, seed: int) -> InsertionPoint:
+    """Where the hint of a policy goes in a trace.
+
+    Raises:
+        ConfigError: the trace has no such position.
+    """
+    kind = parts(name)[0]
+    points = find_insertion_points(trace, tokenizer, words=WAITS if kind == "last-wait" else None)
+    point: InsertionPoint | None
+    if kind == "last-wait":
+        point = last_insertion_point(points, WAITS)
+    elif kind == "connective":
+        some = [s for s in points if s.position == "connective"]
+        point = draw_insertion_point(some, seed=seed, trace_id=trace.id) if some else None
+    else:
+        point = next((s for s in points if s.position == "end"), None)
+    if point is None:
+        raise ConfigError(f"the thought has no insertion point for the hint {name}")
+    return point
+
+
+def _debug(problem: Problem) -> Hint:
+    """The debug hint; it shows arguments as Python writes them.
+
+    Raises:
+        ConfigError: the problem has no sample tests.
+    """
+    if not isinstance(problem, CodeProblem | TinyTask) or not problem.samples:
+        raise ConfigError(
+            f"problem {problem.id}: the debug hint needs a code problem with sample tests"
         )
-    return made
+    starter = problem.starter if isinstance(problem, CodeProblem) else "def f(n):\n    ..."
+    if not starter:
+        return debug_hint(problem.samples)
+    samples = [(_arguments(given), expected) for given, expected in problem.samples]
+    return debug_hint(samples, starter_code=starter)
 
 
-def markdown(lines: Sequence[Line], title: dict[str, Any]) -> str:
-    """The comparison as text."""
-    head = [
-        "policy",
-        "problems",
-        "correct",
-        "against `end`",
-        "rescued",
-        "broken",
-        "hinted",
-        "tokens",
-    ]
-    text = [inline(f"# Hint policies: {title['model']} on {title['suite']}"), ""]
-    text += [f"- {name}: {inline(value)}" for name, value in title.items()]
-    text += ["", "Percent with 95 % intervals; points, paired; counts against no hint.", ""]
-    text += [row([*head, "calls"]), row(["---", *["---:"] * len(head)])]
-    for line in lines:
-        figures = [f"{line.hinted:.0%}", f"{line.tokens:.0f}", f"{line.calls:.2f}"]
-        counts = [str(line.rescued), str(line.broken)]
-        scores = [shown(line.correct), shown(line.against_paper)]
-        text.append(row([line.name, str(line.problems), *scores, *counts, *figures]))
-    return "\n".join(text) + "\n"
-
-
-def run(config: argparse.Namespace) -> None:
-    """All policies on the problems of a suite."""
-    experiment.settle(config)
-    problems = experiment.drawn(config)
-    learned = learned_for(config.learned, sorted({p.family for _, p in problems}))
-    limits = Limits(max_calls=config.max_calls, max_tokens=TOKENS, max_repeats=4)
-    sampling = Sampling(temperature=0, logprobs=True)
-    python = plugins.load("interpreters", "python")()
-    backend = experiment.opened(config)
-
-    def session(policy: HintPolicy) -> ReasoningSession:
-        return ReasoningSession(
-            backend, interpreter=python, hints=policy, limits=limits, sampling=sampling
-        )
-
-    key = config_hash(
-        config.model, **config.runs_on, sampling=sampling, limits=limits, interpreter=python,
-        format=session(NoHints()).format, policies=repr(POLICIES), learned=repr(learned),
-    )  # fmt: skip
-    jobs = [experiment.job_of(p, one, key, "policies") for one, p in problems]
-
-    def work_of(judge: Judge) -> Work:
-        async def work(job: Job) -> dict[str, Any]:
-            problem = problem_of(job)
-            prompt = "plain" if config.suite == "tiny" else "boxed"
-            question, gold = asked(problem, prompt, job.seed)
-
-            async def one(policy: HintPolicy) -> dict[str, Any]:
-                trace = await session(policy).run(question)
-                judged = await judge.judge(trace, problem, gold)
-                return {**judged, "sampled": sampled(trace), "hints": len(trace.hints)}
-
-            chosen = dict(POLICIES)
-            if problem.family in learned:
-                chosen["learned"] = learned[problem.family]
-            arms = await asyncio.gather(*map(one, chosen.values()))
-            found = dict(zip(chosen, arms, strict=True))
-            paper = found[PAPERS]
-            return {"correct": paper["correct"], "calls": paper["calls"], "policies": found}
-
-        return work
-
-    lines = lines_of(experiment.compute(config, jobs, backend, python, work_of))
-    title = {name: getattr(config, name) for name in ("suite", "model", "families", "n", "seeds")}
-    text = markdown(lines, title)
-    made = {**title, "tokens": TOKENS, "policies": [vars(line) for line in lines]}
-    (config.out / "policies.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-    (config.out / "policies.md").write_text(text, encoding="utf-8")
-    say(text)
-
-
-def main() -> int:
-    """The comparison; 2 for bad input, 130 for Ctrl-C."""
-    parser = experiment.command_line("python -m recipes.policies", __doc__)
-    parser.set_defaults(
-        suite="tiny", families="math", n=10, max_concurrency=8, out=Path("runs/policies")
-    )
-    parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[1009, 2003, 3001], help="seeds, replaces --seed"
-    )
-    parser.add_argument("--learned", type=Path, metavar="DIR", help="from recipes.fit_policy")
-    config = experiment.checked(parser)
-    return experiment.program(parser, lambda: run(config))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _arguments(given: str) -> str:
+    """The arguments of a call: an input has one a line, in JSON."""
+    lines = [line for line in given.split("\n") if line.strip()]
+    try:
+        return ", ".join(repr(json.loads(line)) for line in lines)
+    except ValueError:  # as it is written
+        return ", ".join(lines)

@@ -1,4 +1,4 @@
-"""Rolls out a model on the training problems: problems -> graded traces, all of them kept.
+"""Runs a model on problems: model x policy x problems -> judged traces, all of them kept.
 
     python -m recipes.rollout --config recipes/configs/tiny.toml --part plain --out runs/x/plain
     python -m recipes.rollout --config recipes/configs/tiny.toml --part hinted \
@@ -6,39 +6,52 @@
     python -m recipes.rollout --config recipes/configs/tiny.toml --part sampled \
         --model runs/x/start-0/model --out runs/x/sampled
 
-The parts are tables of the config: `plain` (greedy, no hints), `hinted`, `sampled`, `text` (without
-a tool). With `--after`, hints are inserted into the problem's trace from the rollout without hints;
-the thought before the hint is not sampled again (START, section 3). Otherwise the model generates a
-new thought. See recipes/hint_names.py for the names of hints.
+All other programs run models with this one: evaluations on held-out problems, and here the training
+problems of a config. The parts are tables of the config: `plain` (greedy, no hints), `hinted`,
+`sampled`, `text` (without a tool). recipes/policies.py lists the policies.
+
+With `--after`, hints are inserted into the problem's trace from the rollout without hints; the
+thought before the hint is not sampled again (START, section 3). Otherwise the model begins a new
+thought.
 
 The output folder contains every sample, correct or wrong, with its trace or the reason why there is
-none (rows.sqlite, rows.jsonl), and counts (report.json). The same command resumes an interrupted
-run.
+none (rows.sqlite), and counts (report.json). The same command resumes an interrupted run and tries
+failed rows again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from recipes import experiment
-from recipes.config import Config, command_line, given
+from recipes.command import command_line, given, out_of, program
+from recipes.config import Config
 from recipes.data import training_problems
-from recipes.experiment import model_name
-from recipes.hint_names import check_hints
-from recipes.rollout_worker import Bases, RolloutWorker, jobs_of
-from recipes.rows import read_rows
+from recipes.live import LiveTable
+from recipes.policies import AGAIN, PLACES, again, check, fits, hint_of, parts, point_of, policy_of
+from recipes.questions import Judge, asked, conclusion, job_of, problem_of
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
-from start_sdk import Trace, open_backend, plugins
-from start_sdk.batch import Row
+from start_sdk import Backend, ConfigError, Interpreter, ReasoningSession, Trace, plugins
+from start_sdk.batch import (
+    Job,
+    RowStore,
+    config_hash,
+    in_rounds,
+    read_rows,
+    run_batch,
+    sample_seed,
+)
 from start_sdk.cli import say
-from start_sdk.hints import sampled
+from start_sdk.formats import detect
+from start_sdk.grading import Grader
+from start_sdk.hints import sampled, think_in_rounds
 
 PARTS = ("plain", "hinted", "sampled", "text")
 
@@ -52,103 +65,227 @@ def rollout(
     problems: Sequence[Problem] | None = None,
     after: Path | None = None,
 ) -> dict[str, Any]:
-    """Samples what is not sampled yet, and writes the folder.
+    """Computes the rows that are missing, and writes the folder.
 
     Args:
         config: the run.
-        folder: where rows and report go.
-        part: how problems are rolled out.
+        folder: gets rows and report; several rollouts may share one.
+        part: which policies, how often, at which temperature.
         model: who thinks; the config's base by default.
         problems: those of the config by default.
-        after: the folder of a greedy rollout without hints, of the same model, which this one
-            puts its hints into.
+        after: the folder of a rollout without hints, of the same model: hints are inserted into its
+            first samples.
 
     Returns:
-        the report: samples, right answers, calls and tokens, by hint.
+        the report: samples, right answers, calls and tokens, by policy.
 
     Raises:
-        ConfigError: a hint, a folder or an option that cannot be used.
+        ConfigError: a policy, a folder or an option that cannot be used.
     """
-    check_hints(part.hints, staged=after is not None)
     problems = training_problems(config) if problems is None else problems
-    model = model_name(model or config.base)
-    if config.engine == "ray":
-        from recipes import ray_rollout
-
-        ray_rollout.compute_rows(config, folder, part, model, problems, after)
-    else:
-        compute_rows(config, folder, part, model, problems, after)
-    report = counted(read_rows(folder))
-    text = json.dumps({"model": model, **part.model_dump(), "by hint": report}, indent=1)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    check(part.hints, config, problems, staged=after is not None)
+    if part.only_wrong and after is None:
+        raise ConfigError("only_wrong needs an existing rollout: give --after")
+    with ExitStack() as stack:
+        bases = Bases(after, stack) if after else None
+        solver = Solver(config, part, config.opened(model), bases)
+        # Now that the model is open: only then is one of the hub on this machine.
+        key = solver.key(model or config.base)
+        jobs = [
+            job_of(problem, policy=name, seed=config.seed, config=key)
+            for problem in problems
+            for name in part.hints
+            if fits(name, problem)
+        ]
+        if part.only_wrong and bases:
+            jobs = [job for job in jobs if job.problem not in bases.correct]
+        compute(folder, in_rounds(jobs, part.samples), solver, config.max_concurrency)
+    report = counted(folder)
+    about = {"model": model or config.base, **part.model_dump(), "by policy": report}
+    (folder / "report.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return report
 
 
-def compute_rows(
-    config: Config,
-    folder: Path,
-    part: RolloutConfig,
-    model: str,
-    problems: Sequence[Problem],
-    after: Path | None,
-) -> None:
-    """Computes what is not done yet in this process."""
-    python = plugins.load("interpreters", "python")()
-    with ExitStack() as stack:
-        bases = Bases(after, stack) if after else None
-        backend = open_backend(
-            model, config.backend, servers=config.servers, **config.backend_options
+class Bases:
+    """The traces of an earlier rollout without hints, by problem; looked up when they are needed.
+
+    Raises:
+        ConfigError: the folder holds no such rollout.
+    """
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._jobs: dict[str, Job] = {}
+        self.correct: set[str] = set()
+        for row in read_rows(folder):
+            if row.result is None or row.job.sample or row.job.policy != "none":
+                continue
+            self._jobs[row.job.problem] = row.job
+            if row.result["correct"]:
+                self.correct.add(row.job.problem)
+        if not self._jobs:
+            raise ConfigError(f"{str(folder)!r} contains no traces without hints")
+        self._store = stack.enter_context(RowStore(folder / "rows.sqlite"))
+
+    @property
+    def config(self) -> str:
+        """Hash of how they were made."""
+        return next(iter(self._jobs.values())).config
+
+    def trace(self, problem: str) -> Trace:
+        """The trace of a problem.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        job = self._jobs.get(problem)
+        row = next(self._store.rows([job]), None) if job else None
+        if row is None or row.result is None:
+            raise ConfigError("this problem has no trace without hints")
+        return Trace.model_validate(row.result["trace"])
+
+
+class Solver:
+    """Has the model think about one problem at a time, as a policy says."""
+
+    def __init__(
+        self, config: Config, part: RolloutConfig, backend: Backend, bases: Bases | None = None
+    ) -> None:
+        self.backend = backend
+        self.python: Interpreter = plugins.load("interpreters", "python")()
+        self._config = config
+        self._bases = bases
+        self._sampling = config.sampled_at(part.temperature)
+
+    def key(self, model: str) -> str:
+        """A hash of what rows depend on beside problem, policy and seed."""
+        config, bases = self._config, self._bases
+        return config_hash(
+            model or self.backend.capabilities.model,
+            backend=config.backend,
+            options=config.backend_options,
+            sampling=self._sampling,
+            limits=config.limits,
+            format=detect(self.backend.tokenizer),
+            interpreter=self.python,
+            asked=[config.prompt, config.template, config.conclude, config.hint],
+            library=config.library and config.library.read_text(encoding="utf-8"),
+            after=bases.config if bases else None,
         )
-        jobs = jobs_of(config, part, problems, model, backend.tokenizer, python, bases)
-        worker = RolloutWorker(config, part, backend, python, bases)
-        experiment.compute_rows(
-            folder, config.max_concurrency, jobs, backend, python, worker.work_of
+
+    async def solve(self, job: Job, judge: Judge) -> dict[str, Any]:
+        """A row's result: the verdict, what was spent, and the trace.
+
+        Of several rounds the row is the last one's, and `steps` holds the verdict of each.
+        """
+        problem = problem_of(job)
+        _, gold = asked(problem, self._config.prompt, job.seed)
+        traces = await self._traces(job, problem)
+        steps = [
+            {
+                **await judge.judge(trace, problem, gold),
+                "calls": len(trace.calls),
+                "replayed": sum(call.replay for call in trace.calls),
+                "hints": len(trace.hints),
+                "sampled": sampled(trace),
+            }
+            for trace in traces
+        ]
+        rounds = {"steps": steps} if parts(job.policy)[0] in AGAIN else {}
+        return {**steps[-1], **rounds, "trace": traces[-1].model_dump(mode="json")}
+
+    async def _traces(self, job: Job, problem: Problem) -> list[Trace]:
+        """The finished trace; of a policy of several rounds, that of each."""
+        config, bases, seed = self._config, self._bases, sample_seed(job)
+        kind, what = parts(job.policy)
+        session = self._session(job.policy, problem)
+        question, _ = asked(problem, what if kind == "prompt" else config.prompt, job.seed)
+        if kind in AGAIN:
+            start = bases.trace(job.problem) if bases else question
+            rounds = think_in_rounds(session, start, again(job.policy, config), seed=seed)
+            return [trace async for trace in rounds]
+        if kind in PLACES and bases:
+            base = bases.trace(job.problem)
+            point = point_of(job.policy, base, self.backend.tokenizer, seed)
+            hint = hint_of(job.policy, problem, config, seed)
+            return [await session.resume_hinted(base, point, hint, seed=seed)]
+        return [await session.run(question, seed=seed)]
+
+    def _session(self, name: str, problem: Problem) -> ReasoningSession:
+        """A session, which costs nothing: each problem may have its own hint."""
+        config, (kind, what) = self._config, parts(name)
+        limits = config.limits
+        if kind in AGAIN:  # each round may spend as much as one thought
+            more = limits.max_tokens * (int(what) + 1)
+            limits = limits.model_copy(update={"max_tokens": more})
+        inserted = self._bases is not None and kind in PLACES
+        return ReasoningSession(
+            self.backend,
+            interpreter=None if kind in ("no-tool", "wait") else self.python,
+            hints=None if inserted else policy_of(name, problem, config, config.seed),
+            limits=limits,
+            sampling=self._sampling,
+            conclude=conclusion(problem, config),
+            template=config.template or None,
         )
 
 
-def counted(rows: Iterator[Row]) -> dict[str, Any]:
-    """Counts of rows, by hint."""
+def compute(folder: Path, jobs: list[Job], solver: Solver, max_concurrency: int) -> None:
+    """Computes the jobs that are not done yet, under a live table, and closes the backend."""
+
+    async def run(store: RowStore) -> None:
+        try:
+            async with Grader() as grader:
+                judge = Judge(grader, solver.python)
+                with LiveTable(store.rows(jobs), len(jobs)) as table:
+                    await run_batch(
+                        store,
+                        jobs,
+                        lambda job: solver.solve(job, judge),
+                        max_concurrency=max_concurrency,
+                        retry_failed=True,  # a server may have been down
+                        on_row=table.add,
+                    )
+        finally:
+            await solver.backend.aclose()
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot create folder {str(folder)!r}: {error.strerror}") from error
+    with RowStore(folder / "rows.sqlite") as store:
+        asyncio.run(run(store))
+
+
+def counted(folder: Path) -> dict[str, Any]:
+    """Counts of a folder's rows, by policy."""
     found: dict[str, Counter[str]] = {}
-    for row in rows:
+    for row in read_rows(folder):
         counts = found.setdefault(row.job.policy, Counter(samples=0, failed=0, correct=0))
         counts["samples"] += 1
         if row.result is None:
             counts["failed"] += 1
             continue
-        trace = Trace.model_validate(row.result["trace"])
         counts["correct"] += row.result["correct"]
         counts["with calls"] += row.result["calls"] > 0
         counts["calls"] += row.result["calls"]
-        counts["sampled tokens"] += sampled(trace)
-        counts["tokens"] += len(trace.token_ids)
+        counts["sampled tokens"] += row.result["sampled"]
     return {name: dict(counts) for name, counts in found.items()}
 
 
 def main() -> int:
     """A rollout; 2 for bad input, 130 for Ctrl-C."""
-    parser = command_line("recipes.rollout", __doc__)
-    add = parser.add_argument
-    add("--part", choices=PARTS, required=True)
-    add("--model", help="the model to roll out (default: the config's base)")
-    add("--after", type=Path, help="folder of the rollout without hints to insert hints into")
-    add("--engine", choices=("local", "ray"), help="where to run (default: the config's engine)")
-    add("--out", type=Path, required=True)
+    parser = command_line("recipes.rollout", __doc__, needs_config=True)
+    parser.add_argument("--part", choices=PARTS, required=True)
+    about = "folder of the rollout without hints to insert hints into"
+    parser.add_argument("--after", type=Path, metavar="FOLDER", help=about)
     options = parser.parse_args()
 
     def body() -> None:
-        if options.engine:
-            options.changes.append(f"engine={options.engine}")
-        config = given(options)
-        report = rollout(
-            config,
-            options.out,
-            getattr(config, options.part),
-            model=options.model,
-            after=options.after,
-        )
+        config, folder = given(options), out_of(options)
+        report = rollout(config, folder, getattr(config, options.part), after=options.after)
         say(json.dumps(report, indent=1))
 
-    return experiment.program(parser, body)
+    return program(parser, body)
 
 
 if __name__ == "__main__":
