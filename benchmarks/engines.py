@@ -52,7 +52,7 @@ async def sessions(backend: Backend, sampling: Sampling, tokens: int) -> None:
     """All sessions at once, each with a call somewhere in its middle third. They end after so many
     tokens, as a caller ends them, so that nothing follows."""
     call = len(backend.tokenizer.encode(CALL))
-    limits = Limits(max_tokens=1500)  # never reached
+    limits = Limits(max_tokens=1500, max_repeats=None)  # never reached
 
     async def one(number: int) -> None:
         before = tokens // 3 + number * tokens // (3 * len(PROMPTS))

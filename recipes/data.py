@@ -17,12 +17,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from recipes import experiment, suites
-from recipes.config import Config, command_line, given
+from recipes import suites
+from recipes.command import command_line, given, program
+from recipes.config import Config
 from recipes.livecodebench import function_of
 from recipes.livecodebench.encoding import Test, all_tests, public_tests
 from recipes.suites import CodeProblem, Problem
-from recipes.tiny.families import KEPT_FROM_TRAINING
+from recipes.tiny.families import GROUPS, KEPT_FROM_TRAINING
 from start_sdk import ConfigError, MissingExtra
 from start_sdk.cli import say
 from start_sdk.grading import last_boxed
@@ -67,9 +68,7 @@ def training_problems(config: Config) -> list[Problem]:
 
 
 def _tiny(config: Config) -> list[Problem]:
-    families = [
-        f for f in experiment.GROUPS[config.problems.families] if f.name not in KEPT_FROM_TRAINING
-    ]
+    families = [f for f in GROUPS[config.problems.families] if f.name not in KEPT_FROM_TRAINING]
     take = config.problems.take.get("tiny")
     if take is None:
         raise ConfigError("problems.take.tiny is missing: the number of problems per family")
@@ -259,8 +258,7 @@ SOURCES = {
 
 def main() -> int:
     """Loads the problems of a config; 2 for bad input, 130 for Ctrl-C."""
-    parser = command_line("recipes.data", __doc__)
-    parser.add_argument("--out", type=Path, help="output file for the problems, JSON Lines")
+    parser = command_line("recipes.data", __doc__, needs_config=True)
     options = parser.parse_args()
 
     def body() -> None:
@@ -273,7 +271,7 @@ def main() -> int:
             lines = (json.dumps(asdict(problem)) + "\n" for problem in found)
             options.out.write_text("".join(lines), encoding="utf-8")
 
-    return experiment.program(parser, body)
+    return program(parser, body)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,8 @@ SUITES = {
         "Idavidrein/gpqa", "633f5ee89ab8ad4522a9f850766b73f62147ffdd", "train", 198, "gpqa_diamond"
     ),
 }
+SCIENCE = {"gpqa", "physics", "chemistry", "biology", "science"}
+"""Families whose problems get the science hints, in lower case."""
 _QUESTIONS = ("problem", "question", "Question")
 _ANSWERS = ("answer", "Correct Answer")
 _IDS = ("id", "unique_id", "Record ID")

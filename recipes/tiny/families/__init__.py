@@ -36,6 +36,7 @@ MATH: tuple[Family, ...] = (
 #: Questions whose answer is a function, with examples of its values.
 CODE: tuple[Family, ...] = (code_steps.FAMILY, code_ranges.FAMILY)
 FAMILIES: tuple[Family, ...] = (*MATH, *CODE)
+GROUPS = {"math": MATH, "code": CODE, "all": FAMILIES}
 
 #: Families whose questions Hint-RFT never trains on, so that what it teaches is seen to carry
 #: over: one of a single run, one that often needs a second.
