@@ -1,150 +1,136 @@
 """Evaluates a model on a suite, with or without hints.
 
-    python -m recipes.evaluate --suite tiny --hints end --n 30 --seed 7 --out runs/tiny-end
+    python -m recipes.evaluate --suite tiny --hints none end --n 30 --seed 7 --out runs/tiny
     python -m recipes.evaluate --suite aime24 --model Qwen/QwQ-32B-Preview --k 16 --out runs/aime24
     python -m recipes.evaluate --suite livecodebench --data test4.jsonl test5.jsonl \
         --since 2024-08-01 --until 2024-11-30 --k 10 --temperature 0.2 --out runs/lcb
-    python -m recipes.evaluate compare runs/tiny-none runs/tiny-end
-    python -m recipes.evaluate --check-grader problems.jsonl
 
 Suites: tiny, aime24, aime25, amc23, math500, gpqa, or a JSONL or Parquet file with their columns
 (recipes/suites.py); livecodebench, from its files (recipes/livecodebench). Programs are run against
 all tests; `--grader upstream` reports the verdicts of LiveCodeBench's own grader, faults included,
 on the same samples. `--k 1` decodes greedily; larger values sample at the paper's temperature 0.6
-and top-p 0.95. The output folder contains every sample with its trace (rows.sqlite, rows.jsonl) and
-the report (report.md, report.json, report.png); the same command resumes an interrupted run. The
-report contains no times, so equal seeds give equal reports.
+and top-p 0.95. `--hints` takes any policies (recipes/policies.py); with `--staged`, hints are
+inserted into the model's own trace without a hint instead of new thoughts.
+
+The output folder contains every sample with its trace (rows.sqlite) and the report (report.md,
+report.json, report.png); the same command resumes an interrupted run. The report contains no times,
+so equal seeds give equal reports. `recipes.compare` compares policies, or folders.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes import check_grader, compare, experiment, livecodebench
-from recipes.experiment import Judge, asked, problem_of, selection
-from recipes.hint_names import check_samples, policy_of
-from recipes.report import results, write_report
+from recipes import problems, report
+from recipes.command import CommandLine, command_line, given, out_of, program
+from recipes.config import Config
+from recipes.policies import AGAIN, PLACES, parts
+from recipes.report import Result, results
+from recipes.rollout import rollout
+from recipes.settings import RolloutConfig
 from recipes.suites import Problem
-from recipes.tiny.prompts import PROMPTS
-from start_sdk import (
-    BeforeEnd,
-    ConfigError,
-    HintPolicy,
-    Limits,
-    ReasoningSession,
-    Sampling,
-    plugins,
-)
-from start_sdk.batch import Job, Work, config_hash, in_rounds, sample_seed
-from start_sdk.cli import load_policy, say
-from start_sdk.formats import detect
-
-DEFAULT_PROMPTS = {"tiny": "plain", "livecodebench": "livecodebench"}
+from start_sdk import ConfigError
+from start_sdk.batch import read_rows
+from start_sdk.cli import say
 
 
-def chosen_policy(hints: str, hint: str | None, seed: int) -> HintPolicy:
-    """The policy by its name; `hint` says which text `end` takes. `debug` is no policy of its own:
-    each problem has another (`policy_of`)."""
-    if hints == "debug":
-        hints = "none"
-    if hint is None:
-        return load_policy(hints, rounds=1, seed=seed)
-    if hints != "end":
-        raise ConfigError("--hint requires --hints end")
-    return BeforeEnd(hints=(hint,))
+def evaluate(
+    config: Config,
+    folder: Path,
+    some: Sequence[Problem],
+    hints: Sequence[str],
+    *,
+    k: int = 1,
+    temperature: float | None = None,
+    staged: bool = False,
+) -> list[Result]:
+    """Runs each policy on each problem, and reads the rows.
+
+    Args:
+        config: who thinks, and how.
+        folder: gets the rows.
+        some: the problems.
+        hints: names of policies (recipes/policies.py).
+        k: samples of each.
+        temperature: by default 0 for one sample, and the paper's 0.6 for several.
+        staged: insert hints, and begin rounds, where the model's own trace without a hint ends.
+
+    Returns:
+        all samples of the folder.
+    """
+    if temperature is None:
+        temperature = 0.0 if k == 1 else 0.6
+    after = [name for name in hints if staged and parts(name)[0] in (*PLACES, *AGAIN)]
+    anew = [name for name in hints if name not in after]
+    if after and "none" not in anew:
+        anew.insert(0, "none")
+    for names, base in ((anew, None), (after, folder)):
+        if names:
+            part = RolloutConfig(hints=tuple(names), samples=k, temperature=temperature)
+            rollout(config, folder, part, problems=some, after=base)
+    return results(read_rows(folder))
 
 
-def sampling_of(config: argparse.Namespace) -> Sampling:
-    """Greedy for one sample, the paper's sampling for several."""
-    chosen = config.temperature
-    return Sampling(temperature=(0.0 if config.k == 1 else 0.6) if chosen is None else chosen)
+def command(name: str, doc: str | None, **usual: Any) -> CommandLine:
+    """The command line of a program that evaluates; `usual` has its own defaults."""
+    parser = command_line(name, doc)
+    problems.add_options(parser, **usual)
+    return parser
 
 
-def run(config: argparse.Namespace) -> None:
+def named(options: argparse.Namespace) -> tuple[Config, list[Problem], dict[str, Any]]:
+    """The config and the problems that a command line names, and the title of the report."""
+    prompt = problems.PROMPTS.get(options.suite, "boxed")
+    config = given(options, {"prompt": prompt})
+    some, about = problems.chosen(options, config)
+    return config, some, {**about, "model": config.base, "prompt": config.prompt}
+
+
+def run(options: argparse.Namespace) -> None:
     """The evaluation and its report."""
-    experiment.settle(config)
-    policy = chosen_policy(config.hints, config.hint, config.seed)
-    problems = experiment.problems_of(config)
-    if config.hints == "debug":
-        check_samples(problems)
-    config.prompt = config.prompt or DEFAULT_PROMPTS.get(config.suite, "boxed")
-    limits, sampling = Limits(max_calls=config.max_calls), sampling_of(config)
-    python = plugins.load("interpreters", "python")()
-    backend = experiment.opened(config)
-
-    def session_of(problem: Problem) -> ReasoningSession:
-        """A session, which costs nothing; the debug hint is another one for each problem."""
-        hints = policy_of("debug", problem, config.seed) if config.hints == "debug" else policy
-        return ReasoningSession(
-            backend, interpreter=python, hints=hints, limits=limits, sampling=sampling
-        )
-
-    # After the model is opened: only then is a hub model on this machine, and its commit known.
-    key = config_hash(
-        config.model,
-        **config.runs_on,
-        sampling=sampling,
-        limits=limits,
-        format=detect(backend.tokenizer),
-        hints="debug" if config.hints == "debug" else policy,
-        interpreter=python,
-        prompt=config.prompt,
+    if options.k < 1:
+        raise ConfigError("--k must be at least 1")
+    config, some, title = named(options)
+    folder = out_of(options)
+    evaluate(
+        config,
+        folder,
+        some,
+        options.hints,
+        k=options.k,
+        temperature=options.temperature,
+        staged=options.staged,
     )
-    name = f"{config.hints}:{config.hint}" if config.hint else config.hints
-    jobs = in_rounds((experiment.job_of(p, config, key, name) for p in problems), config.k)
-
-    def work_of(judge: Judge) -> Work:
-        async def work(job: Job) -> dict[str, Any]:
-            """One sample of a problem: its trace, its answer and the verdict."""
-            problem = problem_of(job)
-            question, gold = asked(problem, config.prompt, job.seed)
-            trace = await session_of(problem).run(question, seed=sample_seed(job))
-            return await judge.judge(trace, problem, gold)
-
-        return work
-
-    done = experiment.compute(config, jobs, backend, python, work_of)
-    title = {"suite": config.suite, "model": config.model, "hints": config.hints}
-    more = {"hint": config.hint, "prompt": config.prompt, "k": config.k, "seed": config.seed}
-    if config.suite == "livecodebench":
-        more |= {"grader": config.grader, **livecodebench.about(selection(config), len(problems))}
-    graded = results(done, upstream=config.grader == "upstream")
-    say(write_report(graded, {**title, **more}, config.out))
+    title |= {"hint": config.hint, "k": options.k, "seed": config.seed, "grader": options.grader}
+    samples = results(read_rows(folder), upstream=options.grader == "upstream")
+    made = report.summary(samples, {name: value for name, value in title.items() if value})
+    text = report.markdown(made)
+    report.write(made, text, folder)
+    report.picture(made, folder / "report.png")
+    say(text)
 
 
-def command_line() -> argparse.ArgumentParser:
-    """The options."""
-    parser = experiment.command_line("python -m recipes.evaluate", __doc__)
+def options_of(name: str, doc: str | None) -> CommandLine:
+    """The command line of an evaluation."""
+    parser = command(name, doc)
     add = parser.add_argument
-    add("--hints", default="none", help="none, end, connective, debug (for code), or a plugin")
-    add("--hint", help="id of the hint that `end` inserts (default: general)")
-    add(
-        "--prompt",
-        choices=(*PROMPTS, "boxed", "livecodebench"),
-        help="default: plain for tiny, livecodebench for it, else boxed",
-    )
+    add("--hints", nargs="+", default=["none"], metavar="POLICY", help="see recipes/policies.py")
+    add("--staged", action="store_true", help="insert hints into the trace without a hint")
     add("--grader", choices=("ours", "upstream"), default="ours", help="for livecodebench")
     add("--k", type=int, default=1, help="samples per problem")
-    add("--temperature", type=float, help="sampling temperature (default: 0 with --k 1, else 0.6)")
-    add("--check-grader", type=Path, nargs="+", metavar="FILE", help="check the grader instead")
+    add("--temperature", type=float, help="(default: 0 with --k 1, else 0.6)")
     return parser
 
 
 def main() -> int:
-    """Evaluates, compares, or checks the grader; 2 for bad input, 130 for Ctrl-C."""
-    if sys.argv[1:2] == ["compare"]:
-        return compare.main(sys.argv[2:])
-    parser = command_line()
-    files = parser.parse_args().check_grader
-    if files:
-        return experiment.program(parser, lambda: check_grader.main(files))
-    config = experiment.checked(parser)
-    if config.k < 1:
-        parser.error("--k must be at least 1")
-    return experiment.program(parser, lambda: run(config))
+    """Evaluates; 2 for bad input, 130 for Ctrl-C."""
+    parser = options_of("recipes.evaluate", __doc__)
+    options = parser.parse_args()
+    return program(parser, lambda: run(options))
 
 
 if __name__ == "__main__":

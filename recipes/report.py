@@ -1,11 +1,11 @@
-"""The results of an evaluation: scores with intervals, calls, tokens; as Markdown, JSON and PNG."""
+"""Results of an evaluation: scores with intervals, calls and tokens; as Markdown, JSON and PNG."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
-from recipes import paper
+from recipes import paper, plots
 from start_sdk import ConfigError
 from start_sdk.batch import Row
 from start_sdk.cli import visible
@@ -28,17 +28,21 @@ from start_sdk.grading.statistics import (
 
 @dataclass(frozen=True)
 class Result:
-    """One graded sample, as far as a report needs it."""
+    """One judged sample, as far as a report needs it."""
 
     problem: str
     question: str
     family: str
+    policy: str
     sample: int
     answer: str | None
     correct: bool
     how: str
     calls: int
-    tokens: dict[str, int]
+    """Calls that were run for it, not those that were only replayed."""
+    hints: int
+    sampled: int
+    """Tokens that the model sampled; of a trace that continues another, those after it."""
     finish: str
     ours: bool = False
     """Our own verdict, also where `correct` is another's."""
@@ -47,18 +51,12 @@ class Result:
 
     @property
     def asked(self) -> str:
-        """What makes a problem distinct: its question."""
-        return distinct(self.question) or self.problem
+        """What makes a problem distinct: its question, which a suite may draw more than once."""
+        return " ".join(self.question.split()) or self.problem
 
 
-def distinct(question: str) -> str:
-    """A question as it is compared with others: a suite may draw one more than once."""
-    return " ".join(question.split())
-
-
-def asked_in(row: Row) -> str:
-    """What makes a row's problem distinct."""
-    return distinct(str(row.job.input.get("question", ""))) or row.job.problem
+Systems = dict[str, list[Result]]
+"""The samples of each system that is compared, by its name."""
 
 
 def results(rows: Iterable[Row], *, upstream: bool = False) -> list[Result]:
@@ -78,23 +76,32 @@ def results(rows: Iterable[Row], *, upstream: bool = False) -> list[Result]:
 def _result(row: Row) -> Result:
     found = row.result or {}
     try:
-        trace = found.get("trace", {})
         return Result(
             problem=row.job.problem,
             question=str(row.job.input.get("question", "")),
             family=str(row.job.input.get("family") or ""),
+            policy=row.job.policy,
             sample=row.job.sample,
             answer=found.get("answer"),
             correct=bool(found.get("correct")),
             how=found.get("outcome") or found.get("how", "failed"),
-            calls=found.get("calls", 0),
-            tokens=trace.get("usage", {}),
-            finish=trace.get("finish", "failed"),
+            calls=found.get("calls", 0) - found.get("replayed", 0),
+            hints=found.get("hints", 0),
+            sampled=found.get("sampled", 0),
+            finish=found.get("trace", {}).get("finish", "failed"),
             ours=bool(found.get("correct")),
             upstream=found.get("upstream"),
         )
-    except (AttributeError, ValidationError) as error:
+    except (AttributeError, TypeError, ValidationError) as error:
         raise ConfigError(f"row {row.job.key} is not an evaluation's") from error
+
+
+def by_policy(samples: Iterable[Result]) -> Systems:
+    """The samples of each policy, in the order in which they came."""
+    found: Systems = {}
+    for sample in samples:
+        found.setdefault(sample.policy, []).append(sample)
+    return found
 
 
 def by_problem(samples: Iterable[Result]) -> dict[str, list[Result]]:
@@ -124,15 +131,11 @@ def scores(samples: Sequence[Result]) -> dict[str, Any]:
         found[f"pass@{k}"] = interval([pass_at_k(len(r), sum(r), k) for r in right], same)
         votes = [maj_at_k([s.answer for s in p], [s.correct for s in p]) for p in problems]
         found[f"maj@{k}"] = interval(votes, same)
-    tokens = Counter[str]()
-    for sample in samples:
-        tokens.update(sample.tokens)
-    generated = sum(tokens[source] for source in ("model", "dropped"))
-    hits = sum(s.correct for s in samples)
+    hits, tokens = sum(s.correct for s in samples), sum(s.sampled for s in samples)
     found["calls per problem"] = sum(s.calls for s in samples) / len(samples)
     found["with calls"] = sum(s.calls > 0 for s in samples) / len(samples)
-    found["tokens per sample"] = {name: n / len(samples) for name, n in sorted(tokens.items())}
-    found["model tokens per right answer"] = generated / hits if hits else None
+    found["tokens per sample"] = tokens / len(samples)
+    found["tokens per right answer"] = tokens / hits if hits else None
     found["verdicts"] = dict(sorted(Counter(s.how for s in samples).items()))
     found["finish"] = dict(sorted(Counter(s.finish for s in samples).items()))
     return found
@@ -145,15 +148,16 @@ def points(difference: Interval) -> dict[str, float]:
 
 def interval(values: Sequence[float], clusters: Sequence[str] | None = None) -> dict[str, float]:
     """A mean over problems and its interval, in percent; the same question is drawn together."""
-    found = mean_interval(values, clusters=clusters)
-    return {name: round(100 * getattr(found, name), 2) for name in ("value", "low", "high")}
+    return points(mean_interval(values, clusters=clusters))
 
 
-def summary(samples: Sequence[Result], title: dict[str, Any]) -> dict[str, Any]:
+def summary(samples: Sequence[Result], title: Mapping[str, Any]) -> dict[str, Any]:
     """All of a report, as report.json has it."""
-    families = sorted({s.family for s in samples if s.family})
-    made: dict[str, Any] = {**title, "all": scores(samples)}
-    made["families"] = {f: scores([s for s in samples if s.family == f]) for f in families}
+    made: dict[str, Any] = {**title, "policies": {}}
+    for policy, some in by_policy(samples).items():
+        families = sorted({s.family for s in some if s.family})
+        parts = {f: scores([s for s in some if s.family == f]) for f in families}
+        made["policies"][policy] = {"all": scores(some), "families": parts}
     if any(s.upstream is not None for s in samples):
         made["graders"] = {
             "both": sum(s.ours and bool(s.upstream) for s in samples),
@@ -169,45 +173,48 @@ def summary(samples: Sequence[Result], title: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def shown(score: dict[str, float]) -> str:
-    """A score as tables have it."""
-    return f"{score['value']:.1f} [{score['low']:.1f}, {score['high']:.1f}]"
-
-
-def markdown(made: dict[str, Any]) -> str:
+def markdown(made: Mapping[str, Any]) -> str:
     """The report as text."""
-    whole = made["all"]
-    kinds = [name for name in whole if "@" in name]
-    lines = [inline(f"# {_title(made)}"), ""]
-    plain = [name for name in made if not isinstance(made[name], dict | list)]
-    lines += [f"- {name}: {inline(made[name])}" for name in plain]
+    lines = [inline(f"# {made['suite']}: {made['model']}"), ""]
+    lines += [f"- {name}: {inline(v)}" for name, v in made.items() if not isinstance(v, dict)]
     lines += ["", "Percent, with 95 % bootstrap intervals over distinct problems.", ""]
-    head = ["", "problems", *kinds, "with calls", "calls", "model tokens", "per right answer"]
-    lines += [row(head), row(["---", *["---:"] * (len(head) - 1)])]
-    for name, part in [*made["families"].items(), ("all", whole)]:
-        cost = part["model tokens per right answer"]
-        lines.append(
-            row(
-                [
-                    name,
-                    str(part["problems"]),
-                    *(shown(part[kind]) for kind in kinds),
-                    f"{part['with calls']:.0%}",
-                    f"{part['calls per problem']:.2f}",
-                    f"{part['tokens per sample'].get('model', 0):.0f}",
-                    "-" if cost is None else f"{cost:.0f}",
-                ]
-            )
-        )
-    lines += ["", f"Verdicts: {counted(whole['verdicts'])}. Ends: {counted(whole['finish'])}."]
+    for policy, found in made["policies"].items():
+        lines += [f"## {inline(policy)}", "", _scores(found), _ends(found["all"]), ""]
     if "graders" in made:
-        lines += ["", f"Right by which grader, samples: {counted(made['graders'])}."]
+        lines += [f"Right by which grader, samples: {counted(made['graders'])}.", ""]
     if "paper" in made:
-        lines += ["", f"The paper's ({made['paper']['source']}; other models, not measured here):"]
-        scores_of = (f"{k} {v}" for k, v in made["paper"].items() if k != "source")
-        lines += ["", f"{', '.join(scores_of)}. {made['paper notes']}".rstrip()]
+        lines += [f"The paper's ({made['paper']['source']}; other models, not measured here):", ""]
+        figures = (f"{k} {v}" for k, v in made["paper"].items() if k != "source")
+        lines += [f"{', '.join(figures)}. {made['paper notes']}".rstrip(), ""]
         for part, of in made["paper parts"].items():
-            lines += ["", f"{part.capitalize()}: {', '.join(f'{k} {v}' for k, v in of.items())}."]
+            lines += [f"{part.capitalize()}: {', '.join(f'{k} {v}' for k, v in of.items())}.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _scores(found: Mapping[str, Any]) -> str:
+    kinds = [name for name in found["all"] if "@" in name]
+    head = ["", "problems", *kinds, "with calls", "calls", "model tokens", "per right answer"]
+    rows = []
+    for name, part in [*found["families"].items(), ("all", found["all"])]:
+        cost = part["tokens per right answer"]
+        figures = [f"{part['with calls']:.0%}", f"{part['calls per problem']:.2f}"]
+        figures += [f"{part['tokens per sample']:.0f}", "-" if cost is None else f"{cost:.0f}"]
+        rows.append([name, str(part["problems"]), *(shown(part[k]) for k in kinds), *figures])
+    return table(head, rows)
+
+
+def _ends(whole: Mapping[str, Any]) -> str:
+    return f"Verdicts: {counted(whole['verdicts'])}. Ends: {counted(whole['finish'])}."
+
+
+def shown(score: Mapping[str, float] | None) -> str:
+    """A score as tables have it."""
+    return f"{score['value']:.1f} [{score['low']:.1f}, {score['high']:.1f}]" if score else "-"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first are numbers."""
+    lines = [row(head), row(["---", *["---:"] * (len(head) - 1)]), *map(row, rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -231,44 +238,31 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{visible(text)}\n{fence}\n"
 
 
-def counted(counts: dict[str, int]) -> str:
+def counted(counts: Mapping[str, int]) -> str:
     """Counts as a sentence has them."""
     return ", ".join(f"{inline(name) or '-'} {n}" for name, n in counts.items())
 
 
-def _title(made: dict[str, Any]) -> str:
-    return f"{made['suite']}: {made['model']}, hints {made['hints']}"
-
-
-def picture(made: dict[str, Any], path: Path) -> None:
-    """pass@1 by family with its intervals, and in all."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    parts = [*made["families"].items(), ("all", made["all"])]
-    names = [name for name, _ in parts]
-    found = [part["pass@1"] for _, part in parts]
-    values = [score["value"] for score in found]
-    errors = [
-        [score["value"] - score["low"] for score in found],
-        [score["high"] - score["value"] for score in found],
-    ]
-    figure = Figure(figsize=(6.4, 1.2 + 0.32 * len(parts)), layout="constrained")
-    FigureCanvasAgg(figure)
+def picture(made: Mapping[str, Any], path: Path) -> None:
+    """pass@1 of each policy, by family and in all."""
+    found = {
+        policy: {**of["families"], "all": of["all"]} for policy, of in made["policies"].items()
+    }
+    names = list(dict.fromkeys(name for of in found.values() for name in of))
+    groups = {
+        policy: [of[name]["pass@1"] if name in of else None for name in names]
+        for policy, of in list(found.items())[: len(plots.COLOURS)]
+    }
+    figure = plots.figure(6.4, 1.2 + 0.22 * len(names) * (1 + len(groups)))
     axes = figure.add_subplot()
-    axes.barh(names, values, xerr=errors, color=["#7aa6c2"] * (len(parts) - 1) + ["#2f5d7c"])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 100)
+    plots.bars(axes, names, groups)
     axes.set_xlabel("pass@1 in percent, 95 % intervals")
-    axes.set_title(_title(made), fontsize=10)
-    figure.savefig(path, metadata={"Software": None})
+    axes.set_title(f"{made['suite']}: {made['model']}", fontsize=10)
+    plots.save(figure, path)
 
 
-def write_report(samples: Sequence[Result], title: dict[str, Any], out: Path) -> str:
-    """Writes report.json, report.md and report.png; returns the text."""
-    made = summary(samples, title)
-    text = markdown(made)
-    (out / "report.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-    (out / "report.md").write_text(text, encoding="utf-8")
-    picture(made, out / "report.png")
-    return text
+def write(found: Mapping[str, Any], text: str, folder: Path, name: str = "report") -> None:
+    """Writes NAME.json and NAME.md."""
+    content = json.dumps(found, indent=1) + "\n"
+    (folder / f"{name}.json").write_text(content, encoding="utf-8")
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
