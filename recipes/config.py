@@ -61,8 +61,10 @@ class Config(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     max_concurrency: Positive = 4
     """Problems in flight."""
-    controls: tuple[Literal["text", "unselected", "masked"], ...] = ("text", "unselected", "masked")
-    """What is compared with START (recipes/reproduce.py)."""
+    controls: tuple[Literal["text", "unselected", "masked", "longer"], ...] = (
+        "text", "unselected", "masked",
+    )  # fmt: skip
+    """What is compared with START (recipes/reproduce)."""
     problems: Problems = Problems()
     evaluation: Evaluation = Evaluation()
     plain: RolloutConfig = RolloutConfig()
@@ -78,6 +80,8 @@ class Config(Settings):
     start_data: Curation = Curation(rescued=False, needs_call=False)
     """D_START."""
     training: Training = Training()
+    text_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Of the control `text`, chosen on validation problems; by default that of `training`."""
     grpo: Grpo = Grpo()
     plan: Plan = Plan()
 

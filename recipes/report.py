@@ -41,8 +41,10 @@ class Result:
     calls: int
     """Calls that were run for it, not those that were only replayed."""
     hints: int
+    tokens: int
+    """Tokens of the model, those that were dropped for a hint included."""
     sampled: int
-    """Tokens that the model sampled; of a trace that continues another, those after it."""
+    """Those that were sampled for this trace: without those of a trace that it continues."""
     finish: str
     ours: bool = False
     """Our own verdict, also where `correct` is another's."""
@@ -76,6 +78,8 @@ def results(rows: Iterable[Row], *, upstream: bool = False) -> list[Result]:
 def _result(row: Row) -> Result:
     found = row.result or {}
     try:
+        trace = found.get("trace", {})
+        usage = trace.get("usage", {})
         return Result(
             problem=row.job.problem,
             question=str(row.job.input.get("question", "")),
@@ -87,8 +91,9 @@ def _result(row: Row) -> Result:
             how=found.get("outcome") or found.get("how", "failed"),
             calls=found.get("calls", 0) - found.get("replayed", 0),
             hints=found.get("hints", 0),
+            tokens=usage.get("model", 0) + usage.get("dropped", 0),
             sampled=found.get("sampled", 0),
-            finish=found.get("trace", {}).get("finish", "failed"),
+            finish=trace.get("finish", "failed"),
             ours=bool(found.get("correct")),
             upstream=found.get("upstream"),
         )
@@ -131,7 +136,7 @@ def scores(samples: Sequence[Result]) -> dict[str, Any]:
         found[f"pass@{k}"] = interval([pass_at_k(len(r), sum(r), k) for r in right], same)
         votes = [maj_at_k([s.answer for s in p], [s.correct for s in p]) for p in problems]
         found[f"maj@{k}"] = interval(votes, same)
-    hits, tokens = sum(s.correct for s in samples), sum(s.sampled for s in samples)
+    hits, tokens = sum(s.correct for s in samples), sum(s.tokens for s in samples)
     found["calls per problem"] = sum(s.calls for s in samples) / len(samples)
     found["with calls"] = sum(s.calls > 0 for s in samples) / len(samples)
     found["tokens per sample"] = tokens / len(samples)

@@ -1,204 +1,355 @@
-"""The report of a run: report.json, report.md and report.png."""
+"""The report of a run: every system on the same problems, gains, calls, rounds and data."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import stdev
+from statistics import fmean, stdev
 from typing import Any
 
-from recipes.report import fenced, inline, row, shown
-from recipes.reproduce.pictures import picture
-from recipes.reproduce.results import HINTED, SYSTEMS, collect
-from recipes.rows import read_rows
-from recipes.stages import Pipeline
+from recipes import plots, report
+from recipes.config import Config
+from recipes.report import (
+    Result,
+    Systems,
+    by_problem,
+    fenced,
+    inline,
+    interval,
+    points,
+    results,
+    scores,
+    shown,
+    table,
+)
+from recipes.reproduce import names, report_of
 from start_sdk import Trace
+from start_sdk.batch import Row, read_rows
+from start_sdk.grading.statistics import avg_at_k, paired_difference
 
+HINTED = "Hint-infer: "
+SYSTEMS = {
+    "base": "base",
+    "no-tool": "base without a tool",
+    "text-rft": "text RFT",
+    "start-0": "START-0",
+    "start": "START",
+    "unselected": "START-0, unselected data",
+    "masked": "START-0, hints without loss",
+    "longer": "START-0, trained for longer",
+}
+"""Names of the systems, by the step `eval-...` that ran them; Hint-infer has one for each hint."""
 EXAMPLES = 3
-Rows = list[list[str]]
+Run = tuple[Config, Path]
+"""A config, and the folder of its steps."""
+Found = dict[str, Any]
 
 
-def write_report(pipelines: Sequence[Pipeline], folder: Path) -> dict[str, Any]:
-    """Writes the report of one run, or of several seeds of one config together."""
-    found = collect(pipelines)
-    text = markdown(found) + "".join(examples(pipelines[0]))
+def write_report(runs: Sequence[Run], folder: Path) -> Found:
+    """Writes report.json, report.md and report.png: of one run, or of several seeds together."""
+    found = collect(runs)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(text, encoding="utf-8")
+    report.write(found, markdown(found) + "".join(examples(runs[0][1])), folder)
     picture(found, folder / "report.png")
     return found
 
 
-def markdown(found: dict[str, Any]) -> str:
-    """The report as text, without the examples."""
-    seeds = ", ".join(map(str, found["seeds"]))
-    suites = inline(", ".join(found["suites"]))
-    head = f"{found['problems']} held-out problems of {suites}; seed {seeds}."
-    title = f"# Hint-RFT from {inline(found['base model'])}"
-    parts = [f"{title}\n\n{head} Percent, with 95 % intervals.\n"]
-    parts += [_scores(found), _seeds(found), _gains(found), _calls(found), _costs(found)]
-    parts += [_rounds(found), _data(found)]
-    return "\n".join(parts)
+def collect(runs: Sequence[Run]) -> Found:
+    """All that the report says, JSON. It holds no times: equal seeds give equal reports.
 
-
-def _table(head: Sequence[str], rows: Rows) -> str:
-    lines = [row(head), row(["---", *["---:"] * (len(head) - 1)]), *map(row, rows)]
-    return "\n".join(lines) + "\n"
-
-
-def _main(found: dict[str, Any]) -> dict[str, str]:
-    """The systems of START's table 1, and how their columns are called."""
-    best = found["best hint"]
-    names = ("base", SYSTEMS["text-rft"], best, "START-0", "START")
+    Several runs are several seeds of one config: what they did on a problem counts as samples of
+    it, so that intervals are over problems.
+    """
+    config, folder = runs[0]
+    steps = names(config)
+    systems: Systems = {}
+    for number, one in enumerate(runs):
+        for step in (name for name in steps if name.startswith("eval-")):
+            for name, samples in _systems(one, step):
+                moved = [replace(s, sample=s.sample + number * _many(config)) for s in samples]
+                systems.setdefault(name, []).extend(moved)
+    trained = {str(row.job.input.get("family")) for row in read_rows(folder / "plain")}
+    groups = _groups({s.family for s in systems["base"]}, trained)
+    hinted = [name for name in systems if name.startswith(HINTED)]
+    # Chosen on these very problems: a hard rival.
+    best = max(hinted, key=lambda name: sum(s.correct for s in systems[name]), default=None)
     return {
-        name: name.replace(HINTED, "Hint-infer, ") for name in names if name in found["systems"]
+        "base model": config.base,
+        "seeds": [config.seed for config, _ in runs],
+        "suites": list(config.evaluation.suites),
+        "problems": len({sample.asked for sample in systems["base"]}),
+        "best hint": best,
+        "groups": {name: sorted(families) for name, families in groups.items()},
+        "systems": {name: _scored(samples, groups) for name, samples in systems.items()},
+        "by seed": {name: _by_seed(samples, runs) for name, samples in systems.items()},
+        "gains": _gains(systems, groups, best),
+        "calls": {name: _calls(systems["base"], some) for name, some in systems.items()},
+        "rounds": {
+            SYSTEMS[name]: _rounds(runs, name)
+            for name in ("base", "start")
+            if f"rounds-{name}" in steps
+        },
+        "data": {
+            name: [report_of(folder / name) for _, folder in runs]
+            for name in steps
+            if not name.startswith(("eval-", "rounds-"))
+        },
     }
 
 
-def _scores(found: dict[str, Any]) -> str:
+def _many(config: Config) -> int:
+    return config.evaluation.samples
+
+
+def _systems(run: Run, step: str) -> Iterator[tuple[str, list[Result]]]:
+    """The systems that a step evaluated."""
+    config, folder = run
+    found = report.by_policy(results(_light(read_rows(folder / step))))
+    if step == "eval-hinted":
+        for hint in config.hinted.hints:
+            yield HINTED + hint, found.get(hint, [])
+        return
+    for policy, samples in found.items():
+        yield SYSTEMS["no-tool" if policy == "no-tool" else step.removeprefix("eval-")], samples
+
+
+def _light(rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows without the segments of their traces: all of them may not fit into the memory."""
+    for row in rows:
+        if row.result:
+            row.result["trace"].pop("segments", None)
+        yield row
+
+
+def _groups(families: set[str], trained: set[str]) -> dict[str, set[str]]:
+    """Families that were trained on, those that were not, and all."""
+    found = {"trained on": families & trained, "kept from training": families - trained}
+    return {**(found if all(found.values()) else {}), "all": families}
+
+
+def _of(samples: Sequence[Result], families: set[str]) -> list[Result]:
+    return [sample for sample in samples if sample.family in families]
+
+
+def _scored(samples: Sequence[Result], groups: Mapping[str, set[str]]) -> Found:
+    def of(families: set[str]) -> Found:
+        found = scores(_of(samples, families))
+        del found["verdicts"], found["finish"]
+        return found
+
+    return {
+        "families": {name: of({name}) for name in sorted(groups["all"])},
+        "groups": {name: of(some) for name, some in groups.items()},
+    }
+
+
+def _by_seed(samples: Sequence[Result], runs: Sequence[Run]) -> list[float]:
+    """pass@1 of each seed, in percent: how much trainings and draws differ."""
+    many = _many(runs[0][0])
+    return [
+        scores([s for s in samples if s.sample // many == number])["pass@1"]["value"]
+        for number in range(len(runs))
+    ]
+
+
+def _gains(systems: Systems, groups: Mapping[str, set[str]], best: str | None) -> Found:
+    """Differences that are claimed, in points, paired by problem, with 95 % intervals."""
+    start, seed = SYSTEMS["start"], SYSTEMS["start-0"]
+    rivals = (SYSTEMS["base"], SYSTEMS["no-tool"], SYSTEMS["text-rft"], best, seed)
+    controls = (SYSTEMS[name] for name in ("base", "unselected", "masked", "longer"))
+    pairs = [*((start, other) for other in rivals), *((seed, other) for other in controls)]
+    return {
+        f"{one} - {other}": {
+            name: _gain(_of(systems[other], some), _of(systems[one], some))
+            for name, some in groups.items()
+        }
+        for one, other in pairs
+        if other in systems
+    }
+
+
+def _gain(before: Sequence[Result], after: Sequence[Result]) -> dict[str, float]:
+    one, other = by_problem(before), by_problem(after)
+    both = [problem for problem in one if problem in other]
+    share = [[avg_at_k([s.correct for s in side[p]]) for p in both] for side in (one, other)]
+    same = [one[problem][0].asked for problem in both]
+    return points(paired_difference(*share, clusters=same))
+
+
+def _calls(base: Sequence[Result], samples: Sequence[Result]) -> Found:
+    """How often a system runs code where the base model is wrong, and where it is right, in percent
+    of the problems (a problem counts as right where the base's first sample is)."""
+    right = {problem: found[0].correct for problem, found in by_problem(base).items()}
+    made: Found = {}
+    for name, wanted in (("base wrong", False), ("base right", True)):
+        some = [found for p, found in by_problem(samples).items() if right[p] == wanted]
+        shares = [avg_at_k([s.calls > 0 for s in found]) for found in some]
+        same = [found[0].asked for found in some]
+        called = interval(shares, same) if shares else None
+        made[name] = {"problems": len(set(same)), "with calls": called}
+    return made
+
+
+def _rounds(runs: Sequence[Run], name: str) -> list[Found]:
+    """Right answers and tokens after each round; a thought that ended early keeps its last one."""
+    steps: dict[str, list[list[Found]]] = {}
+    for _, folder in runs:
+        for row in read_rows(folder / f"rounds-{name}"):
+            if row.result:
+                steps.setdefault(row.job.problem, []).append(row.result["steps"])
+    every = [each for found in steps.values() for each in found]
+    made = []
+    for number in range(runs[0][0].evaluation.rounds + 1):
+        at = [[each[min(number, len(each) - 1)] for each in found] for found in steps.values()]
+        tokens = fmean(sum(step["sampled"] for step in each[: number + 1]) for each in every)
+        made.append(
+            {
+                "round": number,
+                "problems": len(at),
+                "correct": interval([avg_at_k([s["correct"] for s in found]) for found in at]),
+                "calls": round(fmean(s["calls"] for found in at for s in found), 2),
+                "tokens": round(tokens, 2),
+            }
+        )
+    return made
+
+
+def markdown(found: Found) -> str:
+    """The report as text, without the examples."""
+    seeds, suites = ", ".join(map(str, found["seeds"])), inline(", ".join(found["suites"]))
+    head = f"{found['problems']} held-out problems of {suites}; seed {seeds}."
+    sections = {
+        f"# Hint-RFT from {inline(found['base model'])}": (
+            f"{head} Percent, with 95 % intervals.\n"
+        ),
+        "## Right answers": _right(found),
+        "## Between seeds": _seeds(found),
+        "## Gains": _differences(found),
+        "## Where Python is called": _called(found),
+        "## Cost": _costs(found),
+        "## Rounds of hints": _curves(found),
+        "## Data": table(
+            ["stage", "what came of it"],
+            [[name, " / ".join(map(_counts, made))] for name, made in found["data"].items()],
+        ).replace("---:", "---"),
+    }
+    return "\n".join(f"{name}\n\n{text}" for name, text in sections.items() if text)
+
+
+def _right(found: Found) -> str:
     """START's table 1, and below it the systems that it leaves out, in groups only."""
-    main, systems = _main(found), found["systems"]
-    sizes = {n: part["problems"] for n, part in systems["base"]["families"].items()}
-    sizes |= {n: part["problems"] for n, part in systems["base"]["groups"].items()}
+    systems = found["systems"]
+    order = (*(SYSTEMS[n] for n in ("no-tool", "base", "text-rft")), found["best hint"])
+    main = [name for name in (*order, SYSTEMS["start-0"], SYSTEMS["start"]) if name in systems]
     kept = found["groups"].get("kept from training", ())
 
     def line(name: str, label: str, kind: str) -> list[str]:
-        cells = [shown(systems[system][kind][name]["pass@1"]) for system in main]
-        return [label, str(sizes[name]), *cells]
+        size = str(systems["base"][kind][name]["problems"])
+        return [label, size, *(shown(systems[one][kind][name]["pass@1"]) for one in main)]
 
     families = sorted(systems["base"]["families"], key=lambda name: (name in kept, name))
     rows = [line(n, f"{n} (kept from training)" if n in kept else n, "families") for n in families]
     rows += [line(name, f"**{name}**", "groups") for name in found["groups"]]
-    text = "## Right answers\n\n" + _table(["", "problems", *main.values()], rows)
-    others = [name for name in systems if name not in main]
-    if others:
-        rows = [
-            [name, *(shown(part["pass@1"]) for part in systems[name]["groups"].values())]
-            for name in others
-        ]
-        text += "\nBeside them:\n\n" + _table(["", *found["groups"]], rows)
-    return text
+    heads = [name.replace(HINTED, "Hint-infer, ") for name in main]
+    text = table(["", "problems", *heads], rows)
+    others = [
+        [name, *(shown(part["pass@1"]) for part in system["groups"].values())]
+        for name, system in systems.items()
+        if name not in main
+    ]
+    more = f"\nBeside them:\n\n{table(['', *found['groups']], others)}" if others else ""
+    return text + more
 
 
-def _seeds(found: dict[str, Any]) -> str:
-    """Several seeds side by side: intervals over problems do not show how they vary."""
+def _seeds(found: Found) -> str:
+    """How much trainings and draws of data differ, if there are several."""
     if len(found["seeds"]) < 2:
         return ""
     rows = [
         [name, *(f"{value:.1f}" for value in values), f"{stdev(values):.1f}"]
         for name, values in found["by seed"].items()
     ]
-    about = "Right answers of each seed's own data and training, and their standard deviation.\n"
-    head = ["", *(f"seed {seed}" for seed in found["seeds"]), "sd"]
-    return f"## Between seeds\n\n{about}\n" + _table(head, rows)
+    about = "Right answers of each seed's own data and training, and their standard deviation.\n\n"
+    return about + table(["", *(f"seed {seed}" for seed in found["seeds"]), "sd"], rows)
 
 
-def _gains(found: dict[str, Any]) -> str:
-    rows = []
-    for name, groups in found["gains"].items():
-        cells = [f"{g['value']:+.1f} [{g['low']:+.1f}, {g['high']:+.1f}]" for g in groups.values()]
-        rows.append([name, *cells])
-    about = "Points, paired by problem. The hint is the one that is best on these very problems.\n"
-    return f"## Gains\n\n{about}\n" + _table(["", *found["groups"]], rows)
+def _differences(found: Found) -> str:
+    rows = [
+        [name, *(f"{g['value']:+.1f} [{g['low']:+.1f}, {g['high']:+.1f}]" for g in groups.values())]
+        for name, groups in found["gains"].items()
+    ]
+    about = "Points, paired by problem. The hint is the one that is best on these very problems.\n\n"
+    return about + table(["", *found["groups"]], rows)
 
 
-def _calls(found: dict[str, Any]) -> str:
-    rows = []
-    for name in found["systems"]:
-        cells = [part["with calls"] for part in found["calls"][name].values()]
-        rows.append([name, *("-" if cell is None else shown(cell) for cell in cells)])
-    sizes = [f"{k} ({part['problems']})" for k, part in found["calls"]["base"].items()]
-    about = "Share of traces that run code, by whether the base model is right without.\n"
-    return f"## Where Python is called\n\n{about}\n" + _table(["", *sizes], rows)
+def _called(found: Found) -> str:
+    calls = found["calls"]
+    rows = [[name, *(shown(part["with calls"]) for part in calls[name].values())] for name in calls]
+    sizes = [f"{name} ({part['problems']})" for name, part in calls["base"].items()]
+    about = "Share of traces that run code, by whether the base model is right without.\n\n"
+    return about + table(["", *sizes], rows)
 
 
-def _costs(found: dict[str, Any]) -> str:
+def _costs(found: Found) -> str:
     rows = []
     for name, system in found["systems"].items():
         part = system["groups"]["all"]
-        cost, used = part["per right answer"], part["tokens per sample"]
-        rows.append(
-            [
-                name,
-                f"{part['calls per problem']:.2f}",
-                f"{used.get('model', 0) + used.get('dropped', 0):.0f}",
-                "-" if cost is None else f"{cost:.0f}",
-            ]
-        )
-    about = (
-        "Tokens that the model sampled; for Hint-infer those of the thought it goes on from, too.\n"
-    )
+        cost = part["tokens per right answer"]
+        figures = [f"{part['calls per problem']:.2f}", f"{part['tokens per sample']:.0f}"]
+        rows.append([name, *figures, "-" if cost is None else f"{cost:.0f}"])
+    about = "Tokens that the model sampled; for Hint-infer those of the thought that it continues, too."
     head = ["", "calls per problem", "tokens per problem", "tokens per right answer"]
-    return f"## Cost\n\n{about}\n" + _table(head, rows)
+    return f"{about}\n\n{table(head, rows)}"
 
 
-def _rounds(found: dict[str, Any]) -> str:
+def _curves(found: Found) -> str:
     curves = found["rounds"]
     if not curves:
         return ""
     rows = []
-    for number in range(len(next(iter(curves.values())))):
-        points = [points[number] for points in curves.values()]
-        rows.append(
-            [
-                str(number),
-                *(f"{shown(p['correct'])} ({p['tokens']:.0f}, {p['calls']:.1f})" for p in points),
-            ]
-        )
+    for at in zip(*curves.values(), strict=True):
+        cells = [f"{shown(p['correct'])} ({p['tokens']:.0f}, {p['calls']:.1f})" for p in at]
+        rows.append([str(at[0]["round"]), *cells])
     size = next(iter(curves.values()))[0]["problems"]
-    about = f"{size} of the problems; in brackets tokens sampled and calls, mean.\n"
-    return f"## Rounds of hints\n\n{about}\n" + _table(["round", *curves], rows)
+    about = f"{size} of the problems; in brackets tokens sampled and calls, mean.\n\n"
+    return about + table(["round", *curves], rows)
 
 
-def _data(found: dict[str, Any]) -> str:
-    """Counts at each step, a line for each stage; of several seeds one beside the other."""
-    rows = [
-        [name, " / ".join(_counts(report) for report in reports)]
-        for name, reports in found["data"].items()
-    ]
-    return "## Data\n\n" + _table(["stage", "what came of it"], rows).replace("---:", "---")
+def _counts(made: Found) -> str:
+    """What a step that makes data or a model came to."""
+    if "left out" in made:  # a curation
+        reasons = ", ".join(f"{n} {name}" for name, n in made["left out"].items())
+        kept = f"{made['kept']} of {made['rows']} rows kept, {made['with calls']} with calls"
+        return f"{kept}, {made['tokens']} tokens; left out: {reasons or 'none'}"
+    if "steps" in made:  # a training
+        loss = f"loss {made['first loss']:.2f} to {made['last loss']:.2f}"
+        tokens = round(made["tokens"] * made["epochs"])
+        return f"{made['rows']} traces, {tokens} tokens in {made['steps']} steps, {loss}"
+    kinds = ("samples", "failed", "correct", "with calls", "sampled tokens")
+    counts = made.values()
+    return ", ".join(f"{sum(c.get(kind, 0) for c in counts)} {kind}" for kind in kinds)
 
 
-def _counts(report: dict[str, Any]) -> str:
-    if "left out" in report:  # a curation
-        reasons = ", ".join(f"{n} {name}" for name, n in report["left out"].items())
-        kept = f"{report['kept']} of {report['rows']} rows kept, {report['with calls']} with calls"
-        return f"{kept}, {report['tokens']} tokens; left out: {reasons or 'none'}"
-    if "steps" in report:  # a training
-        loss = f"loss {report['first loss']:.2f} to {report['last loss']:.2f}"
-        tokens = round(report["tokens"] * report["epochs"])
-        return f"{report['rows']} traces, {tokens} tokens in {report['steps']} steps, {loss}"
-    counts = report.values()
-    total = {
-        name: sum(c.get(name, 0) for c in counts)
-        for name in ("samples", "failed", "correct", "with calls", "sampled tokens")
-    }
-    return ", ".join(f"{n} {name}" for name, n in total.items())
-
-
-def examples(pipeline: Pipeline) -> Iterator[str]:
+def examples(folder: Path) -> Iterator[str]:
     """A few problems that the base model gets wrong and START right, side by side (figure 2)."""
     base = {
-        r.job.problem: r.result for r in read_rows(pipeline.path("eval-base")) if not r.job.sample
+        row.job.problem: row.result
+        for row in read_rows(folder / "eval-base")
+        if row.job.policy == "none" and not row.job.sample
     }
-    families: set[str] = set()
-    found = []
-    for r in read_rows(pipeline.path("eval-start")):
-        before, family = base.get(r.job.problem), str(r.job.input.get("family"))
-        if r.job.sample or family in families or not (before and r.result):
+    found: dict[str, tuple[Mapping[str, Any], Found, Found]] = {}
+    for row in read_rows(folder / "eval-start"):
+        before, after, family = base.get(row.job.problem), row.result, row.job.input.get("family")
+        if row.job.sample or str(family) in found or not (before and after):
             continue
-        if not r.result["trace"].get("segments"):  # from an archive: its texts are not kept
-            continue
-        if r.result["correct"] and r.result["calls"] and not before["correct"]:
-            families.add(family)
-            found.append((r.job.input, before, r.result))
-    if found:
+        if after["correct"] and after["calls"] and not before["correct"]:
+            found[str(family)] = (row.job.input, before, after)
+    trained = {str(row.job.input.get("family")) for row in read_rows(folder / "plain")}
+    some = sorted(found, key=lambda family: family in trained)[:EXAMPLES]  # those kept from it first
+    if some:
         yield "\n## The same problem, base and START\n"
-    # The last families are those that were kept from training, where there are any.
-    trained = _trained(pipeline)
-    found.sort(key=lambda each: str(each[0].get("family")) in trained)
-    for problem, before, after in found[:EXAMPLES]:
+    for problem, before, after in map(found.__getitem__, some):
         name, question = inline(problem.get("family") or problem["id"]), inline(problem["question"])
         yield f"\n### {name}\n\n> {question}\n\n"
         answers = [inline(result["answer"]) for result in (before, after)]
@@ -208,11 +359,34 @@ def examples(pipeline: Pipeline) -> Iterator[str]:
         yield _trace(after)
 
 
-def _trained(pipeline: Pipeline) -> set[str]:
-    return {str(r.job.input.get("family")) for r in read_rows(pipeline.path("plain"))}
-
-
-def _trace(result: dict[str, Any]) -> str:
+def _trace(result: Found) -> str:
     trace = Trace.model_validate(result["trace"])
     text = "".join(s.text for s in trace.segments if s.source != "prompt")
     return f"\n{fenced(text.strip())}"
+
+
+def picture(found: Found, path: Path) -> None:
+    """Three panels: correct answers by system, rounds of hints, calls against difficulty."""
+    figure = plots.figure(13, 4.2)
+    right, rounds, calls = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+    systems = found["systems"]
+    groups = {
+        group: [system["groups"][group]["pass@1"] for system in systems.values()]
+        for group in found["groups"]
+    }
+    plots.bars(right, list(systems), groups)
+    right.set_xlabel("percent right, 95 % intervals")
+    for name, at in found["rounds"].items():
+        plots.curve(rounds, [p["round"] for p in at], [p["correct"] for p in at], name)
+    rounds.set_xlabel("rounds of hints")
+    rounds.set_ylabel("percent right")
+    if found["rounds"]:
+        rounds.legend(fontsize=8)
+    base, start = (systems[name]["families"] for name in ("base", SYSTEMS["start"]))
+    hardest = sorted(base, key=lambda name: (base[name]["pass@1"]["value"], name))
+    labels = [f"{name}, {base[name]['pass@1']['value']:.0f} %" for name in hardest]
+    calls.barh(labels, [start[n]["calls per problem"] for n in hardest], color=plots.COLOURS[0])
+    calls.tick_params(axis="y", labelsize=8)
+    calls.invert_yaxis()
+    calls.set_xlabel("START's calls (base: percent right)")
+    plots.save(figure, path)
