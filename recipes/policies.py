@@ -52,6 +52,7 @@ PLACES = ("end", "connective", "last-wait", "debug")
 """Where a hint can be inserted into an existing trace."""
 AGAIN = ("rounds", "wait")
 OURS: dict[str, HintPolicy] = {
+    "three-rounds": BeforeEnd(rounds=3),
     "calculation": AtCalculation(),
     "calculation-else-end": FirstOf((AtCalculation(), BeforeEnd())),
     "unsure-results": WhenUnsure(BeforeEnd()),

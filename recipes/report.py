@@ -183,8 +183,7 @@ def markdown(made: Mapping[str, Any]) -> str:
     lines = [inline(f"# {made['suite']}: {made['model']}"), ""]
     lines += [f"- {name}: {inline(v)}" for name, v in made.items() if not isinstance(v, dict)]
     lines += ["", "Percent, with 95 % bootstrap intervals over distinct problems.", ""]
-    for policy, found in made["policies"].items():
-        lines += [f"## {inline(policy)}", "", _scores(found), _ends(found["all"]), ""]
+    lines += _one(made["policies"]) if len(made["policies"]) == 1 else _several(made["policies"])
     if "graders" in made:
         lines += [f"Right by which grader, samples: {counted(made['graders'])}.", ""]
     if "paper" in made:
@@ -196,20 +195,35 @@ def markdown(made: Mapping[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _scores(found: Mapping[str, Any]) -> str:
-    kinds = [name for name in found["all"] if "@" in name]
+def _one(policies: Mapping[str, Any]) -> list[str]:
+    """A policy, family by family."""
+    [found] = policies.values()
+    whole = found["all"]
+    ends = f"Verdicts: {counted(whole['verdicts'])}. Ends: {counted(whole['finish'])}."
+    return [_scores({**found["families"], "all": whole}), ends, ""]
+
+
+def _several(policies: Mapping[str, Any]) -> list[str]:
+    """Policies one below the other, and side by side for each family."""
+    lines = [_scores({name: found["all"] for name, found in policies.items()})]
+    families = dict.fromkeys(name for found in policies.values() for name in found["families"])
+    rows = [
+        [name, *(shown(of["families"].get(name, {}).get("pass@1")) for of in policies.values())]
+        for name in families
+    ]
+    return [*lines, table(["pass@1", *policies], rows)] if rows else lines
+
+
+def _scores(parts: Mapping[str, Any]) -> str:
+    kinds = list(dict.fromkeys(name for part in parts.values() for name in part if "@" in name))
     head = ["", "problems", *kinds, "with calls", "calls", "model tokens", "per right answer"]
     rows = []
-    for name, part in [*found["families"].items(), ("all", found["all"])]:
+    for name, part in parts.items():
         cost = part["tokens per right answer"]
         figures = [f"{part['with calls']:.0%}", f"{part['calls per problem']:.2f}"]
         figures += [f"{part['tokens per sample']:.0f}", "-" if cost is None else f"{cost:.0f}"]
-        rows.append([name, str(part["problems"]), *(shown(part[k]) for k in kinds), *figures])
+        rows.append([name, str(part["problems"]), *(shown(part.get(k)) for k in kinds), *figures])
     return table(head, rows)
-
-
-def _ends(whole: Mapping[str, Any]) -> str:
-    return f"Verdicts: {counted(whole['verdicts'])}. Ends: {counted(whole['finish'])}."
 
 
 def shown(score: Mapping[str, float] | None) -> str:

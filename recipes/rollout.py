@@ -184,7 +184,7 @@ class Solver:
             {
                 **await judge.judge(trace, problem, gold),
                 "calls": len(trace.calls),
-                "replayed": sum(call.replay for call in trace.calls),
+                "replayed": sum(bool(call.replay) for call in trace.calls),
                 "hints": len(trace.hints),
                 "sampled": sampled(trace),
             }

@@ -4,8 +4,8 @@
     python -m recipes.tiny.evaluate --hints end --n 30 --seed 7 --json end.json
 
 Held-out problems, greedy, `--n` per family, through real sessions and kernels. Prints the report;
-`--json` also writes the rows, each with its whole trace. With `--out` a run that was stopped goes
-on. Figures of a miniature: they say nothing about a model of the paper.
+`--json` also writes the rows, each with its whole trace. With `--out` a run that was stopped
+continues. Figures of a miniature: they say nothing about a model of the paper.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recipes import evaluate
-from start_sdk import StartError
+from recipes.command import program
+from start_sdk.batch import read_rows
 from start_sdk.cli import check_writable
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
     """The samples of an evaluation's folder, flat."""
     made = []
-    for line in (folder / "rows.jsonl").read_bytes().splitlines():  # of bytes: not at U+2028
-        row = json.loads(line)
-        result = row["result"] or {}
+    for row in read_rows(folder):
+        result = row.result or {}
         made.append(
             {
-                "family": row["input"]["family"],
-                "problem": row["input"]["question"],
-                "gold": row["input"]["gold"],
+                "family": row.job.input["family"],
+                "problem": row.job.input["question"],
+                "gold": row.job.input["gold"],
                 "answer": result.get("answer"),
                 "correct": result.get("correct", False),
                 "calls": result.get("calls", 0),
@@ -44,25 +44,22 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def main() -> int:
     """The evaluation; 2 for bad input, 130 for Ctrl-C."""
-    parser = evaluate.command_line()
-    parser.prog, parser.description = "python -m recipes.tiny.evaluate", __doc__
+    parser = evaluate.options_of("recipes.tiny.evaluate", __doc__)
     parser.add_argument("--json", type=Path, help="file for the rows")
     parser.set_defaults(suite="tiny")
-    config = parser.parse_args()
-    try:
-        if config.json:
-            check_writable(config.json)
+    options = parser.parse_args()
+
+    def body() -> None:
+        if options.json:
+            check_writable(options.json)
         with TemporaryDirectory() as folder:
-            config.out = config.out or Path(folder)
-            evaluate.run(config)
-            found = rows(config.out)
-    except StartError as error:
-        parser.exit(2, f"error: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, "stopped\n")
-    if config.json:
-        config.json.write_text(json.dumps({"rows": found}) + "\n", encoding="utf-8")
-    return 0
+            options.out = options.out or Path(folder)
+            evaluate.run(options)
+            if options.json:
+                text = json.dumps({"rows": rows(options.out)})
+                options.json.write_text(text + "\n", encoding="utf-8")
+
+    return program(parser, body)
 
 
 if __name__ == "__main__":
