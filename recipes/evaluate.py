@@ -29,12 +29,13 @@ from recipes import problems, report
 from recipes.command import CommandLine, command_line, given, out_of, program
 from recipes.config import Config
 from recipes.policies import AGAIN, PLACES, parts
-from recipes.report import Result, results
+from recipes.questions import job_of
+from recipes.report import results
 from recipes.rollout import rollout
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import ConfigError
-from start_sdk.batch import read_rows
+from start_sdk.batch import Row, read_rows
 from start_sdk.cli import say
 
 
@@ -47,7 +48,7 @@ def evaluate(
     k: int = 1,
     temperature: float | None = None,
     staged: bool = False,
-) -> list[Result]:
+) -> list[Row]:
     """Runs each policy on each problem, and reads the rows.
 
     Args:
@@ -60,7 +61,7 @@ def evaluate(
         staged: insert hints, and begin rounds, where the model's own trace without a hint ends.
 
     Returns:
-        all samples of the folder.
+        their rows; of a base model's trace that was only needed for a hint, none.
     """
     if temperature is None:
         temperature = 0.0 if k == 1 else 0.6
@@ -72,7 +73,12 @@ def evaluate(
         if names:
             part = RolloutConfig(hints=tuple(names), samples=k, temperature=temperature)
             rollout(config, folder, part, problems=some, after=base)
-    return results(read_rows(folder))
+    asked = {job_of(problem).problem for problem in some}
+    return [
+        row
+        for row in read_rows(folder)
+        if row.job.policy in hints and row.job.problem in asked and row.job.sample < k
+    ]
 
 
 def command(name: str, doc: str | None, **usual: Any) -> CommandLine:
@@ -96,7 +102,7 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError("--k must be at least 1")
     config, some, title = named(options)
     folder = out_of(options)
-    evaluate(
+    rows = evaluate(
         config,
         folder,
         some,
@@ -106,7 +112,7 @@ def run(options: argparse.Namespace) -> None:
         staged=options.staged,
     )
     title |= {"hint": config.hint, "k": options.k, "seed": config.seed, "grader": options.grader}
-    samples = results(read_rows(folder), upstream=options.grader == "upstream")
+    samples = results(rows, upstream=options.grader == "upstream")
     made = report.summary(samples, {name: value for name, value in title.items() if value})
     text = report.markdown(made)
     report.write(made, text, folder)

@@ -24,7 +24,7 @@ from recipes import plots, report
 from recipes.command import out_of, program
 from recipes.compare import Arm, arms, markdown
 from recipes.evaluate import command, evaluate, named
-from recipes.report import by_policy, inline
+from recipes.report import by_policy, inline, results
 from start_sdk import ConfigError, HintLibrary
 from start_sdk.cli import say
 
@@ -89,7 +89,7 @@ def main() -> int:
     def body() -> None:
         config, problems, title = named(options)
         folder, names = out_of(options), policies(options.ids, config.library)
-        samples = evaluate(config, folder, problems, names, staged=True)
+        samples = results(evaluate(config, folder, problems, names, staged=True))
         # Where a thought has no such place, the hint was not tried.
         tried = by_policy(s for s in samples if s.how != "failed")
         found = arms(tried, "none")

@@ -99,11 +99,22 @@ def rollout(
         ]
         if part.only_wrong and bases:
             jobs = [job for job in jobs if job.problem not in bases.correct]
+        check_folder(folder, part.hints, key)
         compute(folder, in_rounds(jobs, part.samples), solver, config.max_concurrency)
     report = counted(folder)
     about = {"model": model or config.base, **part.model_dump(), "by policy": report}
     (folder / "report.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return report
+
+
+def check_folder(folder: Path, policies: Sequence[str], key: str) -> None:
+    """Raises ConfigError if a folder has rows of these policies that were made in another way."""
+    if (folder / "rows.sqlite").exists() and any(
+        row.job.policy in policies and row.job.config != key for row in read_rows(folder)
+    ):
+        raise ConfigError(
+            f"{str(folder)!r} contains rows made with other options: give another --out"
+        )
 
 
 class Bases:
@@ -155,6 +166,8 @@ class Solver:
         self._config = config
         self._bases = bases
         self._sampling = config.sampled_at(part.temperature)
+        if config.template:  # refuses options that the template does not read
+            backend.tokenizer.render([{"role": "user", "content": "2 + 2?"}], config.template)
 
     def key(self, model: str) -> str:
         """A hash of what rows depend on beside problem, policy and seed."""

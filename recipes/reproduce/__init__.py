@@ -188,7 +188,7 @@ class Steps:
     """Does each step of a chain once, and skips those that are done.
 
     A finished step writes step.json to its folder, with a key of all that it depends on. A folder
-    that belongs to another run is refused.
+    that belongs to another run is refused; with `check` as the step of a chain, before any work.
     """
 
     def __init__(self, config: Config, out: Path) -> None:
@@ -201,31 +201,42 @@ class Steps:
     def __call__(
         self, name: str, work: Callable[[Path], Report], about: str, reads: str, needs: str = ""
     ) -> None:
+        self.check(name, work, about, reads, needs)
+        if name in self.seconds:
+            say(f"{name}: {about}: already done", error=True)
+            return
+        say(f"{name}: {about}", error=True)
+        folder, began = self._out / name, time.monotonic()
+        report = work(folder)
+        self.seconds[name] = round(time.monotonic() - began, 1)
+        record = {"key": self._keys[name], "seconds": self.seconds[name], "report": report}
+        unfinished = folder / f"{RECORD}.part"  # whole or not at all: it says that the step is done
+        unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(folder / RECORD)
+        say(f"{name}: {self.seconds[name]:.0f} s", error=True)
+
+    def check(
+        self, name: str, _: Callable[[Path], Report], about: str, reads: str, needs: str = ""
+    ) -> None:
+        """Notes what a step depends on, and whether it is done.
+
+        Raises:
+            ConfigError: its folder holds the step of another run.
+        """
         parts = self._config.model_dump(mode="json", include={*COMMON, *reads.split()})
         for option in ASIDE:
             parts.get("training", {}).pop(option, None)
         before = [self._keys[need] for need in needs.split()]
-        key = self._keys[name] = fingerprint([name, self._base, parts, before])
+        self._keys[name] = fingerprint([name, self._base, parts, before])
         folder = self._out / name
         if (folder / RECORD).exists():
             record = record_of(folder)
-            if record["key"] != key:
+            if record["key"] != self._keys[name]:
                 raise ConfigError(
                     f"{str(folder)!r} was made with other options: give another --out, or remove "
                     "that folder and the folders that depend on it"
                 )
             self.seconds[name] = record["seconds"]
-            say(f"{name}: {about}: already done", error=True)
-            return
-        say(f"{name}: {about}", error=True)
-        began = time.monotonic()
-        report = work(folder)
-        self.seconds[name] = round(time.monotonic() - began, 1)
-        record = {"key": key, "seconds": self.seconds[name], "report": report}
-        unfinished = folder / f"{RECORD}.part"  # whole or not at all: it says that the step is done
-        unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(folder / RECORD)
-        say(f"{name}: {self.seconds[name]:.0f} s", error=True)
 
 
 def record_of(folder: Path) -> Report:

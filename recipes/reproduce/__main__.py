@@ -43,6 +43,7 @@ ASIDE = {"seed", "max_concurrency", "servers", "plan", "grpo"}
 def reproduce(config: Config, out: Path) -> None:
     """Does what is not done yet, and prints the report and what the steps took."""
     steps = Steps(config, out)
+    chain(config, out, steps.check)
     chain(config, out, steps)
     (out / CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
     say(markdown(write_report([(config, out)], out / "report")))

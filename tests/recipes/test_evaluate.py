@@ -1,6 +1,5 @@
 """The evaluation program, end to end: the embedded model, real kernels, the grader's workers."""
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -12,10 +11,11 @@ pytest.importorskip("torch")
 pytest.importorskip("math_verify")
 pytest.importorskip("matplotlib")
 
-from recipes import evaluate, experiment
-from recipes.suites import Problem
-from recipes.tiny.families import CODE, MATH
-from start_sdk import StartError
+from recipes import evaluate
+from recipes.questions import BOXED, LETTER, Judge, asked, job_of, problem_of
+from recipes.suites import Problem, tiny
+from recipes.tiny.families import CODE, GROUPS, MATH
+from start_sdk.batch import Row, read_rows
 
 
 def run(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -24,28 +24,32 @@ def run(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
     return evaluate.main()
 
 
+def rows(folder: Path) -> list[Row]:
+    return list(read_rows(folder))
+
+
 @pytest.fixture(autouse=True)
 def two_families(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small world, to be quick."""
-    monkeypatch.setitem(experiment.GROUPS, "all", (MATH[4], CODE[0]))
+    monkeypatch.setitem(GROUPS, "all", (MATH[4], CODE[0]))
 
 
-def test_it_samples_grades_reports_resumes_and_repeats(
+def test_it_samples_judges_reports_resumes_and_repeats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = "--suite tiny --n 2 --k 2 --hints end --seed 3 --out"
     assert run(f"{line} {tmp_path / 'a'}", monkeypatch) == 0
     first = capsys.readouterr().out
     assert "pass@2" in first and "code-steps" in first
-    rows = [json.loads(r) for r in (tmp_path / "a" / "rows.jsonl").read_text().splitlines()]
-    assert len(rows) == 8 and {r["state"] for r in rows} == {"done"}
-    assert all(r["result"]["trace"]["segments"] for r in rows)
+    found = rows(tmp_path / "a")
+    assert len(found) == 8 and {row.state for row in found} == {"done"}
+    assert all(row.result and row.result["trace"]["segments"] for row in found)
 
     async def never(*_: object) -> None:
         raise AssertionError("a sample that is done was run again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment.Judge, "judge", never)
+        patch.setattr(Judge, "judge", never)
         assert run(f"{line} {tmp_path / 'a'}", monkeypatch) == 0
     assert capsys.readouterr().out == first
     assert run(f"{line} {tmp_path / 'b'}", monkeypatch) == 0
@@ -53,12 +57,12 @@ def test_it_samples_grades_reports_resumes_and_repeats(
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real, begun = experiment.Judge.judge, 0
+    real, begun = Judge.judge, 0
 
-    async def stopped(self: experiment.Judge, *args: Any) -> object:
+    async def stopped(self: Judge, *args: Any) -> object:
         nonlocal begun
         begun += 1
         if begun == 3:
@@ -67,47 +71,95 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
 
     line = f"--suite tiny --n 2 --max-concurrency 1 --out {tmp_path}"
     with monkeypatch.context() as patch:
-        patch.setattr(experiment.Judge, "judge", stopped)
+        patch.setattr(Judge, "judge", stopped)
         with pytest.raises(SystemExit) as ended:
             run(line, monkeypatch)
     assert ended.value.code == 130
     assert "same command again to resume" in capsys.readouterr().err
-    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2
+    assert len(rows(tmp_path)) == 2
     assert run(line, monkeypatch) == 0
-    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 4
+    assert len(rows(tmp_path)) == 4
+
+
+def test_several_policies_stand_side_by_side_and_only_what_was_asked_for_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"--suite tiny --seed 3 --out {tmp_path} --n"
+    assert run(f"{line} 2 --staged --hints none end no-tool", monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert "| end | 4 |" in out and "| no-tool | 4 |" in out and "| pass@1 | none |" in out
+    found = {(row.job.policy, row.job.problem): row.result or {} for row in rows(tmp_path)}
+    assert len(found) == 12
+    for (policy, problem), result in found.items():
+        parent = result["trace"]["parent"]
+        assert (parent is not None) == (policy == "end")
+        if parent:
+            assert parent["trace_id"] == found["none", problem]["trace"]["id"]
+    assert run(f"{line} 1 --hints none", monkeypatch) == 0
+    assert "| all | 2 |" in capsys.readouterr().out
+
+
+def test_rows_of_other_options_are_not_mixed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"--suite tiny --n 1 --out {tmp_path}"
+    assert run(line, monkeypatch) == 0
+    with pytest.raises(SystemExit) as ended:
+        run(f"{line} --limits max_tokens=300", monkeypatch)
+    assert ended.value.code == 2
+    assert "contains rows made with other options" in capsys.readouterr().err
 
 
 def test_questions_are_put_as_their_suite_has_them() -> None:
     number = Problem("1", "What is 2 + 2?", "4")
-    text, gold = experiment.asked(number, "boxed", 0)
-    assert text == "What is 2 + 2?" + experiment.BOXED and gold == "4"
-    assert "\\boxed{}" in experiment.BOXED
+    text, gold = asked(number, "boxed", 0)
+    assert text == "What is 2 + 2?" + BOXED and gold == "4"
+    assert "\\boxed{}" in BOXED
     choice = Problem("2", "Which?", "right", ("w1", "w2", "w3"))
     golds = set()
     for seed in range(12):
-        text, gold = experiment.asked(choice, "boxed", seed)
+        text, gold = asked(choice, "boxed", seed)
         assert f"({gold}) right" in text
-        assert (text, gold) == experiment.asked(choice, "boxed", seed)
-        assert experiment.asked(choice, "plain", seed) == (
-            str(text)[: -len(experiment.LETTER)],
-            gold,
-        )
+        assert (text, gold) == asked(choice, "boxed", seed)
+        assert asked(choice, "plain", seed) == (str(text)[: -len(LETTER)], gold)
         golds.add(gold)
     assert golds == {*"ABCD"}
-    tiny = Problem("3", "What is 2 * 3?", "6", family="products")
-    assert experiment.asked(tiny, "plain", 0) == ("What is 2 * 3?", "6")
-    assert experiment.asked(tiny, "direct", 0)[0] == "What is 2 * 3? Use Python."
+    product = Problem("3", "What is 2 * 3?", "6", family="products")
+    assert asked(product, "plain", 0) == ("What is 2 * 3?", "6")
+    assert asked(product, "direct", 0)[0] == "What is 2 * 3? Use Python."
     # A file may have families, too: the prompt alone says how it is asked.
-    assert experiment.asked(tiny, "boxed", 0)[0] == "What is 2 * 3?" + experiment.BOXED
+    assert asked(product, "boxed", 0)[0] == "What is 2 * 3?" + BOXED
+
+
+def test_a_problem_survives_its_row() -> None:
+    (code,) = tiny((CODE[0],), 1, seed=4)
+    (plain,) = tiny((MATH[0],), 1, seed=4)
+    for problem in (code, plain, Problem("1", "?", "1")):
+        assert problem_of(job_of(problem)) == problem
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("--suite tiny", "--suite and --out are required"),
+        ("--suite tiny", "--out is required"),
+        ("--out {}", "--suite is required"),
         ("--suite aime99 --out {}", "neither a suite"),
-        ("--suite tiny --hints end --hint nothing --out {}", "nothing"),
-        ("--suite tiny --k 0 --out {}", "at least 1"),
+        ("--suite tiny --hints end --hint nothing --out {}", "no hint 'nothing'"),
+        ("--suite tiny --hints nowhere --out {}", "nowhere"),
+        ("--suite tiny --hints last-wait --out {}", "last-wait needs an existing"),
+        ("--suite tiny --hints rounds --out {}", "number of rounds"),
+        ("--suite tiny --hints prompt:loud --out {}", "prompt:direct"),
+        ("--suite tiny --n 0 --out {}", "--n must be at least 1"),
+        ("--suite tiny --k 0 --out {}", "--k must be at least 1"),
+        ("--suite tiny --max-concurrency 0 --out {}", "max_concurrency"),
+        ("--suite tiny --limits calls=3 --out {}", "limits.calls"),
+        ("--suite tiny --limits max_calls --out {}", "expected NAME=VALUE"),
+        ("--suite tiny --sampling top_p=2 --out {}", "top_p"),
+        ("--suite tiny --template thinking=true --out {}", "thinking"),
+        ("--suite tiny --library none.toml --out {}", "none.toml"),
+        ("--suite tiny --prompt loud --out {}", "prompt"),
+        ("--suite tiny --seed -1 --out {}", "seed"),
+        ("--suite tiny --colour red", "--colour red"),
     ],
 )
 def test_bad_options_are_one_line_and_exit_code_2(
@@ -117,13 +169,9 @@ def test_bad_options_are_one_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        run(line.format(tmp_path), monkeypatch)
+        run(line.replace("{}", str(tmp_path)), monkeypatch)
     assert ended.value.code == 2
-    error = capsys.readouterr().err
-    assert says in error and "Traceback" not in error
-
-
-def test_errors_of_the_sdk_are_typed() -> None:
-    with pytest.raises(StartError):
-        evaluate.chosen_policy("none", "general", 0)
+    (error,) = capsys.readouterr().err.splitlines()
+    assert says in error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from random import Random
@@ -14,91 +13,127 @@ pytest.importorskip("scipy")
 pytest.importorskip("statsmodels")
 pytest.importorskip("sklearn")
 
-from recipes import fit_policy, hint_matrix, policies, tts
+from rows import write_rows
+
+from recipes import fit_policy, tts
+from recipes.compare import Arm, arms, markdown
+from recipes.report import by_policy, results
 from start_sdk import ConfigError, HintContext, Segment, Trace
-from start_sdk.batch import Job, Row, export_jsonl
+from start_sdk.batch import Job, Row
 from start_sdk.hints import Learned
 
 
-def done(number: int, result: dict[str, Any], family: str = "f") -> Row:
-    job = Job(problem=f"p{number}", input={"question": f"q{number}?", "family": family})
-    return Row(job, "done", result)
+def done(
+    number: int, policy: str, correct: bool, family: str = "f", sample: int = 0, **more: Any
+) -> Row:
+    given = {"question": f"q{number}?", "family": family}
+    job = Job(problem=f"p{number}", policy=policy, sample=sample, input=given)
+    result = {"answer": "1", "correct": correct, "how": "exact", "calls": 1, "sampled": 10}
+    return Row(job, "done", {**result, **more})
 
 
-def arm(correct: bool, called: bool = True, sampled: int = 10) -> dict[str, Any]:
-    return {"correct": correct, "called": called, "sampled": sampled}
+def compared(rows: list[Row], against: str = "none") -> list[Arm]:
+    return arms(by_policy(results(rows)), against)
 
 
 def test_rescued_is_of_the_wrong_and_broken_of_the_right() -> None:
     # Of 8 wrong answers 6 are rescued, of 4 right ones 1 is broken.
     pairs = [(False, i < 6) for i in range(8)] + [(True, i > 0) for i in range(4)]
-    rows = [
-        done(i, {"correct": before, "arms": {"h @ end": arm(after, i % 3 == 0, i)}})
-        for i, (before, after) in enumerate(pairs)
-    ]
-    rows[0].result["arms"]["h @ connective"] = arm(True)  # type: ignore[index]
-    failed = Row(Job(problem="q"), "failed", error="BackendError: no")
-    end, connective = hint_matrix.tally([*rows, failed])
-    assert (end.name, end.problems, end.triggered, end.tokens) == ("h @ end", 12, 4 / 12, 5.5)
-    assert end.rescued and end.broken
+    rows = [done(i, "none", before) for i, (before, _) in enumerate(pairs)]
+    for i, (_, after) in enumerate(pairs):
+        replayed = int(i % 3 > 0)  # its call was the base's
+        rows.append(done(i, "end:h", after, calls=1, replayed=replayed, sampled=i, hints=1))
+    rows.append(done(0, "connective:h", True))
+    end, connective = compared(rows)
+    assert (end.name, end.problems, end.called, end.tokens) == ("end:h", 12, 4 / 12, 5.5)
+    assert end.rescued and end.broken and end.hinted == 1
     assert (end.rescued["value"], end.broken["value"]) == (75, 25)
     assert end.rescued["low"] < 75 < end.rescued["high"]
     assert end.before["value"] == pytest.approx(33.33) and end.after["value"] == 75
     assert end.gain["value"] == pytest.approx(41.67)
     assert end.p_value == pytest.approx(0.125)  # exact: 6 flips one way, 1 the other: 2 * 8 / 128
     assert (connective.problems, connective.broken) == (1, None)
-    text = hint_matrix.markdown([end, connective], {"suite": "tiny", "model": "m"})
-    assert "| h @ end | 12 | 33.3 [" in text and "| - | 1 |" in text
+    text = markdown([end, connective])
+    assert "| end:h | 12 | 33.3 [" in text and "| connective:h | 1 |" in text and "| - |" in text
 
 
 def test_a_question_that_was_drawn_again_is_no_further_problem() -> None:
     """All rows of a problem are drawn together, so that repeating it narrows no interval."""
-    rows = [done(i, {"correct": i < 3, "arms": {"h @ end": arm(i % 2 == 0)}}) for i in range(6)]
-    (once,) = hint_matrix.tally(rows)
-    (twice,) = hint_matrix.tally([*rows, *rows])
+
+    def rows(copies: int) -> list[Row]:
+        return [
+            Row(Job(problem=f"{r.job.problem}-{copy}", policy=r.job.policy, input=r.job.input),
+                "done", r.result)
+            for copy in range(copies)
+            for i in range(6)
+            for r in (done(i, "none", i < 3), done(i, "end:h", i % 2 == 0))
+        ]  # fmt: skip
+
+    (once,), (twice,) = compared(rows(1)), compared(rows(2))
     assert (once.problems, twice.problems) == (6, 6)
     for name in ("before", "after", "gain", "rescued", "broken"):
         assert getattr(once, name) == pytest.approx(getattr(twice, name))
 
 
-def step(tokens: int, correct: bool, answer: str = "1") -> dict[str, Any]:
-    return {"tokens": tokens, "correct": correct, "answer": answer}
+def test_policies_are_compared_with_any_of_them() -> None:
+    outcomes = {"none": "0011", "end": "0101", "learned": "0111"}
+    rows = [
+        done(i, name, right[i] == "1", sampled=10 * i, hints=i % 2)
+        for name, right in outcomes.items()
+        for i in range(4)
+    ]
+    none = {arm.name: arm for arm in compared(rows)}
+    shares = {n: (a.rescued, a.broken) for n, a in none.items()}
+    assert [(r and r["value"], b and b["value"]) for r, b in shares.values()] == [
+        (50, 50), (50, 0),
+    ]  # fmt: skip
+    assert [arm.gain["value"] for arm in compared(rows, "end")] == [0, 25]
+    assert (none["end"].hinted, none["end"].tokens) == (0.5, 15)
+    with pytest.raises(ConfigError, match="There are: none, end, learned"):
+        compared(rows, "start")
+    with pytest.raises(ConfigError, match="no problem in common"):
+        compared([done(1, "none", True), done(2, "end", True)])
+
+
+def step(sampled: int, correct: bool, answer: str = "1") -> dict[str, Any]:
+    return {"sampled": sampled, "correct": correct, "answer": answer}
+
+
+def scaled(number: int, hints: list[Any], waits: list[Any], votes: list[Any]) -> list[Row]:
+    """The rows of a problem; tokens are those of each step."""
+    rows = [
+        done(number, f"{way}:9", steps[-1]["correct"], steps=steps)
+        for way, steps in (("rounds", hints), ("wait", waits))
+    ]
+    return rows + [done(number, "none", v["correct"], sample=i, **v) for i, v in enumerate(votes)]
 
 
 def test_curves_take_what_fits_into_the_tokens_of_the_hints() -> None:
-    steps = {
-        "hints": [step(100, False, "0"), step(150, True), step(220, False, "0")],
-        "wait": [step(100, False, "0"), step(149, True), step(230, False, "0")],
-        "votes": [step(100, False, "0"), step(160, True), step(220, True)],
-    }
-    short = {way: [step(50, True)] for way in tts.WAYS}  # a limit ended the first thought
-    made = tts.curves([done(0, steps), done(1, short)], 2)
+    first = step(100, False, "0")
+    rows = scaled(
+        0,
+        [first, step(50, True), step(70, False, "0")],
+        [first, step(49, True), step(81, False, "0")],
+        [first, step(60, True), step(60, True)],
+    )
+    short = [step(50, True)]  # a limit ended the first thought
+    made = tts.curves([*rows, *scaled(1, short, short, short)], 2)
     right = {way: [p["accuracy"]["value"] for p in made[way]] for way in tts.WAYS}
-    assert right == {"hints": [50, 100, 50], "wait": [50, 100, 100], "votes": [50, 50, 100]}
+    assert right == {"rounds": [50, 100, 50], "wait": [50, 100, 100], "none": [50, 50, 100]}
     tokens = {way: [p["tokens"] for p in made[way]] for way in tts.WAYS}
-    assert tokens["hints"] == [75, 100, 135] and tokens["wait"] == [75, 99.5, 99.5]
-    assert tokens["votes"] == [75, 75, 135]
+    assert tokens["rounds"] == [75, 100, 135] and tokens["wait"] == [75, 99.5, 99.5]
+    assert tokens["none"] == [75, 75, 135]
+    assert [p["steps"] for p in made["none"]] == [1, 1, 2]
 
 
 def test_a_tie_of_votes_is_half_a_right_answer() -> None:
-    assert tts.right_within("votes", [step(10, False, "0"), step(20, True)], 20) == (0.5, 20)
+    steps = [{**step(10, False, "0"), "tokens": 10}, {**step(10, True), "tokens": 20}]
+    assert tts.right_within("none", steps, 20) == (0.5, 20, 2)
 
 
-def test_policies_are_counted_against_no_hint_and_against_the_papers() -> None:
-    outcomes = {"none": "0011", policies.PAPERS: "0101", "learned": "0111"}
-    rows = [
-        done(i, {"policies": {
-            name: {"correct": right[i] == "1", "sampled": 10 * i, "calls": 1, "hints": i % 2}
-            for name, right in outcomes.items()
-        }})
-        for i in range(4)
-    ]  # fmt: skip
-    lines = {line.name: line for line in policies.lines_of(rows)}
-    assert [(lines[n].rescued, lines[n].broken) for n in outcomes] == [(0, 0), (1, 1), (1, 0)]
-    assert [lines[n].against_paper["value"] for n in outcomes] == [0, 0, 25]
-    assert (lines["none"].hinted, lines["none"].tokens) == (0.5, 15)
-    with pytest.raises(ConfigError, match="no row"):
-        policies.lines_of([Row(Job(problem="q"), "failed", error="no")])
+def test_no_rows_give_no_curves() -> None:
+    with pytest.raises(ConfigError, match="no rows"):
+        tts.curves([Row(Job(problem="q"), "failed", error="no")], 2)
 
 
 UNSETTLED = "First 2 * 3 = 6.\n\nWait. 3 * 2 = 5."
@@ -115,7 +150,7 @@ def thought(text: str) -> Trace:
     )
 
 
-def matrix(folder: Path, *, tells: bool) -> Path:
+def matrix(*, tells: bool) -> list[Row]:
     """Unsettled thoughts are wrong and a hint rescues them; settled ones it breaks. Or all by lot."""
     rng, rows = Random(1), []
     for number in range(120):
@@ -123,29 +158,25 @@ def matrix(folder: Path, *, tells: bool) -> Path:
         trace = thought(UNSETTLED if unsettled else SETTLED).model_dump(mode="json")
         right = not unsettled if tells else rng.random() < 0.5
         hinted = not right if tells else rng.random() < 0.5
-        arms = {
-            "general @ end": arm(hinted),
-            "general @ last wait": arm(False),
-            "prompt: direct": arm(False),
-        }
-        rows.append(
-            done(number, {"correct": right, "trace": trace, "arms": arms}, "abc"[number % 3])
-        )
-    folder.mkdir()
-    export_jsonl(rows, folder / "rows.jsonl")
-    return folder
+        family = "abc"[number % 3]
+        rows.append(done(number, "none", right, family, trace=trace))
+        rows.append(done(number, "end:general", hinted, family))
+        rows.append(done(number, "last-wait:general", False, family))
+        rows.append(done(number, "prompt:direct", False, family))
+    return rows
 
 
-def fit(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["fit_policy", *line.split()])
+def fit(rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    write_rows(tmp_path / "matrix", rows)
+    line = [str(tmp_path / "matrix"), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["fit_policy", *line])
     return fit_policy.main()
 
 
 def test_a_fitted_policy_hints_where_hints_rescue_in_families_it_has_not_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = matrix(tmp_path / "matrix", tells=True)
-    assert fit(f"{folder} --out {tmp_path / 'out'}", monkeypatch) == 0
+    assert fit(matrix(tells=True), tmp_path, monkeypatch) == 0
     out = capsys.readouterr().out
     assert "the policy generalizes" in out
     whole = next(line for line in out.splitlines() if line.startswith("| all |"))
@@ -159,38 +190,27 @@ def test_a_fitted_policy_hints_where_hints_rescue_in_families_it_has_not_seen(
 def test_what_cannot_be_told_is_not_said_to_carry_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = matrix(tmp_path / "matrix", tells=False)
-    assert fit(f"{folder} --out {tmp_path / 'out'}", monkeypatch) == 0
+    assert fit(matrix(tells=False), tmp_path, monkeypatch) == 0
     out = capsys.readouterr().out
     assert "learned - best constant: " in out and "the policy generalizes" not in out
 
 
-def one_family(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [row for row in rows if row["input"]["family"] == "a"]
-
-
-def without_ends(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    for row in rows:
-        del row["result"]["arms"]["general @ end"]
-    return rows
-
-
 @pytest.mark.parametrize(
-    ("change", "says"),
-    [(one_family, "give two or more"), (without_ends, "no thought with a hint at its end")],
+    ("left", "says"),
+    [
+        (lambda row: row.job.input["family"] == "a", "give two or more"),
+        (lambda row: row.job.policy != "end:general", "no thought with a hint at its end"),
+    ],
 )
 def test_a_matrix_too_small_to_judge_by_is_refused(
-    change: Any,
+    left: Any,
     says: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path = matrix(tmp_path / "matrix", tells=True) / "rows.jsonl"
-    rows = change([json.loads(line) for line in path.read_text("utf-8").splitlines()])
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
-        fit(f"{path.parent} --out {tmp_path / 'out'}", monkeypatch)
+        fit([row for row in matrix(tells=True) if left(row)], tmp_path, monkeypatch)
     assert ended.value.code == 2 and not (tmp_path / "out").exists()
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
