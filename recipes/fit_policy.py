@@ -14,20 +14,20 @@ generalizes.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from recipes.command import CommandLine
-from recipes.experiment import program
-from recipes.report import row
+from recipes.command import CommandLine, program
+from recipes.policies import parts
+from recipes.report import table
 from start_sdk import ConfigError, MissingExtra, Trace
+from start_sdk.batch import read_rows
 from start_sdk.cli import say
 from start_sdk.grading.statistics import paired_difference
 from start_sdk.hints import FEATURES, LearnedPolicy, Logit, features
@@ -46,31 +46,25 @@ class Example:
 
 
 def read(folder: Path) -> list[Example]:
-    """The rows of a matrix in which the thought came to an end.
+    """The thoughts of a matrix that came to an end.
 
     Raises:
         ConfigError: there are none.
     """
-    try:
-        lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
-        results = [(r["input"]["family"], r["result"]) for r in map(json.loads, lines)]
-        found = [example(family, result) for family, result in results if result]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder} has no matrix of recipes.hint_matrix: {error}") from error
-    found = [one for one in found if len(one.correct) > 1]
-    if not found:
+    thoughts: dict[str, tuple[str, dict[str, float]]] = {}
+    correct: dict[str, dict[str, bool]] = {}
+    for row in read_rows(folder):
+        kind, hint = parts(row.job.policy)
+        if row.result is None or row.job.sample or kind not in (NONE, "end"):
+            continue
+        correct.setdefault(row.job.problem, {})[hint or kind] = bool(row.result["correct"])
+        if kind == NONE:
+            trace = Trace.model_validate(row.result["trace"])
+            thoughts[row.job.problem] = str(row.job.input.get("family")), features(trace)
+    tried = [p for p in thoughts if len(correct[p]) > 1]
+    if not tried:
         raise ConfigError(f"{folder} contains no thought with a hint at its end")
-    return found
-
-
-def example(family: str, result: dict[str, Any]) -> Example:
-    """One row."""
-    right = {NONE: bool(result["correct"])}
-    for name, arm in result["arms"].items():
-        hint, _, position = name.partition(" @ ")
-        if position == "end":
-            right[hint] = bool(arm["correct"])
-    return Example(family, features(Trace.model_validate(result["trace"])), right)
+    return [Example(*thoughts[problem], correct[problem]) for problem in tried]
 
 
 def fit(examples: Sequence[Example]) -> LearnedPolicy:
@@ -126,37 +120,55 @@ def run(folder: Path, out: Path) -> None:
     except OSError as error:
         raise ConfigError(f"cannot create folder {str(out)!r}: {error.strerror}") from error
     (out / "all.json").write_text(fit(examples).model_dump_json(indent=1), encoding="utf-8")
-    learned: list[float] = []
-    constant: list[float] = []
-    unhinted: list[float] = []
-    say(row(["left out", "thoughts", "no hint", "best constant", "learned", "hinted"]))
-    say(row(["---", *["---:"] * 5]))
+    found: list[Judged] = []
+    rows = []
     for family in families:
-        seen = [one for one in examples if one.family != family]
-        unseen = [one for one in examples if one.family == family]
-        policy, usual = fit(seen), best_constant(seen)
-        (out / f"without-{family}.json").write_text(
-            policy.model_dump_json(indent=1), encoding="utf-8"
-        )
-        chosen = [choice(policy, one) for one in unseen]
-        own = [float(one.correct[hint]) for one, hint in zip(unseen, chosen, strict=True)]
-        best = [float(one.correct[usual]) for one in unseen]
-        none = [float(one.correct[NONE]) for one in unseen]
-        learned, constant, unhinted = learned + own, constant + best, unhinted + none
-        percent = [f"{100 * sum(some) / len(unseen):.1f}" for some in (none, best, own)]
-        hinted = sum(hint != NONE for hint in chosen) / len(unseen)
-        say(row([family, str(len(unseen)), *percent, f"{hinted:.0%}"]))
-    percent = [f"{100 * sum(some) / len(some):.1f}" for some in (unhinted, constant, learned)]
-    say(row(["all", str(len(examples)), *percent, ""]))
-    gain = paired_difference(constant, learned)
+        policy, usual = _fitted_without(family, examples, out)
+        some = [
+            Judged(one.correct[NONE], one.correct[usual], one.correct[hint], hint != NONE)
+            for one in examples
+            if one.family == family
+            for hint in (choice(policy, one),)
+        ]
+        rows.append([family, *_shares(some)])
+        found += some
+    head = ["left out", "thoughts", "no hint", "best constant", "learned", "hinted"]
+    say(table(head, [*rows, ["all", *_shares(found)]]))
+    gain = paired_difference([f.constant for f in found], [f.learned for f in found])
     low, high = 100 * gain.low, 100 * gain.high
-    say(f"\nlearned - best constant: {100 * gain.value:+.1f} points [{low:+.1f}, {high:+.1f}]")
+    say(f"learned - best constant: {100 * gain.value:+.1f} points [{low:+.1f}, {high:+.1f}]")
     if gain.low > 0:
         say("the policy generalizes")
     elif gain.value > 0:
         say("inconclusive: the interval contains 0")
     else:
         say("the policy does not generalize: use the constant one")
+
+
+class Judged(NamedTuple):
+    """Whether an unseen thought was right: without a hint, with the constant one, with the one that
+    was learned; and whether that was a hint."""
+
+    none: bool
+    constant: bool
+    learned: bool
+    hinted: bool
+
+
+def _fitted_without(
+    family: str, examples: Sequence[Example], out: Path
+) -> tuple[LearnedPolicy, str]:
+    """The policy fitted on all other families, which is written, and their best constant."""
+    seen = [one for one in examples if one.family != family]
+    policy = fit(seen)
+    text = policy.model_dump_json(indent=1)
+    (out / f"without-{family}.json").write_text(text, encoding="utf-8")
+    return policy, best_constant(seen)
+
+
+def _shares(some: Sequence[Judged]) -> list[str]:
+    shares = [100 * sum(column) / len(some) for column in zip(*some, strict=True)]
+    return [str(len(some)), *(f"{share:.1f}" for share in shares[:3]), f"{shares[3]:.0f}%"]
 
 
 def main() -> int:

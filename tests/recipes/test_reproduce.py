@@ -15,13 +15,14 @@ pytest.importorskip("datasets")
 pytest.importorskip("math_verify")
 pytest.importorskip("matplotlib")
 
-from recipes import reproduce, sft_data
+from recipes import sft_data
 from recipes.config import read_config
+from recipes.reproduce import __main__ as reproduce
 from start_sdk import ConfigError, verify_trace
 from start_sdk.backends.tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.slow
-ROOT = Path(reproduce.__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 CONFIG = """
 base = "start-tiny-base"
 prompt = "plain"
@@ -33,7 +34,7 @@ problems = { take = { tiny = 4 } }
 evaluation = { suites = ["tiny"], n = 2, seeds = [5], rounds = 1, rounds_n = 1 }
 hinted = { hints = ["end:general"] }
 sampled = { samples = 2, temperature = 0.6 }
-text = { samples = 2, temperature = 0.6, python = false }
+text = { hints = ["no-tool"], samples = 2, temperature = 0.6 }
 seed_data = { overlap_share = 1.0 }
 start_data = { rescued = false, needs_call = false, easy_from = 0.75, overlap_share = 1.0 }
 
@@ -52,9 +53,8 @@ report_to = []
 # One family to train on and one that is kept from training: a world that is small enough.
 PROGRAM = """
 import sys
-from recipes import experiment
-from recipes.tiny.families import factors, sequences
-experiment.GROUPS["math"] = (sequences.FAMILY, factors.FAMILY)
+from recipes.tiny.families import GROUPS, factors, sequences
+GROUPS["math"] = (sequences.FAMILY, factors.FAMILY)
 from recipes.reproduce.__main__ import main
 sys.exit(main())
 """
@@ -76,7 +76,7 @@ def killed_at(config: Path, folder: Path, stages: Sequence[str], lot: random.Ran
         process = started(config, folder)
         assert process.stdout is not None
         for line in process.stdout:
-            if f"] {stage}:" in line and "already done" not in line:
+            if line.startswith(f"{stage}:") and "already done" not in line:
                 break
         else:
             pytest.fail(f"{stage} never began")
@@ -135,7 +135,7 @@ def test_all_training_data_is_token_exact_and_its_labels_are_its_mask(whole: Pat
 
 def test_the_report_holds_every_system_and_the_family_that_was_not_trained_on(whole: Path) -> None:
     text = (whole / "report" / "report.md").read_text(encoding="utf-8")
-    assert "| base | text RFT | Hint-infer, end:general | START-0 | START |" in text
+    assert "| base without a tool | base | text RFT | Hint-infer, end:general | START-0 | START |" in text
     assert "| factors (kept from training) | 2 |" in text
     assert "## Rounds of hints" in text and "START-0, unselected" not in text
 

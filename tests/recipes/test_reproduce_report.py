@@ -11,14 +11,14 @@ pytest.importorskip("scipy")
 pytest.importorskip("statsmodels")
 pytest.importorskip("matplotlib")
 
+from rows import write_rows
+
 from recipes.config import Config
-from recipes.reproduce import stages
-from recipes.reproduce.report import write_report
-from recipes.reproduce.results import collect
+from recipes.reproduce import RECORD, names
+from recipes.reproduce.report import Run, collect, write_report
 from recipes.settings import Evaluation, RolloutConfig
-from recipes.stages import Pipeline
 from start_sdk import Segment, Trace
-from start_sdk.batch import Job, Row, export_jsonl
+from start_sdk.batch import Job, Row
 
 HINTS = ("end:general", "end:deeper-think")
 FAMILIES = ("pairs", "sums", "orders")
@@ -38,7 +38,7 @@ def row(number: int, correct: bool, calls: int = 0, policy: str = "none", tokens
     return Row(job, "done", {**graded, "calls": calls, "trace": trace(tokens)})
 
 
-def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) -> Pipeline:
+def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) -> Run:
     """A finished run on 12 problems, of which the base model gets every fourth right."""
     config = Config(
         base="start-tiny-base",
@@ -46,11 +46,13 @@ def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) ->
         hinted=RolloutConfig(hints=HINTS),
         evaluation=Evaluation(suites=("tiny",), rounds=1),
     )
-    run = Pipeline(config, folder, stages(config))
     base = [number % 4 == 0 for number in range(12)]
     rows = {
         "plain": [row(n, False) for n in range(12) if FAMILIES[n % 3] != "orders"],
-        "eval-base": [row(n, right) for n, right in enumerate(base)],
+        "eval-base": [
+            *(row(n, right) for n, right in enumerate(base)),
+            *(row(n, n == 0, policy="no-tool") for n in range(12)),
+        ],
         "eval-hinted": [
             row(n, n != 5 or hint == HINTS[1], 1, hint) for n in range(12) for hint in HINTS
         ],
@@ -59,19 +61,20 @@ def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) ->
            for name in ("text-rft", "start-0", "unselected", "masked")},
     }  # fmt: skip
     for name in ("rounds-base", "rounds-start"):
-        steps = [{"answer": "4", "correct": c, "calls": c, "tokens": 10} for c in (False, True)]
+        steps = [{"answer": "4", "correct": c, "calls": c, "sampled": 10} for c in (False, True)]
         early = [steps[0]]  # a limit ended it: no room for a round
-        made = [Row(Job(problem=f"p{n}"), "done", {"rounds": (steps, early)[n]}) for n in (0, 1)]
-        rows[name] = made
+        rows[name] = [
+            Row(Job(problem=f"p{n}", policy="rounds:1"), "done", {"steps": (steps, early)[n]})
+            for n in (0, 1)
+        ]
     for name, some in rows.items():
-        run.path(name).mkdir(parents=True)
-        export_jsonl(some, run.path(name) / "rows.jsonl")
-    for name in run.stages:
+        write_rows(folder / name, some)
+    for name in names(config):
         report = {"none": {"samples": 12, "correct": 3, "sampled tokens": 1200}}
-        run.path(name).mkdir(exist_ok=True)
-        record = {"key": run.key(name), "seconds": 1.0, "report": report}
-        (run.path(name) / "stage.json").write_text(json.dumps(record))
-    return run
+        (folder / name).mkdir(exist_ok=True)
+        record = {"key": "", "seconds": 1.0, "report": report}
+        (folder / name / RECORD).write_text(json.dumps(record))
+    return config, folder
 
 
 def value(found: dict[str, Any], system: str, group: str = "all") -> float:
@@ -86,6 +89,7 @@ def test_every_system_is_scored_on_all_problems_and_on_those_kept_from_training(
         "trained on": ["pairs", "sums"], "kept from training": ["orders"], "all": sorted(FAMILIES),
     }  # fmt: skip
     assert (value(found, "base"), value(found, "START"), value(found, "text RFT")) == (25, 100, 50)
+    assert value(found, "base without a tool") == pytest.approx(8.33)
     assert found["best hint"] == "Hint-infer: end:deeper-think"
     assert value(found, "Hint-infer: end:general") == pytest.approx(91.67)
     assert value(found, "Hint-infer: end:general", "kept from training") == 75
@@ -94,8 +98,8 @@ def test_every_system_is_scored_on_all_problems_and_on_those_kept_from_training(
     assert found["gains"]["START - Hint-infer: end:deeper-think"]["all"]["value"] == 0
     assert found["gains"]["START-0 - base"]["all"]["value"] == 25
     start = found["systems"]["START"]["groups"]["all"]
-    assert (start["per right answer"], start["calls per problem"]) == (50, pytest.approx(11 / 12))
-    assert found["systems"]["base"]["groups"]["all"]["per right answer"] == 400
+    assert (start["tokens per right answer"], start["calls per problem"]) == (50, pytest.approx(11 / 12))
+    assert found["systems"]["base"]["groups"]["all"]["tokens per right answer"] == 400
 
 
 def test_calls_are_split_by_what_the_base_model_does(tmp_path: Path) -> None:
@@ -130,8 +134,8 @@ def test_the_report_is_a_page_and_a_picture_and_always_the_same(tmp_path: Path) 
         one = (tmp_path / "one" / name).read_bytes()
         assert one and one == (tmp_path / "other" / name).read_bytes()
     text = (tmp_path / "one" / "report.md").read_text(encoding="utf-8")
-    assert "| problems | base | text RFT | Hint-infer, end:deeper-think | START-0 | START |" in text
-    assert "| orders (kept from training) | 4 | 25.0 [" in text
+    assert "| base without a tool | base | text RFT | Hint-infer, end:deeper-think | START-0 | START |" in text
+    assert "| orders (kept from training) | 4 | 0.0 [" in text
     assert "| START - base | +75.0 [" in text
     assert "### orders\n\n> What is 2?\n\nRight: 4. The base model answers 5:" in text
     assert text.count("START answers 4 (calls: 1):") == 3

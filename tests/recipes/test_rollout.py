@@ -1,6 +1,5 @@
 """Rollouts on the embedded model: lineage, hints put into traces, and going on where one stopped."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,15 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("math_verify")
 
-from recipes import experiment, rollout, rows
+from recipes import rollout
 from recipes.config import Config
-from recipes.hint_names import check_hints, fits, hint_of, policy_of
+from recipes.policies import check, fits, hint_of, policy_of
+from recipes.questions import Judge
 from recipes.settings import Problems, RolloutConfig
 from recipes.suites import CodeProblem, Problem
-from recipes.tiny.families import MATH
+from recipes.tiny.families import GROUPS, MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, Trace
-from start_sdk.batch import RowStore
+from start_sdk.batch import RowStore, read_rows
 
 CODE = CodeProblem("c", "Add two numbers.", "", samples=(("1 2", "3"),), cases=(("1 2", "3"),))
 PLAIN = Problem("p", "What is 2 * 3?", "6")
@@ -27,7 +27,7 @@ SEQUENCES = MATH[9]
 @pytest.fixture(autouse=True)
 def one_family(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small world, to be quick; the base model is wrong on most of its problems."""
-    monkeypatch.setitem(experiment.GROUPS, "math", (SEQUENCES,))
+    monkeypatch.setitem(GROUPS, "math", (SEQUENCES,))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def config() -> Config:
 def results(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (row.job.problem, row.job.policy): row.result
-        for row in rows.read_rows(folder)
+        for row in read_rows(folder)
         if row.result
     }
 
@@ -72,8 +72,8 @@ def test_hints_go_into_the_traces_that_are_there(config: Config, tmp_path: Path)
     )
     assert staged["end:general"]["sampled tokens"] < anew["end:general"]["sampled tokens"] / 2
 
-    text = RolloutConfig(python=False)
-    assert rollout.rollout(config, tmp_path / "text", text)["none"]["calls"] == 0
+    text = RolloutConfig(hints=("no-tool",))
+    assert rollout.rollout(config, tmp_path / "text", text)["no-tool"]["calls"] == 0
 
     wrong = hinted.model_copy(update={"only_wrong": True})
     left = rollout.rollout(config, tmp_path / "wrong", wrong, after=tmp_path / "plain")
@@ -87,16 +87,16 @@ def test_the_same_command_goes_on_where_it_was_stopped(
     part = RolloutConfig(samples=2, temperature=0.6)
     whole = rollout.rollout(config, tmp_path / "whole", part)
     assert whole["none"]["samples"] == 4
-    real, begun = experiment.Judge.judge, 0
+    real, begun = Judge.judge, 0
 
-    async def stopped(self: experiment.Judge, *args: Any) -> Any:
+    async def stopped(self: Judge, *args: Any) -> Any:
         nonlocal begun
         begun += 1
         if begun == 3:
             raise KeyboardInterrupt
         return await real(self, *args)
 
-    monkeypatch.setattr(experiment.Judge, "judge", stopped)
+    monkeypatch.setattr(Judge, "judge", stopped)
     with pytest.raises(KeyboardInterrupt):
         rollout.rollout(config, tmp_path / "parts", part)
     with RowStore(tmp_path / "parts" / "rows.sqlite") as store:
@@ -104,8 +104,7 @@ def test_the_same_command_goes_on_where_it_was_stopped(
     assert rollout.rollout(config, tmp_path / "parts", part) == whole
 
     def rows(name: str) -> list[dict[str, Any]]:
-        lines = (tmp_path / name / "rows.jsonl").read_text().splitlines()
-        found = [json.loads(line) for line in lines]
+        found = [row.as_dict() for row in read_rows(tmp_path / name)]
         for row in found:  # what a row took is no part of it
             row["result"]["trace"].pop("seconds")
             for segment in row["result"]["trace"]["segments"]:
@@ -121,19 +120,39 @@ def test_a_thought_without_the_place_is_a_row_that_says_so(config: Config, tmp_p
     hinted = RolloutConfig(hints=("end",))
     report = rollout.rollout(short, tmp_path / "hinted", hinted, after=tmp_path / "plain")
     assert report == {"end": {"samples": 4, "failed": 4, "correct": 0}}
-    (error,) = {row.error for row in rows.read_rows(tmp_path / "hinted")}
+    (error,) = {row.error for row in read_rows(tmp_path / "hinted")}
     assert error == "ConfigError: the thought has no insertion point for the hint end"
 
 
-def test_code_problems_get_the_debug_hint_and_no_other() -> None:
-    assert [name for name in ("none", "end", "debug") if fits(name, CODE)] == ["none", "debug"]
-    assert [name for name in ("none", "end", "debug") if fits(name, PLAIN)] == ["none", "end"]
-    assert "Input 1:\n1 2\nOutput 1:\n3" in hint_of("debug", CODE, 0).text
-    assert policy_of("end:deeper-think", PLAIN, 0) == BeforeEnd(
-        hints=(hint_of("end:deeper-think", PLAIN, 0),)
+def test_policies_without_a_hint_take_one_that_suits_the_problem() -> None:
+    config, named = Config(), Config(hint="check-logic")
+    names = ("none", "end", "end:general", "debug")
+    assert [name for name in names if fits(name, CODE)] == ["none", "end", "debug"]
+    assert [name for name in names if fits(name, PLAIN)] == ["none", "end", "end:general"]
+    for name in ("debug", "end"):
+        assert "Input 1:\n1 2\nOutput 1:\n3" in hint_of(name, CODE, config, 0).text
+    assert hint_of("end", PLAIN, config, 0).id == "general"
+    assert hint_of("end", CODE, named, 0).id == hint_of("end", PLAIN, named, 0).id == "check-logic"
+    assert policy_of("end:deeper-think", PLAIN, config, 0) == BeforeEnd(
+        hints=(hint_of("end:deeper-think", PLAIN, config, 0),)
     )
-    drawn = {hint_of("connective", PLAIN, seed).id for seed in range(30)}
-    assert len(drawn) > 3 and drawn == {hint_of("connective", PLAIN, s).id for s in range(30)}
+
+    def drawn(name: str, problem: Problem) -> set[str]:
+        found = [hint_of(name, problem, config, seed).id for seed in range(40)]
+        assert found == [hint_of(name, problem, config, seed).id for seed in range(40)]
+        return set(found)
+
+    maths = drawn("connective", PLAIN)
+    assert len(maths) > 3 and not any(hint.startswith(("zh-", "science")) for hint in maths)
+    chinese = Problem("z", "小明有3个苹果,小红有5个,一共多少个?", "8")
+    assert drawn("end", chinese) == {"zh-general"}
+    assert len(drawn("connective", chinese)) > 3
+    assert all(hint.startswith("zh-") for hint in drawn("connective", chinese))
+    science = Problem("g", "Which particle?", "a", ("b", "c", "d"), family="gpqa")
+    for name in ("end", "connective"):
+        assert len(drawn(name, science)) > 1
+        assert all(hint.startswith("science-") for hint in drawn(name, science))
+    assert {h.lang for h in policy_of("connective", chinese, config, 0).candidates} == {"zh"}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -142,20 +161,23 @@ def test_code_problems_get_the_debug_hint_and_no_other() -> None:
         ("end:nothing", True, "nothing"),
         ("last-wait", False, "--after"),
         ("debug:general", True, "does not take a hint"),
-        ("nowhere", True, "cannot go into"),
+        ("none:general", True, "does not take a hint"),
+        ("nowhere", True, "nowhere"),
         ("nowhere", False, "nowhere"),
     ],
 )
-def test_a_hint_that_is_none_is_refused_before_any_work(name: str, staged: bool, says: str) -> None:
+def test_a_policy_that_is_none_is_refused_before_any_work(
+    name: str, staged: bool, says: str
+) -> None:
     with pytest.raises(ConfigError, match=says):
-        check_hints([name], staged=staged)
+        check([name], Config(), [PLAIN], staged=staged)
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
         ("--part plain --config none.toml", "cannot read the config"),
-        ("--part hinted --after nothing", "cannot read"),
+        ("--part hinted --after nothing", "nothing"),
         ("--part hinted --set hinted.only_wrong=true", "only_wrong needs"),
     ],
 )

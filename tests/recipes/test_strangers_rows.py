@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
 
 from markdown_it import MarkdownIt
+from rows import write_rows
 
 from recipes import compare, demo
 from recipes.command import CommandLine
@@ -20,9 +22,8 @@ from recipes.hint_rft.report import samples
 from recipes.live import LiveTable
 from recipes.report import fenced, inline, markdown, results, row, summary
 from recipes.reproduce.report import examples
-from recipes.rows import read_rows
 from start_sdk import ConfigError, Segment, Trace
-from start_sdk.batch import Job, Row, export_jsonl
+from start_sdk.batch import Job, Row, read_rows
 from start_sdk.cli import Terminal
 
 ESCAPES = "\x1b]0;owned\x07\x9b2J\u202e\u200b\r\x08"
@@ -31,7 +32,7 @@ MARKUP = (
     '<img src="x"> [click](javascript:alert(1)) [ref][id]\n\n[id]: http://x\n~~~\n'
 )
 HOSTILE = f"{MARKUP}{ESCAPES}"
-TITLE = {"suite": f"s {HOSTILE}", "model": f"m {HOSTILE}", "hints": "none", "k": 1}
+TITLE = {"suite": f"s {HOSTILE}", "model": f"m {HOSTILE}", "k": 1}
 
 
 def acts(text: str) -> list[str]:
@@ -99,17 +100,11 @@ def test_samples_of_a_training_set_are_inert(tmp_path: Path) -> None:
 
 
 def test_examples_of_a_run_are_inert(tmp_path: Path) -> None:
-    class Run:
-        def path(self, name: str) -> Path:
-            return tmp_path / name
-
     problem = {"id": HOSTILE, "family": HOSTILE, "question": HOSTILE, "gold": HOSTILE}
     for name, correct in (("eval-base", False), ("eval-start", True), ("plain", True)):
         result = {"answer": HOSTILE, "correct": correct, "calls": 1, "trace": traced(HOSTILE)}
-        (tmp_path / name).mkdir()
-        rows = [Row(Job(problem="p", input=problem), "done", result)]
-        export_jsonl(rows, tmp_path / name / "rows.jsonl")
-    text = "".join(examples(Run()))  # type: ignore[arg-type]
+        write_rows(tmp_path / name, [Row(Job(problem="p", input=problem), "done", result)])
+    text = "".join(examples(tmp_path))
     assert is_inert(text) and html(text).count("<pre>") == 2 and "START answers" in text
 
 
@@ -125,11 +120,12 @@ def test_the_live_table_escapes_families(
 
 
 def test_a_comparison_escapes_what_it_quotes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, correct in (("a", False), ("b", True)):
-        export_jsonl([evaluated(correct)], tmp_path / f"{name}.jsonl")
-    assert compare.main([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]) == 0
+        write_rows(tmp_path / name, [evaluated(correct)])
+    monkeypatch.setattr(sys, "argv", ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
+    assert compare.main() == 0
     said = capsys.readouterr().out
     assert acts(said) == [] and "wrong -> right" in said and "<script>" in said
 

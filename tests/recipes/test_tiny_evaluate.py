@@ -11,10 +11,10 @@ pytest.importorskip("torch")
 pytest.importorskip("math_verify")
 pytest.importorskip("matplotlib")
 
-from recipes import experiment
+from recipes.questions import Judge
 from recipes.suites import tiny
 from recipes.tiny import evaluate as tiny_evaluate
-from recipes.tiny.families import CODE, FAMILIES, MATH, coins
+from recipes.tiny.families import CODE, FAMILIES, GROUPS, MATH, coins
 from recipes.tiny.prompts import SHOTS, with_prompt
 from start_sdk import ReasoningSession, Trace
 from start_sdk.grading import Grader
@@ -29,7 +29,7 @@ async def graded(answer: str, family: int = 0) -> bool:
     session = ReasoningSession(ScriptedBackend([f"Hm.\n</think>\n\n{answer}"]))
     trace = await session.run(problem.question)
     async with Grader() as grader:
-        result = await experiment.Judge(grader, PYTHON).judge(trace, problem, problem.gold)
+        result = await Judge(grader, PYTHON).judge(trace, problem, problem.gold)
     assert result["how"] == "tests"
     return bool(result["correct"])
 
@@ -59,7 +59,7 @@ def test_prompts_ask_for_python_and_show_it() -> None:
 def test_rows_hold_everything_and_repeat_by_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(experiment.GROUPS, "math", (coins.FAMILY,))
+    monkeypatch.setitem(GROUPS, "math", (coins.FAMILY,))
     found = []
     for name in ("one.json", "two.json"):
         line = f"evaluate --families math --hints end --hint check-logic --n 2 --seed 3 --json {tmp_path / name}"
