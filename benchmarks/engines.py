@@ -8,11 +8,12 @@ per turn, since machines are noisy.
 - `transformers` against the library's `generate` on a left-padded batch, in bfloat16. Limit: 0.85.
 - `llamacpp` against its own continuous batching: 32 requests to `/completion`, without a stream.
   `--model` is the address of a server with 32 slots (`python -m recipes.real.serve --slots 32`).
-  Limit: 0.9.
+  Limit: 0.9, of one call in 512 tokens (`--tokens 512`).
 - `vllm`, in the environment of `make test-vllm`, against `AsyncLLM`. No limit here: see
   `benchmarks.throughput`.
 
-Each engine's result is added to the same file.
+A call and its output are 24 tokens more that an engine has to read, so the ratio is lower for shorter
+thoughts. Each result is added to the same file.
 """
 
 # pyright: reportMissingImports=false
@@ -168,7 +169,7 @@ async def main(engine: str, model: str, tokens: int, repeats: int) -> None:
     console.print(f"{speed}; sessions / alone {ratio:.3f} ({verdict})")
     found = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     row = {"note": note, "tokens_per_second": speed, "ratio": round(ratio, 3), "limit": limit}
-    found[engine] = row
+    found[f"{engine}, {tokens} tokens"] = row
     RESULT.write_text(json.dumps(dict(sorted(found.items())), indent=2) + "\n", encoding="utf-8")
 
 
