@@ -19,7 +19,6 @@ from pydantic import Field, model_validator
 
 from recipes.command import CommandLine, add_backend_options
 from recipes.settings import (
-    Cluster,
     Curation,
     Evaluation,
     Grpo,
@@ -45,15 +44,12 @@ class Config(Settings):
     backend_options: dict[str, Any] = Field(default_factory=dict)
     """Passed on to the backend, e.g. `deterministic = true`."""
     servers: tuple[str, ...] = ()
-    """Addresses that serve the model: sessions are spread over them, or Ray's actors."""
+    """Addresses that serve the model; sessions are spread over them."""
     prompt: Literal["plain", "boxed"] = "boxed"
     """How a question is asked: as it is, or with a wish for a box."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     max_concurrency: Positive = 4
     """Problems in flight."""
-    engine: Literal["local", "ray"] = "local"
-    """Who rolls out: this process, or actors of Ray Data."""
-    cluster: Cluster = Cluster()
     controls: tuple[Literal["text", "unselected", "masked"], ...] = ("text", "unselected", "masked")
     """What stands beside START (recipes/rft.py)."""
     limits: Limits = Limits()

@@ -72,12 +72,7 @@ def rollout(
     check_hints(part.hints, staged=after is not None)
     problems = training_problems(config) if problems is None else problems
     model = model_name(model or config.base)
-    if config.engine == "ray":
-        from recipes import ray_rollout
-
-        ray_rollout.compute_rows(config, folder, part, model, problems, after)
-    else:
-        compute_rows(config, folder, part, model, problems, after)
+    compute_rows(config, folder, part, model, problems, after)
     report = counted(read_rows(folder))
     text = json.dumps({"model": model, **part.model_dump(), "by hint": report}, indent=1)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
@@ -131,13 +126,10 @@ def main() -> int:
     add("--part", choices=PARTS, required=True)
     add("--model", help="the model to roll out (default: the config's base)")
     add("--after", type=Path, help="folder of the rollout without hints to insert hints into")
-    add("--engine", choices=("local", "ray"), help="where to run (default: the config's engine)")
     add("--out", type=Path, required=True)
     options = parser.parse_args()
 
     def body() -> None:
-        if options.engine:
-            options.changes.append(f"engine={options.engine}")
         config = given(options)
         report = rollout(
             config,

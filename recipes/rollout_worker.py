@@ -1,4 +1,4 @@
-"""The jobs of a rollout and the work on one of them, in this process or in an actor."""
+"""The jobs of a rollout and the work on one of them."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def sampling_of(part: RolloutConfig) -> Sampling:
 
 
 class RolloutWorker:
-    """Rolls out one problem at a time; its `work_of` is what a batch, here or elsewhere, runs."""
+    """Rolls out one problem at a time; a batch runs its `work_of`."""
 
     def __init__(
         self,

@@ -144,17 +144,6 @@ class Grpo(Settings):
     save_steps: Positive = 25
 
 
-class Cluster(Settings):
-    """Where the engine `ray` runs rollouts (recipes/ray_rollout.py)."""
-
-    address: str | None = None
-    """Of a running cluster, or "auto"; None starts Ray on this machine for the run."""
-    actors: Positive = 1
-    """Each with a backend, or a server, and `max_concurrency` problems in flight."""
-    gpus: Annotated[float, Field(ge=0)] = 0
-    """Of each actor."""
-
-
 class Evaluation(Settings):
     """What is evaluated on, and must not be trained on."""
 

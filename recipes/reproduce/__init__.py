@@ -15,7 +15,7 @@ from start_sdk import ConfigError
 from start_sdk.cli import say
 
 CONFIG = "config.json"
-ASIDE = {"seed", "max_concurrency", "engine", "cluster", "plan", "grpo"}
+ASIDE = {"seed", "max_concurrency", "plan", "grpo"}
 """Of a config, what may differ between the pipelines of one report."""
 
 
