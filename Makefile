@@ -28,7 +28,7 @@ test-slow: $(READY)
 
 test-all: test test-slow
 
-# The tests that need no torch, on Python 3.13, in a separate environment without torch and Ray.
+# The tests that need no torch, on Python 3.13, in a separate environment without torch.
 test-py313:
 	@if [ -n "$$(.ci/find_python.sh 3.13)" ]; then $(MAKE) $(PY313)/.ready && \
 	$(PY313)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not torch and not vllm and not real"; \
@@ -81,7 +81,7 @@ integrations: docs
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,servers,eval,train,ray,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,servers,eval,train,dev]'
 	touch $@
 
 $(REAL)/.ready: pyproject.toml constraints.txt

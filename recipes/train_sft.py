@@ -11,35 +11,43 @@ not repeated. Ctrl-C saves a checkpoint first, except under `accelerate launch`,
 from regular checkpoints.
 
 Tokens of the model and of hints and the end-of-sequence token carry loss, never prompts, outputs
-and notices; `--set training.train_on=["model"]` excludes the hints.
+and notices; `--set training.train_on=["model"]` excludes the hints. The trainer gets token ids, and
+labels that follow the trace's loss mask. TRL's `completion_mask` alone would train on every token,
+and a mask made from a chat template cannot exclude an output inside a thought.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
-import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recipes import experiment, sft_data, sft_model
-from recipes.config import Config, command_line, given
-from recipes.training import arguments, finished, last_checkpoint, processes, stoppable, write
+from recipes.command import command_line, given, out_of, program
+from recipes.config import Config
+from recipes.training import arguments, finished, load, processes, run, write
+from start_sdk import ConfigError, Trace
 from start_sdk.batch import fingerprint, model_hash
 from start_sdk.cli import say
+from start_sdk.trace import Source
 
 ASIDE = {"save_steps", "logging_steps", "report_to", "accelerate"}
-"""Of the settings, those that change nothing of what comes out."""
+"""The settings of `training` that do not change the weights."""
+IGNORED = -100
+"""The label of a token without loss, as PyTorch's cross-entropy has it."""
 
 
-def train(config: Config, folder: Path, data: Path, *, base: str | None = None) -> dict[str, Any]:
+def train(config: Config, folder: Path, data: Path) -> dict[str, Any]:
     """Trains what is not trained yet.
 
     Args:
         config: the run; of it the table `training`, the seed, and the base model.
         folder: where the model, its checkpoints and its log go.
         data: the training set: a line per trace (`recipes.hint_rft`).
-        base: the model to start from; the config's by default.
 
     Returns:
         the report, as training.json has it: rows, tokens, steps, loss, seconds.
@@ -48,26 +56,21 @@ def train(config: Config, folder: Path, data: Path, *, base: str | None = None) 
         ConfigError: data or options that cannot be used; the folder holds another training.
         MissingExtra: TRL is not installed.
     """
-    options, base = config.training, experiment.model_name(base or config.base)
-    found = sft_data.counts(data, options.train_on, options.max_length)
-    key = _key(config, data, base)
-    state = processes()
-    with state.main_process_first():
-        done = finished(folder, key)
-    if done is not None:
+    options, base = config.training, config.base
+    found = counts(data, options.train_on, options.max_length)
+    settings = options.model_dump(mode="json", exclude=ASIDE)
+    with data.open("rb") as file:
+        content = hashlib.file_digest(file, "blake2b").hexdigest()
+    key = fingerprint([settings, config.seed, model_hash(base), content])
+    if done := finished(folder, key):
         return done
     trainer = make_trainer(config, folder, data, base)
-    began = time.monotonic()
-    with stoppable(trainer, alone=state.num_processes == 1):
-        trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
-    seconds = time.monotonic() - began
-    sft_model.save(trainer, base, options, folder, main=state.is_main_process)
-    about = {"key": key, "base": base, "epochs": options.epochs}
-    report = {**about, **found, **_outcome(trainer, seconds)}
-    if state.is_main_process:
-        write(folder, trainer.state.log_history, report)
-    state.wait_for_everyone()
-    return report
+    outcome = run(trainer, folder, base, options)
+    log = trainer.state.log_history
+    losses = [line["loss"] for line in log if "loss" in line]
+    about = {"key": key, "base": base, "epochs": options.epochs, **found}
+    loss = {"first loss": losses[0], "last loss": losses[-1]}
+    return write(folder, log, {**about, **loss, **outcome})
 
 
 def make_trainer(config: Config, folder: Path, data: Path, base: str) -> Any:
@@ -76,27 +79,12 @@ def make_trainer(config: Config, folder: Path, data: Path, base: str) -> Any:
     Raises:
         ConfigError: options or a model that cannot be used.
     """
+    from datasets import Dataset
+    from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    options, arguments = config.training, sft_arguments(config, folder)
-    with processes().main_process_first():
-        rows = sft_data.dataset(data, options.train_on, options.max_length, folder / "cache")
-    model, tokenizer = sft_model.load(base, options)
-    return SFTTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=rows,
-        processing_class=tokenizer,
-        peft_config=sft_model.adapters(options),
-    )
-
-
-def sft_arguments(config: Config, folder: Path) -> Any:
-    """TRL's own configuration of this training, on the devices that are here."""
-    from trl.trainer.sft_config import SFTConfig
-
     options = config.training
-    return SFTConfig(
+    args = SFTConfig(
         **arguments(options, config.seed, folder, options.batch, "training.batch"),
         learning_rate=options.learning_rate,
         num_train_epochs=options.epochs,
@@ -107,39 +95,78 @@ def sft_arguments(config: Config, folder: Path) -> Any:
         logging_steps=options.logging_steps,
         save_steps=options.save_steps,
     )
+    with processes().main_process_first():  # the others read what it has written
+        found = Dataset.from_generator(
+            partial(rows, data, options.train_on, options.max_length),
+            cache_dir=str(folder / "cache"),
+            fingerprint="rows",  # a folder has one training set: its key.txt says so
+        )
+    return SFTTrainer(args=args, train_dataset=found, **load(base, options))
 
 
-def _key(config: Config, data: Path, base: str) -> str:
-    """What a training depends on; where it logs and how often it saves is not of it."""
-    settings = config.training.model_dump(mode="json", exclude=ASIDE)
-    return fingerprint([settings, config.seed, model_hash(base), sft_data.digest(data)])
+def rows(data: Path, train_on: Sequence[Source], max_length: int) -> Iterator[dict[str, list[int]]]:
+    """The traces that fit, encoded."""
+    for trace in traces(data):
+        if len(trace.token_ids) <= max_length:
+            yield encode(trace, train_on)
 
 
-def _outcome(trainer: Any, seconds: float) -> dict[str, Any]:
-    log = [line for line in trainer.state.log_history if "loss" in line]
-    return {
-        "steps": trainer.state.global_step,
-        "first loss": log[0]["loss"] if log else None,
-        "last loss": log[-1]["loss"] if log else None,
-        "seconds": round(seconds, 1),
-        "processes": trainer.accelerator.num_processes,
-    }
+def encode(trace: Trace, train_on: Sequence[Source]) -> dict[str, list[int]]:
+    """A trace's `input_ids` and `labels`, one label per token; the model shifts them itself."""
+    ids, mask = trace.token_ids, trace.loss_mask(train_on)
+    labels = [i if m else IGNORED for i, m in zip(ids, mask, strict=True)]
+    return {"input_ids": ids, "labels": labels}
+
+
+def counts(data: Path, train_on: Sequence[Source], max_length: int) -> dict[str, int]:
+    """Rows that fit, rows that are too long, tokens, and tokens with loss.
+
+    Raises:
+        ConfigError: as `traces`; a trace is not token-exact; no row fits.
+    """
+    found = Counter({"rows": 0, "too long": 0, "tokens": 0, "loss tokens": 0})
+    for trace in traces(data):
+        if not trace.exact:
+            raise ConfigError(f"{data}: a trace is not token-exact, so training cannot use it")
+        tokens, loss = len(trace.token_ids), sum(trace.loss_mask(train_on))
+        if tokens > max_length:
+            found["too long"] += 1
+        else:
+            found.update({"rows": 1, "tokens": tokens, "loss tokens": loss})
+    if not found["rows"]:
+        raise ConfigError(f"{data}: no trace has at most max_length={max_length} tokens")
+    return dict(found)
+
+
+def traces(data: Path) -> Iterator[Trace]:
+    """The traces of a training set, one at a time.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line of it holds no trace.
+    """
+    number = 1
+    try:
+        with data.open(encoding="utf-8") as lines:
+            for line in lines:
+                yield Trace.model_validate(json.loads(line)["trace"])
+                number += 1
+    except OSError as error:
+        raise ConfigError(f"cannot read {str(data)!r}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{data}, line {number}: not a trace: {error}") from error
 
 
 def main() -> int:
     """Trains; 2 for bad input, 130 for Ctrl-C."""
-    parser = command_line("recipes.train_sft", __doc__)
-    add = parser.add_argument
-    add("--data", type=Path, required=True, help="the training set that recipes.hint_rft wrote")
-    add("--base", help="the model to start from (default: the config's base)")
-    add("--out", type=Path, required=True)
+    parser = command_line("recipes.train_sft", __doc__, needs_config=True)
+    about = "the training set that recipes.hint_rft wrote"
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help=about)
     options = parser.parse_args()
 
     def body() -> None:
-        config = given(options)
-        say(json.dumps(train(config, options.out, options.data, base=options.base), indent=1))
+        say(json.dumps(train(given(options), out_of(options), options.data), indent=1))
 
-    return experiment.program(parser, body)
+    return program(parser, body)
 
 
 if __name__ == "__main__":

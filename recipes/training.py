@@ -1,17 +1,19 @@
-"""Shared by the trainings: TRL's options, resuming from a checkpoint, Ctrl-C, and output files."""
+"""What the trainings share: the model, TRL's options, resuming, Ctrl-C, and the output files."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from recipes.settings import Training
-from start_sdk import ConfigError, MissingExtra
+from start_sdk import ConfigError, MissingExtra, models
 
 
 def processes() -> Any:
@@ -29,15 +31,43 @@ def processes() -> Any:
     return PartialState(cpu=not torch.cuda.is_available())
 
 
+def finished(folder: Path, key: str) -> dict[str, Any] | None:
+    """The report of a training that is finished; None if it has to begin, or to continue.
+
+    Args:
+        folder: of the training; it is made, and gets the key.
+        key: hash of all that the training depends on.
+
+    Raises:
+        ConfigError: the folder holds another training, or cannot be written.
+    """
+    begun, done = folder / "key.txt", folder / "training.json"
+    with processes().main_process_first():
+        if begun.exists() and begun.read_text(encoding="utf-8") != key:
+            raise ConfigError(
+                f"{str(folder)!r} contains a training with other options, data or base: "
+                "give another folder, or remove that one"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            begun.write_text(key, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write to {str(folder)!r}: {error.strerror}") from error
+    if not (done.exists() and (folder / "model").is_dir()):
+        return None
+    report: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+    return report
+
+
 def arguments(options: Training, seed: int, folder: Path, batch: int, named: str) -> dict[str, Any]:
-    """The options that TRL's configurations share, on the devices that are here.
+    """The options that TRL's configurations share, on the devices of this machine.
 
     Args:
         options: how a training is computed.
         seed: of the run.
-        folder: where the training is; it is made.
+        folder: where the training is.
         batch: sequences of a step, over all processes.
-        named: what they are called where they are set.
+        named: what the config calls `batch`, for messages.
 
     Raises:
         ConfigError: the devices cannot share the batch.
@@ -53,7 +83,6 @@ def arguments(options: Training, seed: int, folder: Path, batch: int, named: str
             f"{named}={batch} is not a multiple of {per_pass} (per_device="
             f"{options.per_device} times {together} processes)"
         )
-    folder.mkdir(parents=True, exist_ok=True)
     return {
         "output_dir": str(folder / "checkpoints"),
         "per_device_train_batch_size": options.per_device,
@@ -75,82 +104,113 @@ def arguments(options: Training, seed: int, folder: Path, batch: int, named: str
     }
 
 
-def last_checkpoint(folder: Path) -> str | None:
-    """The last checkpoint that is whole: its trainer_state.json is what is written last."""
-    whole: list[tuple[int, Path]] = []
-    for path in folder.glob("checkpoint-*"):
-        try:
-            state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            whole.append((int(state["global_step"]), path))
-        except (OSError, ValueError, KeyError):  # the run ended while it was written
-            continue
-    return str(max(whole)[1]) if whole else None
+def load(base: str, options: Training) -> dict[str, Any]:
+    """The model, its tokenizer, and the adapters to train, if any, as TRL's trainers take them.
 
-
-def finished(folder: Path, key: str) -> dict[str, Any] | None:
-    """The report of a training that was finished here; None if it is to be begun, or to go on.
-
-    Args:
-        folder: of the training; it is made, and gets the key.
-        key: hash of all that the training depends on.
+    The model is in float32; where only adapters are trained, in the type that it is stored in.
 
     Raises:
-        ConfigError: it is another one, or another one was begun here.
+        ConfigError: it cannot be found or read.
     """
-    begun, done = folder / "key.txt", folder / "training.json"
-    if begun.exists() and begun.read_text(encoding="utf-8") != key:
-        raise ConfigError(
-            f"{str(folder)!r} contains a training with other options, data or base: "
-            "give another folder, or remove that one"
-        )
-    if done.exists() and (folder / "model").is_dir():
-        report: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-        return report
+    source, lora = models.find(base).location, options.lora
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        begun.write_text(key, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write to {str(folder)!r}: {error.strerror}") from error
-    return None
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype="auto" if lora else "float32", attn_implementation=options.attention
+        )
+    except Exception as error:  # a boundary: broken files raise anything, from several libraries
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"the model {base!r} cannot be loaded: {reason}") from error
+    adapters = lora and LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return {"model": model, "processing_class": tokenizer, "peft_config": adapters}
 
 
-def write(folder: Path, log: list[dict[str, Any]], report: dict[str, Any]) -> None:
-    """The log of a training (train.jsonl) and its report (training.json), which ends it."""
-    lines = "".join(json.dumps(line) + "\n" for line in log)
-    (folder / "train.jsonl").write_text(lines, encoding="utf-8")
-    text = json.dumps(report, indent=1) + "\n"
-    (folder / "training.json").write_text(text, encoding="utf-8")
+def run(trainer: Any, folder: Path, base: str, options: Training) -> dict[str, Any]:
+    """Trains from the last checkpoint on, and saves the model.
+
+    Returns:
+        what the report says of every training: steps, seconds, processes.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C; the step was finished and a checkpoint saved.
+    """
+    began, together = time.monotonic(), processes().num_processes
+    # Several processes would not stop after the same step, and would wait for each other for ever.
+    with _stoppable(trainer) if together == 1 else nullcontext():
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
+    seconds = round(time.monotonic() - began, 1)
+    _save(trainer, folder, base, options)
+    return {"steps": trainer.state.global_step, "seconds": seconds, "processes": together}
+
+
+def write(folder: Path, log: list[dict[str, Any]], report: dict[str, Any]) -> dict[str, Any]:
+    """Writes the log (train.jsonl), then the report that ends a training (training.json)."""
+    if processes().is_main_process:
+        lines = "".join(json.dumps(line) + "\n" for line in log)
+        (folder / "train.jsonl").write_text(lines, encoding="utf-8")
+        text = json.dumps(report, indent=1) + "\n"
+        (folder / "training.json").write_text(text, encoding="utf-8")
+    processes().wait_for_everyone()
+    return report
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint that is whole: its trainer_state.json is what is written last."""
+    whole: list[tuple[int, str]] = []
+    for state in folder.glob("checkpoint-*/trainer_state.json"):
+        with suppress(ValueError):  # the run was killed while it was written
+            step = json.loads(state.read_text(encoding="utf-8"))["global_step"]
+            whole.append((step, str(state.parent)))
+    return max(whole)[1] if whole else None
 
 
 @contextmanager
-def stoppable(trainer: Any, *, alone: bool) -> Iterator[None]:
-    """Ctrl-C lets the step end and saves a checkpoint; a second one stops at once.
-
-    Several processes would not stop behind the same step, and wait for each other for ever.
-    """
+def _stoppable(trainer: Any) -> Iterator[None]:
+    """Ctrl-C lets the step end and saves a checkpoint; a second one stops at once."""
     from transformers import TrainerCallback
-
-    stop = False
 
     class Stop(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if stop:
-                control.should_save = control.should_training_stop = True
+            control.should_save = control.should_training_stop = True
 
-    def asked(number: int, frame: Any) -> None:
-        nonlocal stop
-        if stop:
-            raise KeyboardInterrupt
-        stop = True
+    def ask(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        trainer.add_callback(stop)
 
-    if not alone:
-        yield
-        return
-    trainer.add_callback(Stop())
-    before = signal.signal(signal.SIGINT, asked)
+    stop = Stop()
+    before = signal.signal(signal.SIGINT, ask)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if stop:
+    if stop in trainer.callback_handler.callbacks:
         raise KeyboardInterrupt
+
+
+def _save(trainer: Any, folder: Path, base: str, options: Training) -> None:
+    """Writes the model, whole or not at all; adapters by themselves, and merged into the base."""
+    unfinished = folder / "model.part"
+    trained = folder / "adapter" if options.lora else unfinished
+    trainer.model.config.use_cache = True  # the trainer turned it off; a backend needs it
+    trainer.save_model(str(trained))
+    if not trainer.accelerator.is_main_process:
+        return
+    (trained / "training_args.bin").unlink(missing_ok=True)  # a pickle that names this machine
+    if options.lora:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(load(base, options)["model"], str(trained))
+        merged: Any = model.merge_and_unload()
+        merged.save_pretrained(unfinished)
+        trainer.processing_class.save_pretrained(unfinished)
+    shutil.rmtree(folder / "model", ignore_errors=True)  # of a run that ended right after this
+    unfinished.rename(folder / "model")

@@ -37,7 +37,7 @@ from start_tools.python import PythonTool
 from typer.testing import CliRunner
 
 import start_sdk
-from recipes.settings import Cluster, Curation, Evaluation, Grpo, Plan, RolloutConfig, Training
+from recipes.settings import Curation, Evaluation, Grpo, Plan, RolloutConfig, Training
 from start_sdk import AfterConnective, BeforeEnd, Limits, Sampling, errors, plugins
 from start_sdk.cli import app
 from start_sdk.grading.programs import ProgramLimits
@@ -337,7 +337,6 @@ def transformers_options() -> dict[str, str]:
         ("hint-rft.md", "## Training", lambda: fields_of(Training)),
         ("reproduce.md", "## Evaluation", lambda: fields_of(Evaluation)),
         ("reproduce.md", "## What a run will take", lambda: fields_of(Plan)),
-        ("reproduce.md", "## On a cluster", lambda: fields_of(Cluster)),
         ("grpo.md", "## Options", lambda: fields_of(Grpo)),
         ("python-tool.md", "## Settings", lambda: fields_of(PythonTool)),
         ("tools.md", "## Options", lambda: keywords_of(start_sdk.tool)),

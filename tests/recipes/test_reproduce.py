@@ -15,7 +15,7 @@ pytest.importorskip("datasets")
 pytest.importorskip("math_verify")
 pytest.importorskip("matplotlib")
 
-from recipes import sft_data
+from recipes import train_sft
 from recipes.config import read_config
 from recipes.reproduce import __main__ as reproduce
 from start_sdk import ConfigError, verify_trace
@@ -124,13 +124,13 @@ def test_a_run_that_is_killed_comes_to_the_same_rows_weights_and_table(
 def test_all_training_data_is_token_exact_and_its_labels_are_its_mask(whole: Path) -> None:
     tokenizer = load_tokenizer("start-tiny-base")
     for name in ("d-seed", "d-start", "d-text"):
-        found = list(sft_data.traces(whole / name / "data.jsonl"))
+        found = list(train_sft.traces(whole / name / "data.jsonl"))
         assert found
         for trace in found:
             verify_trace(trace, tokenizer)
-            row = sft_data.encode(trace, ("model", "hint"))
+            row = train_sft.encode(trace, ("model", "hint"))
             mask = trace.loss_mask(("model", "hint"))
-            assert [label != sft_data.IGNORED for label in row["labels"]] == mask
+            assert [label != train_sft.IGNORED for label in row["labels"]] == mask
 
 
 def test_the_report_holds_every_system_and_the_family_that_was_not_trained_on(whole: Path) -> None:

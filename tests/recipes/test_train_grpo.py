@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from recipes import suites, train_grpo
+from recipes import grpo, suites, train_grpo
 from recipes.config import Config
-from recipes.experiment import GROUPS
-from recipes.grpo_rollout import GRPOSample, GRPOSampler, encode, run_with_retry, schedule
+from recipes.tiny.families import GROUPS
+from recipes.grpo import Rollouts, encode, run_with_retry, schedule
 from recipes.settings import Grpo, Lora, Training
 from recipes.training import last_checkpoint
 from start_sdk import (
@@ -50,38 +50,35 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-class Hinted(GRPOSampler):
-    """The base model runs code behind a hint alone, so these sessions get one."""
+class Hinted(Rollouts):
+    """The base model runs code only after a hint, so these sessions get one."""
 
-    made: list[Any] = []  # noqa: RUF012  (the trainings of this file, one behind the other)
+    made: list[Any] = []  # noqa: RUF012  (the trainings of this file, one after the other)
 
-    def _open(self, trainer: Any) -> ReasoningSession:
-        super()._open(trainer)
-        self.steps: list[list[GRPOSample]] = []
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.steps: list[list[tuple[Trace, float]]] = []
         self.weights: list[dict[str, torch.Tensor]] = []
         self.made.append(self)
-        assert self._backend
         self._session = ReasoningSession(
             self._backend,
-            interpreter=self._python,
+            interpreter="python",
             hints=BeforeEnd(),
             limits=self._config.limits,
-            sampling=self._sampling,
+            sampling=Sampling(temperature=self._config.grpo.temperature, top_p=1.0, logprobs=True),
         )
-        return self._session
 
-    def __call__(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
-        columns = super().__call__(prompts, trainer)
-        backend: Any = self._backend
-        self.weights.append({k: v.clone() for k, v in backend._engine._model.state_dict().items()})
-        self.steps.append(self.last)
-        return columns
+    async def step(self, prompts: Any, step: int) -> list[tuple[Trace, float]]:
+        model: Any = self._backend._engine._model
+        self.weights.append({k: v.clone() for k, v in model.state_dict().items()})
+        self.steps.append(await super().step(prompts, step))
+        return self.steps[-1]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def hinted() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_grpo, "GRPOSampler", Hinted)
+        patch.setattr(grpo, "Rollouts", Hinted)
         yield
 
 
@@ -156,8 +153,8 @@ def test_a_trace_is_encoded_token_by_token() -> None:
 
 def test_the_batches_of_the_loss_are_the_traces(trained: Any) -> None:
     _, _, rollouts, batches = trained
-    left = [Counter(tuple(r.trace.token_ids) for r in step) for step in rollouts.steps]
-    traces = {tuple(r.trace.token_ids): r.trace for step in rollouts.steps for r in step}
+    left = [Counter(tuple(trace.token_ids) for trace, _ in step) for step in rollouts.steps]
+    traces = {tuple(t.token_ids): t for step in rollouts.steps for t, _ in step}
     assert len({s.source for t in traces.values() for s in t.segments} - {"notice"}) == 4
     assert len(batches) == 6
     for batch in batches:
@@ -192,10 +189,10 @@ def test_sessions_sample_from_the_weights_that_the_trainer_has_in_that_step(trai
         for others, apart in ((weights, 0), (base, step)):
             model.load_state_dict(others)
             differences = []
-            for one in rolled:
-                row = encode(one.trace)
+            for trace, _ in rolled:
+                row = encode(trace)
                 seen = [p for p, m in zip(row["logprobs"], row["env_mask"], strict=True) if m]
-                differences.append((logprobs(model, one.trace) - torch.tensor(seen)).abs().max())
+                differences.append((logprobs(model, trace) - torch.tensor(seen)).abs().max())
             assert (max(differences) > 20 * CLOSE) if apart else (max(differences) < CLOSE)
 
 
@@ -207,7 +204,7 @@ def test_the_folder_holds_model_log_and_curve_and_is_not_trained_again(trained: 
     folder, report, rollouts, _ = trained
     log = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
     steps = [line for line in log if "reward" in line]
-    means = [sum(r.reward for r in step) / len(step) for step in rollouts.steps]
+    means = [sum(reward for _, reward in step) / len(step) for step in rollouts.steps]
     assert [line["reward"] for line in steps] == pytest.approx(means)
     assert 0 < sum(means) < 3
     assert max(line["logprob difference, max"] for line in steps) < CLOSE
@@ -225,7 +222,7 @@ def test_the_folder_holds_model_log_and_curve_and_is_not_trained_again(trained: 
 def test_ctrl_c_saves_and_the_same_command_ends_with_the_same_weights(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Any = GRPOSampler.__call__
+    real: Any = Rollouts.__call__
 
     def interrupted(self: Any, prompts: list[str], trainer: Any) -> Any:
         if trainer.state.global_step == 1:  # the second step is let end
@@ -233,15 +230,15 @@ def test_ctrl_c_saves_and_the_same_command_ends_with_the_same_weights(
         return real(self, prompts, trainer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(GRPOSampler, "__call__", interrupted)
+        patch.setattr(Rollouts, "__call__", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_grpo.train(config(), tmp_path, problems=PROBLEMS)
     last = last_checkpoint(tmp_path / "checkpoints")
     assert last is not None and last.endswith("checkpoint-2")
     report = train_grpo.train(config(), tmp_path, problems=PROBLEMS)
     assert len(Hinted.made[-1].steps) == 1  # only the third step was left
-    sessions = [[r.trace.id for r in step] for step in trained[2].steps]
-    assert [r.trace.id for r in Hinted.made[-1].last] == sessions[2]
+    sessions = [[trace.id for trace, _ in step] for step in trained[2].steps]
+    assert [trace.id for trace, _ in Hinted.made[-1].steps[-1]] == sessions[2]
     assert report | {"seconds": 0} == trained[1] | {"seconds": 0}
     one, other = weights_of(tmp_path), weights_of(trained[0])
     assert all(torch.equal(one[name], other[name]) for name in other)

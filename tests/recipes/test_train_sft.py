@@ -14,7 +14,7 @@ pytest.importorskip("datasets")
 
 import torch
 
-from recipes import rft, sft_data, train_sft
+from recipes import rft, train_sft
 from recipes.config import Config, read_config
 from recipes.settings import Lora, Training
 from recipes.stages import Pipeline, Stage
@@ -131,22 +131,14 @@ def test_traces_that_do_not_fit_are_left_out_and_never_cut(
 ) -> None:
     lengths = sorted(len(t.token_ids) for t in traces)
     limit = lengths[6]
-    found = sft_data.counts(data, ("model",), limit)
+    found = train_sft.counts(data, ("model",), limit)
     fitting = [t for t in traces if len(t.token_ids) <= limit]
     assert (found["rows"], found["too long"]) == (len(fitting), len(traces) - len(fitting))
     assert found["loss tokens"] == sum(sum(t.loss_mask(("model",))) for t in fitting)
-    rows = sft_data.dataset(data, ("model",), limit, tmp_path)
+    rows = train_sft.make_trainer(config(max_length=limit), tmp_path, data, BASE).train_dataset
     assert [row["input_ids"] for row in rows] == [t.token_ids for t in fitting]
     with pytest.raises(ConfigError, match="no trace has at most max_length=3"):
-        sft_data.counts(data, ("model",), 3)
-
-
-def test_data_that_changed_is_read_again(data: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "data.jsonl"
-    lines = data.read_text(encoding="utf-8").splitlines()
-    for kept in (lines[:3], lines[3:5]):
-        copy.write_text("\n".join(kept) + "\n")
-        assert len(sft_data.dataset(copy, ("model",), 512, tmp_path / "cache")) == len(kept)
+        train_sft.counts(data, ("model",), 3)
 
 
 @pytest.mark.parametrize(
