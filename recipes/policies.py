@@ -70,7 +70,9 @@ def parts(name: str) -> tuple[str, str]:
     return kind, what
 
 
-def check(names: Sequence[str], config: Config, problems: Sequence[Problem], *, staged: bool) -> None:
+def check(
+    names: Sequence[str], config: Config, problems: Sequence[Problem], *, staged: bool
+) -> None:
     """Raises ConfigError for a name that stands for nothing, before any work.
 
     Args:
@@ -165,8 +167,8 @@ def language(problem: Problem) -> str:
 def again(name: str, config: Config) -> list[Hint]:
     """The hints of `rounds:N` or `wait:N`."""
     kind, what = parts(name)
-    library = HintLibrary.load(config.library)
-    return round_hints(int(what), library) if kind == "rounds" else [library.get("wait")] * int(what)
+    library, times = HintLibrary.load(config.library), int(what)
+    return round_hints(times, library) if kind == "rounds" else [library.get("wait")] * times
 
 
 def point_of(name: str, trace: Trace, tokenizer: Tokenizer, seed: int) -> InsertionPoint:

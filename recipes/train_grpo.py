@@ -105,10 +105,11 @@ def check(config: Config) -> None:
 
 def _key(config: Config, problems: Sequence[Problem]) -> str:
     """Hash of all that the training depends on."""
-    settings = config.model_dump(mode="json", include={"prompt", "seed", "limits", "template", "conclude"})
+    asked = {"prompt", "seed", "limits", "template", "conclude"}
+    settings = config.model_dump(mode="json", include=asked)
     settings["grpo"] = config.grpo.model_dump(mode="json", exclude={"save_steps"})
     settings["training"] = config.training.model_dump(mode="json", include=SHARED)
-    return fingerprint([settings, model_hash(config.base), [asdict(problem) for problem in problems]])
+    return fingerprint([settings, model_hash(config.base), list(map(asdict, problems))])
 
 
 def moving_average(values: Sequence[float], window: int = WINDOW) -> list[float]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from recipes.config import Config
 from recipes.hint_rft import curate
 from recipes.problems import held_out
 from recipes.rollout import rollout
-from recipes.settings import Curation, RolloutConfig, Training
+from recipes.settings import Curation, RolloutConfig
 from recipes.suites import Problem
 from recipes.train_sft import ASIDE, train
 from start_sdk import ConfigError
@@ -56,100 +56,145 @@ def chain(config: Config, out: Path, step: Step) -> None:
     """
     if "unselected" in config.controls and config.hinted.only_wrong:
         raise ConfigError("the control `unselected` requires hinted.only_wrong = false")
-    controls, seed, start = config.controls, config.seed_data, config.start_data
-    plain, hinted, text, sampled = (out / n for n in ("plain", "hinted", "text", "sampled"))
-    easy = text if start.easy_from is not None else None
-
-    def run(name: str, about: str, needs: str = "", **options: Any) -> None:
-        work = partial(rollout, config, part=getattr(config, name), **options)
-        step(name, work, about, name, needs)
-
-    def data(name: str, about: str, rules: str, needs: str, *make: Any, **folders: Any) -> None:
-        def work(folder: Path) -> Report:
-            made: Curation = make[0]() if make else getattr(config, rules)
-            rollouts = [out / one for one in needs.split() if one in ("hinted", "sampled", "text")]
-            return curate(config, folder, made, rollouts, **folders)
-
-        step(name, work, about, f"{rules} evaluation", needs)
-
-    def model(name: str, about: str, on: str, needs: str = "", **changes: Any) -> None:
-        def work(folder: Path) -> Report:
-            made = {key: value() if callable(value) else value for key, value in changes.items()}
-            return trained(config, folder, out / on / "data.jsonl", **made)
-
-        reads = "training text_learning_rate" if name == "text-rft" else "training"
-        step(name, work, about, reads, f"{on} {needs}")
-
-    run("plain", "the base model without hints")
-    run("hinted", "hints inserted into its thoughts", "plain", after=plain)
-    data("d-seed", "what hints turned right", "seed_data", "plain hinted", plain=plain)
-    model("start-0", "the base model trained on D_seed", "d-seed")
-    if easy or "text" in controls:
-        run("text", "the base model without a tool, sampled")
-    run("sampled", "START-0, sampled", "start-0", model=str(out / "start-0" / "model"))
-    from_start_0 = "sampled text" if easy else "sampled"
-    data("d-start", "one right trace of each problem", "start_data", from_start_0, easy=easy)
-    model("start", "the base model trained on D_START", "d-start")
-    if "text" in controls:
-        texts = start.model_copy(update={"needs_call": False, "easy_from": None})
-        data("d-text", "one right text of each problem", "start_data", "text", lambda: texts)
-
-        def epochs() -> float:  # as many tokens as START has: fewer traces, more often
-            tokens = [report_of(out / name)["tokens"] for name in ("start", "d-text")]
-            return config.training.epochs * tokens[0] / tokens[1]
-
-        rate = config.text_learning_rate or config.training.learning_rate
-        about = "the base model trained on as many tokens of text"
-        model("text-rft", about, "d-text", "start", epochs=epochs, learning_rate=rate)
-    if "unselected" in controls:
-
-        def as_many() -> Curation:
-            size = report_of(out / "d-seed")["kept"]
-            return seed.model_copy(update={"rescued": False, "size": size})
-
-        about = "as much seed data, unselected"
-        data("d-unselected", about, "seed_data", "d-seed hinted", as_many)
-        model("unselected", "the base model trained on it", "d-unselected")
-    if "masked" in controls:
-        model("masked", "trained on D_seed, hints without loss", "d-seed", train_on=("model",))
-    if "longer" in controls:
-        twice = 2 * config.training.epochs
-        model("longer", "trained on D_seed for twice as long", "d-seed", epochs=twice)
+    calls = Calls(config, out, step)
+    hint_rft(calls)
+    controls(calls)
     if config.evaluation.suites:
-        evaluations(config, out, step)
+        evaluations(calls)
 
 
-def evaluations(config: Config, out: Path, step: Step) -> None:
+def hint_rft(calls: Calls) -> None:
+    """From the base model to START."""
+    config, out = calls.config, calls.out
+    calls.rollout("plain", "the base model without hints")
+    after = out / "plain"
+    calls.rollout("hinted", "hints inserted into its thoughts", "plain", after=after)
+    calls.curate("d-seed", "what hints turned right", "seed_data", "plain hinted", plain=after)
+    calls.train("start-0", "the base model trained on D_seed", "d-seed")
+    easy = None if config.start_data.easy_from is None else out / "text"
+    if easy or "text" in config.controls:
+        calls.rollout("text", "the base model without a tool, sampled")
+    start_0 = str(out / "start-0" / "model")
+    calls.rollout("sampled", "START-0, sampled", "start-0", model=start_0)
+    needs = "sampled text" if easy else "sampled"
+    calls.curate("d-start", "one right trace of each problem", "start_data", needs, easy=easy)
+    calls.train("start", "the base model trained on D_START", "d-start")
+
+
+def controls(calls: Calls) -> None:
+    """What START is compared with."""
+    config, out = calls.config, calls.out
+
+    def start_tokens() -> dict[str, Any]:
+        """As many tokens as START has: fewer traces, more often."""
+        tokens = [report_of(out / name)["tokens"] for name in ("start", "d-text")]
+        rate = config.text_learning_rate or config.training.learning_rate
+        return {"epochs": config.training.epochs * tokens[0] / tokens[1], "learning_rate": rate}
+
+    def as_many() -> dict[str, Any]:
+        return {"rescued": False, "size": report_of(out / "d-seed")["kept"]}
+
+    if "text" in config.controls:
+        rules = {"needs_call": False, "easy_from": None}
+        about = "one right text of each problem"
+        calls.curate("d-text", about, "start_data", "text", lambda: rules)
+        about = "the base model trained on as many tokens of text"
+        calls.train("text-rft", about, "d-text start", start_tokens, "text_learning_rate")
+    if "unselected" in config.controls:
+        needs = "d-seed hinted"
+        calls.curate("d-unselected", "as much seed data, unselected", "seed_data", needs, as_many)
+        calls.train("unselected", "the base model trained on it", "d-unselected")
+    if "masked" in config.controls:
+        about = "trained on D_seed, hints without loss"
+        calls.train("masked", about, "d-seed", lambda: {"train_on": ("model",)})
+    if "longer" in config.controls:
+        twice = {"epochs": 2 * config.training.epochs}
+        calls.train("longer", "trained on D_seed for twice as long", "d-seed", lambda: twice)
+
+
+def evaluations(calls: Calls) -> None:
     """Every model on held-out problems, and rounds of hints."""
-    evaluation = config.evaluation
-    once = RolloutConfig(samples=evaluation.samples, temperature=evaluation.temperature)
-
-    def run(name: str, about: str, model: str, part: RolloutConfig, **options: Any) -> None:
-        def work(folder: Path) -> Report:
-            problems = held_out(evaluation, config.problems.families)
-            if name.startswith("rounds"):
-                problems = first_of_each(problems, evaluation.rounds_n)
-            thinks = None if model == "base" else str(out / model / "model")
-            return rollout(config, folder, part, model=thinks, problems=problems, **options)
-
-        after = [options["after"].name] if options.get("after") else []
-        needs = [model] if model != "base" else []
-        step(name, work, about, "evaluation hinted", " ".join(needs + after))
-
-    both = once.model_copy(update={"hints": ("none", "no-tool")})
-    run("eval-base", "the base model on held-out problems", "base", both)
+    config, out = calls.config, calls.out
+    samples = config.evaluation.samples
+    calls.evaluate("eval-base", "the base model", "base", ("none", "no-tool"))
     # Greedy, each hint goes into the trace of the base model; else each sample is a new thought.
-    base = out / "eval-base" if evaluation.samples == 1 else None
-    hints = once.model_copy(update={"hints": config.hinted.hints})
-    run("eval-hinted", "Hint-infer on them", "base", hints, after=base)
+    after = out / "eval-base" if samples == 1 else None
+    calls.evaluate("eval-hinted", "Hint-infer", "base", config.hinted.hints, after=after)
     made = {"text": "text-rft", "unselected": "unselected", "masked": "masked", "longer": "longer"}
     for name in ("start-0", "start", *(made[control] for control in config.controls)):
-        run(f"eval-{name}", f"{name} on held-out problems", name, once)
-    if evaluation.rounds and evaluation.samples == 1:
-        again = once.model_copy(update={"hints": (f"rounds:{evaluation.rounds}",)})
+        calls.evaluate(f"eval-{name}", name, name)
+    if config.evaluation.rounds and samples == 1:
         for name in ("base", "start"):
-            about, after = f"rounds of hints, {name}", out / f"eval-{name}"
-            run(f"rounds-{name}", about, name, again, after=after)
+            rounds = (f"rounds:{config.evaluation.rounds}",)
+            about, after = f"{name}, rounds of hints", out / f"eval-{name}"
+            calls.evaluate(f"rounds-{name}", about, name, rounds, after=after)
+
+
+Changes = Callable[[], dict[str, Any]]
+"""Settings that a step changes; they may come from reports of the steps before it."""
+
+
+class Calls:
+    """The kinds of steps that a chain has."""
+
+    def __init__(self, config: Config, out: Path, step: Step) -> None:
+        self.config = config
+        self.out = out
+        self._step = step
+
+    def rollout(self, name: str, about: str, needs: str = "", **options: Any) -> None:
+        """Runs a model on the training problems."""
+        work = partial(rollout, self.config, part=getattr(self.config, name), **options)
+        self._step(name, work, about, name, needs)
+
+    def curate(
+        self, name: str, about: str, rules: str, needs: str, changes: Changes = dict, **folders: Any
+    ) -> None:
+        """Makes a training set of the rollouts among `needs`."""
+
+        def work(folder: Path) -> Report:
+            made: Curation = getattr(self.config, rules).model_copy(update=changes())
+            rollouts = [self.out / n for n in needs.split() if n in ("hinted", "sampled", "text")]
+            return curate(self.config, folder, made, rollouts, **folders)
+
+        self._step(name, work, about, f"{rules} evaluation", needs)
+
+    def train(
+        self, name: str, about: str, needs: str, changes: Changes = dict, reads: str = ""
+    ) -> None:
+        """Trains the base model on the first of `needs`."""
+
+        def work(folder: Path) -> Report:
+            data = self.out / needs.split()[0] / "data.jsonl"
+            return trained(self.config, folder, data, changes())
+
+        self._step(name, work, about, f"training {reads}", needs)
+
+    def evaluate(
+        self,
+        name: str,
+        about: str,
+        model: str,
+        hints: tuple[str, ...] = ("none",),
+        after: Path | None = None,
+    ) -> None:
+        """Runs a model on the held-out problems; on a few of them in rounds."""
+        evaluation, families = self.config.evaluation, self.config.problems.families
+        thinks = None if model == "base" else str(self.out / model / "model")
+        part = RolloutConfig(
+            hints=hints, samples=evaluation.samples, temperature=evaluation.temperature
+        )
+
+        def work(folder: Path) -> Report:
+            problems = held_out(evaluation, families)
+            if name.startswith("rounds"):
+                problems = first_of_each(problems, evaluation.rounds_n)
+            some = {"problems": problems, "after": after}
+            return rollout(self.config, folder, part, model=thinks, **some)
+
+        needs = [n for n in (model, after.name if after else "base") if n != "base"]
+        reads = "evaluation hinted" if name == "eval-hinted" else "evaluation"
+        self._step(name, work, f"{about} on held-out problems", reads, " ".join(needs))
 
 
 def first_of_each(problems: Sequence[Problem], n: int) -> list[Problem]:
@@ -163,9 +208,9 @@ def first_of_each(problems: Sequence[Problem], n: int) -> list[Problem]:
     return found
 
 
-def trained(config: Config, folder: Path, data: Path, **changes: Any) -> Report:
+def trained(config: Config, folder: Path, data: Path, changes: Mapping[str, Any]) -> Report:
     """The base model trained on a training set: in this process, or by `accelerate launch`."""
-    training = Training(**{**config.training.model_dump(), **changes})
+    training = config.training.model_copy(update=changes)
     config = config.model_copy(update={"training": training})
     if training.accelerate is None or (folder / "training.json").exists():
         return train(config, folder, data)

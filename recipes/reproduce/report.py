@@ -279,8 +279,8 @@ def _differences(found: Found) -> str:
         [name, *(f"{g['value']:+.1f} [{g['low']:+.1f}, {g['high']:+.1f}]" for g in groups.values())]
         for name, groups in found["gains"].items()
     ]
-    about = "Points, paired by problem. The hint is the one that is best on these very problems.\n\n"
-    return about + table(["", *found["groups"]], rows)
+    about = "Points, paired by problem. The hint is the one that is best on these very problems."
+    return f"{about}\n\n{table(['', *found['groups']], rows)}"
 
 
 def _called(found: Found) -> str:
@@ -298,7 +298,7 @@ def _costs(found: Found) -> str:
         cost = part["tokens per right answer"]
         figures = [f"{part['calls per problem']:.2f}", f"{part['tokens per sample']:.0f}"]
         rows.append([name, *figures, "-" if cost is None else f"{cost:.0f}"])
-    about = "Tokens that the model sampled; for Hint-infer those of the thought that it continues, too."
+    about = "Tokens that the model sampled; for Hint-infer, also those of the thought it continues."
     head = ["", "calls per problem", "tokens per problem", "tokens per right answer"]
     return f"{about}\n\n{table(head, rows)}"
 
@@ -346,7 +346,7 @@ def examples(folder: Path) -> Iterator[str]:
         if after["correct"] and after["calls"] and not before["correct"]:
             found[str(family)] = (row.job.input, before, after)
     trained = {str(row.job.input.get("family")) for row in read_rows(folder / "plain")}
-    some = sorted(found, key=lambda family: family in trained)[:EXAMPLES]  # those kept from it first
+    some = sorted(found, key=lambda family: family in trained)[:EXAMPLES]  # those kept first
     if some:
         yield "\n## The same problem, base and START\n"
     for problem, before, after in map(found.__getitem__, some):

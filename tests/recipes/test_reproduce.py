@@ -135,7 +135,10 @@ def test_all_training_data_is_token_exact_and_its_labels_are_its_mask(whole: Pat
 
 def test_the_report_holds_every_system_and_the_family_that_was_not_trained_on(whole: Path) -> None:
     text = (whole / "report" / "report.md").read_text(encoding="utf-8")
-    assert "| base without a tool | base | text RFT | Hint-infer, end:general | START-0 | START |" in text
+    assert (
+        "| base without a tool | base | text RFT | Hint-infer, end:general | START-0 | START |"
+        in text
+    )
     assert "| factors (kept from training) | 2 |" in text
     assert "## Rounds of hints" in text and "START-0, unselected" not in text
 

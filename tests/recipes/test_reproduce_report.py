@@ -98,7 +98,10 @@ def test_every_system_is_scored_on_all_problems_and_on_those_kept_from_training(
     assert found["gains"]["START - Hint-infer: end:deeper-think"]["all"]["value"] == 0
     assert found["gains"]["START-0 - base"]["all"]["value"] == 25
     start = found["systems"]["START"]["groups"]["all"]
-    assert (start["tokens per right answer"], start["calls per problem"]) == (50, pytest.approx(11 / 12))
+    assert (start["tokens per right answer"], start["calls per problem"]) == (
+        50,
+        pytest.approx(11 / 12),
+    )
     assert found["systems"]["base"]["groups"]["all"]["tokens per right answer"] == 400
 
 
@@ -134,7 +137,10 @@ def test_the_report_is_a_page_and_a_picture_and_always_the_same(tmp_path: Path) 
         one = (tmp_path / "one" / name).read_bytes()
         assert one and one == (tmp_path / "other" / name).read_bytes()
     text = (tmp_path / "one" / "report.md").read_text(encoding="utf-8")
-    assert "| base without a tool | base | text RFT | Hint-infer, end:deeper-think | START-0 | START |" in text
+    assert (
+        "| base without a tool | base | text RFT | Hint-infer, end:deeper-think | START-0 | START |"
+        in text
+    )
     assert "| orders (kept from training) | 4 | 0.0 [" in text
     assert "| START - base | +75.0 [" in text
     assert "### orders\n\n> What is 2?\n\nRight: 4. The base model answers 5:" in text

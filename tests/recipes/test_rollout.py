@@ -44,9 +44,7 @@ def config() -> Config:
 
 def results(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return {
-        (row.job.problem, row.job.policy): row.result
-        for row in read_rows(folder)
-        if row.result
+        (row.job.problem, row.job.policy): row.result for row in read_rows(folder) if row.result
     }
 
 

@@ -21,9 +21,9 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from recipes import grpo, suites, train_grpo
 from recipes.config import Config
-from recipes.tiny.families import GROUPS
 from recipes.grpo import Rollouts, encode, run_with_retry, schedule
 from recipes.settings import Grpo, Lora, Training
+from recipes.tiny.families import GROUPS
 from recipes.training import last_checkpoint
 from start_sdk import (
     BeforeEnd,

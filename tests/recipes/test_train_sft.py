@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ pytest.importorskip("datasets")
 
 import torch
 
-from recipes import rft, train_sft
+from recipes import reproduce, train_sft
 from recipes.config import Config, read_config
 from recipes.settings import Lora, Training
-from recipes.stages import Pipeline, Stage
 from recipes.training import last_checkpoint
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, open_backend
 from start_sdk.backends.tokenizer import load_tokenizer
@@ -243,20 +241,12 @@ def test_a_run_trains_in_two_processes_and_comes_to_what_one_comes_to(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def copied(pipeline: Pipeline) -> dict[str, Any]:
-        pipeline.path("d-seed").mkdir()
-        shutil.copy(data, pipeline.path("d-seed"))
-        return {}
-
     launched = config(save_steps=2, accelerate=str(CONFIGS / "accelerate" / "cpu.yaml"))
-    start_0 = next(stage for stage in rft.SEED if stage.name == "start-0")
     monkeypatch.chdir(CONFIGS.parents[1])  # where `-m recipes...` is found
-    run = Pipeline(launched, tmp_path, [Stage("d-seed", "", (), (), copied), start_0])
-    run.go()
-    report = run.report("start-0")
+    report = reproduce.trained(launched, tmp_path / "start-0", data, {})
     assert report["processes"] == 2 and report["steps"] == 6
     assert report["last loss"] == pytest.approx(trained[1]["last loss"], rel=0.02)
-    assert same(weights(run.path("start-0")), weights(trained[0]), close=2e-3)
+    assert same(weights(tmp_path / "start-0"), weights(trained[0]), close=2e-3)
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(data: Path, tmp_path: Path) -> None:
