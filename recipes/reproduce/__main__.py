@@ -41,7 +41,7 @@ def main() -> int:
             return None
         config = given(options)
         if options.plan:
-            return plan(config, stages(config))
+            return plan(config, [stage.name for stage in stages(config)])
         reproduce(config, options.out)
         return None
 
