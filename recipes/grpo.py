@@ -132,17 +132,16 @@ class Rollouts:
         self._judge = Judge(self._grader, python)
         self._runner = asyncio.Runner()  # one loop: workers and kernels outlive a step
 
-    def __call__(self, prompts: list[str], trainer: SessionTrainer) -> dict[str, Any]:
+    def __call__(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
         """The sessions of a step, as `encode` has them, and the rewards.
 
         Raises:
             StartError: a session could not be run: the engine failed, or no kernel started, twice.
         """
         began = time.monotonic()
-        model: Any = trainer.model
-        model.eval()
+        trainer.model.eval()
         rolled = self._runner.run(self.step(prompts, trainer.state.global_step))
-        model.train()
+        trainer.model.train()
         traces = [trace for trace, _ in rolled]
         trainer.note("calls", fmean(len(trace.calls) for trace in traces))
         trainer.note("rollout seconds", time.monotonic() - began)

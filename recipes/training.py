@@ -55,8 +55,7 @@ def finished(folder: Path, key: str) -> dict[str, Any] | None:
             raise ConfigError(f"cannot write to {str(folder)!r}: {error.strerror}") from error
     if not (done.exists() and (folder / "model").is_dir()):
         return None
-    report: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-    return report
+    return dict(json.loads(done.read_text(encoding="utf-8")))
 
 
 def arguments(options: Training, seed: int, folder: Path, batch: int, named: str) -> dict[str, Any]:

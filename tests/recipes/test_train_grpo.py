@@ -291,6 +291,26 @@ async def test_a_kernel_that_was_not_to_be_had_is_asked_for_once_more() -> None:
     assert session.asked == [7, 7, 8, 8]
 
 
+def test_a_session_that_fails_ends_the_training_and_the_other_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, ended = [], []
+
+    async def fails_once(session: Any, question: Any, seed: int) -> Trace:
+        started.append(seed)
+        if len(started) == 2:
+            raise InterpreterError("a kernel did not answer")
+        try:
+            return await asyncio.Future()
+        finally:
+            ended.append(seed)
+
+    monkeypatch.setattr(grpo, "run_with_retry", fails_once)
+    with pytest.raises(InterpreterError, match="a kernel did not answer"):
+        train_grpo.train(config(), tmp_path, problems=PROBLEMS)
+    assert len(started) == 4 and len(ended) == 3
+
+
 def test_the_average_moves_over_what_is_there() -> None:
     assert train_grpo.moving_average([1.0, 0.0, 1.0, 1.0], 2) == [1.0, 0.5, 0.5, 1.0]
 

@@ -12,12 +12,21 @@ pytest.importorskip("trl")
 pytest.importorskip("datasets")
 
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipes import reproduce, train_sft
 from recipes.config import Config, read_config
 from recipes.settings import Lora, Training
 from recipes.training import last_checkpoint
-from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, open_backend
+from start_sdk import (
+    BeforeEnd,
+    ConfigError,
+    Limits,
+    ReasoningSession,
+    Trace,
+    models,
+    open_backend,
+)
 from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.testing import FakeInterpreter, ScriptedBackend
 
@@ -221,17 +230,28 @@ def test_ctrl_c_saves_and_the_same_command_ends_with_the_same_weights(
     assert same(weights(tmp_path), weights(trained[0]), close=0)
 
 
-def test_adapters_are_merged_into_the_model(data: Path, tmp_path: Path) -> None:
-    lora = Lora(rank=4, alpha=8)
-    train_sft.train(config(lora=lora, learning_rate=1e-2), tmp_path, data)
-    from safetensors.torch import load_file
-
-    from start_sdk import models
-
-    base = load_file(models.folder(BASE) / "model.safetensors")  # type: ignore[operator]
-    changed = {k for k, v in weights(tmp_path).items() if not torch.equal(v, base[k])}
+async def test_adapters_of_a_bfloat16_model_run_on_it_or_merged_into_it(
+    data: Path, tmp_path: Path
+) -> None:
+    base: Any = AutoModelForCausalLM.from_pretrained(str(models.folder(BASE)), dtype=torch.bfloat16)
+    base.save_pretrained(tmp_path / "base")
+    AutoTokenizer.from_pretrained(str(models.folder(BASE))).save_pretrained(tmp_path / "base")
+    options = config(lora=Lora(rank=4, alpha=8), learning_rate=1e-2, bf16=True)
+    train_sft.train(options, tmp_path / "out", data, base=str(tmp_path / "base"))
+    merged, before = weights(tmp_path / "out"), base.state_dict()
+    changed = {name for name in merged if not torch.equal(merged[name], before[name])}
     assert changed and all("proj" in name for name in changed)
-    assert weights(tmp_path).keys() == base.keys()
+    assert {weight.dtype for weight in merged.values()} == {torch.bfloat16}
+    found = []
+    for model, more in (
+        ("base", {"adapter": str(tmp_path / "out" / "adapter")}),
+        ("out/model", {}),
+    ):
+        backend = open_backend(str(tmp_path / model), **more)
+        session = ReasoningSession(backend, limits=Limits(max_tokens=30))
+        found.append((await session.run("What is 3 + 1?")).token_ids)
+        await backend.aclose()
+    assert found[0] == found[1]
 
 
 @pytest.mark.slow
