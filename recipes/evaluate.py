@@ -5,7 +5,6 @@
     python -m recipes.evaluate --suite livecodebench --data test4.jsonl test5.jsonl \
         --since 2024-08-01 --until 2024-11-30 --k 10 --temperature 0.2 --out runs/lcb
     python -m recipes.evaluate compare runs/tiny-none runs/tiny-end
-    python -m recipes.evaluate --check-grader problems.jsonl
 
 Suites: tiny, aime24, aime25, amc23, math500, gpqa, or a JSONL or Parquet file with their columns
 (recipes/suites.py); livecodebench, from its files (recipes/livecodebench). Programs are run against
@@ -23,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from recipes import check_grader, compare, experiment, livecodebench
+from recipes import compare, experiment, livecodebench
 from recipes.experiment import Judge, asked, problem_of, selection
 from recipes.hint_names import check_samples, policy_of
 from recipes.report import results, write_report
@@ -129,18 +128,14 @@ def command_line() -> argparse.ArgumentParser:
     add("--grader", choices=("ours", "upstream"), default="ours", help="for livecodebench")
     add("--k", type=int, default=1, help="samples per problem")
     add("--temperature", type=float, help="sampling temperature (default: 0 with --k 1, else 0.6)")
-    add("--check-grader", type=Path, nargs="+", metavar="FILE", help="check the grader instead")
     return parser
 
 
 def main() -> int:
-    """Evaluates, compares, or checks the grader; 2 for bad input, 130 for Ctrl-C."""
+    """Evaluates or compares; 2 for bad input, 130 for Ctrl-C."""
     if sys.argv[1:2] == ["compare"]:
         return compare.main(sys.argv[2:])
     parser = command_line()
-    files = parser.parse_args().check_grader
-    if files:
-        return experiment.program(parser, lambda: check_grader.main(files))
     config = experiment.checked(parser)
     if config.k < 1:
         parser.error("--k must be at least 1")
