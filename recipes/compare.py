@@ -1,12 +1,11 @@
 """Compares two evaluations problem by problem: `python -m recipes.evaluate compare A B`.
 
-A and B are folders of `recipes.evaluate`, or their rows.jsonl, with the same problems: the gain
+A and B are folders of `recipes.evaluate`, or files of their rows, with the same problems: the gain
 with its paired 95 % interval, McNemar's exact test (first samples), and every problem that flipped.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rich.table import Table
 from recipes.command import CommandLine
 from recipes.report import Result, by_problem, results
 from start_sdk import ConfigError, StartError
-from start_sdk.batch import Row
+from start_sdk.batch import read_rows
 from start_sdk.cli import Terminal
 from start_sdk.grading.statistics import avg_at_k, mcnemar, paired_difference
 
@@ -28,14 +27,12 @@ def read(path: Path) -> Problems:
     Raises:
         ConfigError: no rows are there, or they are not an evaluation's.
     """
-    file = path / "rows.jsonl" if path.is_dir() else path
     try:
-        with file.open(encoding="utf-8") as lines:
-            found = by_problem(results(Row.from_dict(json.loads(line)) for line in lines))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{file} does not contain rows of an evaluation: {error}") from error
+        found = by_problem(results(read_rows(path)))
+    except ConfigError as error:
+        raise ConfigError(f"{path} does not contain rows of an evaluation: {error}") from error
     if not found:
-        raise ConfigError(f"{file} contains no rows")
+        raise ConfigError(f"{path} contains no rows")
     return found
 
 

@@ -11,9 +11,9 @@ Suites: tiny, aime24, aime25, amc23, math500, gpqa, or a JSONL or Parquet file w
 (recipes/suites.py); livecodebench, from its files (recipes/livecodebench). Programs are run against
 all tests; `--grader upstream` reports the verdicts of LiveCodeBench's own grader, faults included,
 on the same samples. `--k 1` decodes greedily; larger values sample at the paper's temperature 0.6
-and top-p 0.95. The output folder contains every sample with its trace (rows.sqlite, rows.jsonl) and
-the report (report.md, report.json, report.png); the same command resumes an interrupted run. The
-report contains no times, so equal seeds give equal reports.
+and top-p 0.95. The output folder contains every sample with its trace (rows.sqlite) and the
+report (report.md, report.json, report.png); the same command resumes an interrupted run. The report
+contains no times, so equal seeds give equal reports.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from start_sdk import (
     open_backend,
     plugins,
 )
-from start_sdk.batch import Job, Row, RowStore, Work, export_jsonl, fingerprint, run_batch
+from start_sdk.batch import Job, Row, RowStore, Work, fingerprint, run_batch
 from start_sdk.cli import parsed_options
 from start_sdk.grading import Grader, last_code_block, shuffled
 
@@ -237,8 +237,8 @@ def compute_rows(
 ) -> None:
     """Computes what is not done yet under a live table, and closes the backend.
 
-    The folder gets rows.sqlite and rows.jsonl, also if the run is stopped: the same jobs continue
-    from there, and those that failed are tried again.
+    The folder gets rows.sqlite (`start_sdk.batch.read_rows`). After a run that was stopped, the
+    same jobs continue from there, and those that failed are tried again.
     """
 
     async def run(store: RowStore) -> None:
@@ -262,11 +262,7 @@ def compute_rows(
     except OSError as error:
         raise ConfigError(f"cannot create folder {str(out)!r}: {error.strerror}") from error
     with RowStore(out / "rows.sqlite") as store:
-        try:
-            asyncio.run(run(store))
-        finally:  # also of a run that was stopped: what is done is written
-            done = (row for row in store.rows(jobs) if row.state in ("done", "failed"))
-            export_jsonl(done, out / "rows.jsonl")
+        asyncio.run(run(store))
 
 
 def checked(parser: argparse.ArgumentParser) -> argparse.Namespace:

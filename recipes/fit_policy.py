@@ -14,7 +14,6 @@ generalizes.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from recipes.command import CommandLine
 from recipes.experiment import program
 from recipes.report import row
 from start_sdk import ConfigError, MissingExtra, Trace
+from start_sdk.batch import read_rows
 from start_sdk.cli import say
 from start_sdk.grading.statistics import paired_difference
 from start_sdk.hints import FEATURES, LearnedPolicy, Logit, features
@@ -52,10 +52,8 @@ def read(folder: Path) -> list[Example]:
         ConfigError: there are none.
     """
     try:
-        lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
-        results = [(r["input"]["family"], r["result"]) for r in map(json.loads, lines)]
-        found = [example(family, result) for family, result in results if result]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = [example(r.job.input["family"], r.result) for r in read_rows(folder) if r.result]
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder} has no matrix of recipes.hint_matrix: {error}") from error
     found = [one for one in found if len(one.correct) > 1]
     if not found:

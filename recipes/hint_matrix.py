@@ -8,8 +8,8 @@ problem is also asked with a request for Python in its prompt. Decoding is greed
 is caused by the hint. A hint rescues some of the wrong answers and breaks some of the correct ones
 (33.0 % and 10.4 % for the paper's models: START, EMNLP version, table 5).
 
-The output folder contains every trace (rows.sqlite, rows.jsonl) and the matrix (matrix.md,
-matrix.json, matrix.png); the same command resumes an interrupted run.
+The output folder contains every trace (rows.sqlite) and the matrix (matrix.md, matrix.json,
+matrix.png); the same command resumes an interrupted run.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def run(config: argparse.Namespace) -> None:
     rows = experiment.compute(config, jobs, backend, python, work_of)
     arms = tally(rows)
     if not arms:
-        raise ConfigError("there are no rows to report: see rows.jsonl for what went wrong")
+        raise ConfigError("there are no rows to report: `start-sdk rows` shows what went wrong")
     title = {"suite": config.suite, "model": config.model, "families": config.families}
     title |= {"n": config.n, "seed": config.seed}
     text = markdown(arms, title)

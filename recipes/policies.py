@@ -94,7 +94,7 @@ def lines_of(rows: Sequence[Row]) -> list[Line]:
     results = [row.result["policies"] for row in rows if row.result]
     same = [asked_in(row) for row in rows if row.result]
     if not results:
-        raise ConfigError("there are no rows to report: see rows.jsonl for what went wrong")
+        raise ConfigError("there are no rows to report: `start-sdk rows` shows what went wrong")
     names = [name for name in results[0] if all(name in result for result in results)]
     none = [bool(result["none"]["correct"]) for result in results]
     paper = [float(result[PAPERS]["correct"]) for result in results]

@@ -12,8 +12,7 @@ the thought before the hint is not sampled again (START, section 3). Otherwise t
 new thought. See recipes/hint_names.py for the names of hints.
 
 The output folder contains every sample, correct or wrong, with its trace or the reason why there is
-none (rows.sqlite, rows.jsonl), and counts (report.json). The same command resumes an interrupted
-run.
+none (rows.sqlite), and counts (report.json). The same command resumes an interrupted run.
 """
 
 from __future__ import annotations
@@ -32,11 +31,10 @@ from recipes.data import training_problems
 from recipes.experiment import model_name
 from recipes.hint_names import check_hints
 from recipes.rollout_worker import Bases, RolloutWorker, jobs_of
-from recipes.rows import read_rows
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import Trace, open_backend, plugins
-from start_sdk.batch import Row
+from start_sdk.batch import Row, read_rows
 from start_sdk.cli import say
 from start_sdk.hints import sampled
 

@@ -12,7 +12,6 @@ from recipes import experiment
 from recipes.config import Config
 from recipes.experiment import Judge, asked, problem_of
 from recipes.hint_names import fits, hint_of, point_of, policy_of
-from recipes.rows import read_rows
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import (
@@ -25,7 +24,7 @@ from start_sdk import (
     Tokenizer,
     Trace,
 )
-from start_sdk.batch import Job, RowStore, Work, config_hash, in_rounds, sample_seed
+from start_sdk.batch import Job, RowStore, Work, config_hash, in_rounds, read_rows, sample_seed
 from start_sdk.formats import detect
 
 

@@ -207,7 +207,7 @@ def run(config: argparse.Namespace) -> None:
 
     rows = experiment.compute(config, jobs, backend, python, work_of)
     if not any(row.result for row in rows):
-        raise ConfigError("there are no rows to report: see rows.jsonl for what went wrong")
+        raise ConfigError("there are no rows to report: `start-sdk rows` shows what went wrong")
     names = ("suite", "model", "families", "seeds", "rounds")
     made = {name: getattr(config, name) for name in names}
     made["problems"] = len({asked_in(row) for row in rows if row.result})

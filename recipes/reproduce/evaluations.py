@@ -15,7 +15,6 @@ from recipes.experiment import Judge, held_out, model_name, problem_of
 from recipes.rft import model_of
 from recipes.rollout import rollout
 from recipes.rollout_worker import Bases
-from recipes.rows import read_rows
 from recipes.settings import RolloutConfig
 from recipes.stages import Pipeline, Stage
 from recipes.suites import Problem
@@ -27,7 +26,7 @@ from start_sdk import (
     open_backend,
     plugins,
 )
-from start_sdk.batch import Job, Work, config_hash, sample_seed
+from start_sdk.batch import Job, Work, config_hash, read_rows, sample_seed
 from start_sdk.hints import round_hints, sampled, think_in_rounds
 
 MODELS = {"text-rft": "text", "start-0": None, "start": None, "unselected": "unselected",

@@ -11,9 +11,9 @@ from typing import Any
 from recipes.report import fenced, inline, row, shown
 from recipes.reproduce.pictures import picture
 from recipes.reproduce.results import HINTED, SYSTEMS, collect
-from recipes.rows import read_rows
 from recipes.stages import Pipeline
 from start_sdk import Trace
+from start_sdk.batch import read_rows
 
 EXAMPLES = 3
 Rows = list[list[str]]

@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from recipes.report import Result, by_problem, interval, points, results, scores
-from recipes.rows import read_rows
 from recipes.stages import Pipeline
-from start_sdk.batch import Row
+from start_sdk.batch import Row, read_rows
 from start_sdk.grading.statistics import avg_at_k, paired_difference
 
 HINTED = "Hint-infer: "

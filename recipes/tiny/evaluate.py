@@ -18,20 +18,20 @@ from typing import Any
 
 from recipes import evaluate
 from start_sdk import StartError
+from start_sdk.batch import read_rows
 from start_sdk.cli import check_writable
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
     """The samples of an evaluation's folder, flat."""
     made = []
-    for line in (folder / "rows.jsonl").read_bytes().splitlines():  # of bytes: not at U+2028
-        row = json.loads(line)
-        result = row["result"] or {}
+    for row in read_rows(folder):
+        problem, result = row.job.input, row.result or {}
         made.append(
             {
-                "family": row["input"]["family"],
-                "problem": row["input"]["question"],
-                "gold": row["input"]["gold"],
+                "family": problem["family"],
+                "problem": problem["question"],
+                "gold": problem["gold"],
                 "answer": result.get("answer"),
                 "correct": result.get("correct", False),
                 "calls": result.get("calls", 0),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from recipes.livecodebench import Selection, load
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import CODE, MATH
 from start_sdk import ConfigError
+from start_sdk.batch import read_rows
 from start_sdk.testing import ScriptedBackend
 
 
@@ -52,9 +52,7 @@ def test_an_evaluation_gives_each_problem_its_own(
     line = f"--suite livecodebench --data {file} --hints debug --out {tmp_path / 'out'}"
     monkeypatch.setattr(sys, "argv", ["evaluate", *line.split()])
     assert evaluate.main() == 0
-    rows = [
-        json.loads(r) for r in (tmp_path / "out" / "rows.jsonl").read_text("utf-8").splitlines()
-    ]
+    rows = [row.as_dict() for row in read_rows(tmp_path / "out")]
     hints = [
         [s["text"] for s in r["result"]["trace"]["segments"] if s["source"] == "hint"] for r in rows
     ]

@@ -16,6 +16,7 @@ from recipes import evaluate, experiment
 from recipes.suites import Problem
 from recipes.tiny.families import CODE, MATH
 from start_sdk import StartError
+from start_sdk.batch import read_rows
 
 
 def run(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -37,9 +38,9 @@ def test_it_samples_grades_reports_resumes_and_repeats(
     assert run(f"{line} {tmp_path / 'a'}", monkeypatch) == 0
     first = capsys.readouterr().out
     assert "pass@2" in first and "code-steps" in first
-    rows = [json.loads(r) for r in (tmp_path / "a" / "rows.jsonl").read_text().splitlines()]
-    assert len(rows) == 8 and {r["state"] for r in rows} == {"done"}
-    assert all(r["result"]["trace"]["segments"] for r in rows)
+    rows = list(read_rows(tmp_path / "a"))
+    assert len(rows) == 8 and {row.state for row in rows} == {"done"}
+    assert all(row.result and row.result["trace"]["segments"] for row in rows)
 
     async def never(*_: object) -> None:
         raise AssertionError("a sample that is done was run again")
@@ -72,9 +73,9 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
             run(line, monkeypatch)
     assert ended.value.code == 130
     assert "same command again to resume" in capsys.readouterr().err
-    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2
+    assert len(list(read_rows(tmp_path))) == 2
     assert run(line, monkeypatch) == 0
-    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 4
+    assert len(list(read_rows(tmp_path))) == 4
 
 
 def test_questions_are_put_as_their_suite_has_them() -> None:

@@ -23,6 +23,7 @@ from recipes import experiment, fit_policy, hint_matrix, policies, tts
 from recipes.suites import Problem
 from recipes.tiny.families import MATH
 from start_sdk import Trace, open_backend, verify_trace
+from start_sdk.batch import read_rows
 from start_sdk.hints import Learned
 
 FEW = "--n 1 --hints general check-logic"
@@ -66,8 +67,7 @@ positions = ["output"]
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return [row.as_dict() for row in read_rows(folder)]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from random import Random
@@ -14,9 +13,11 @@ pytest.importorskip("scipy")
 pytest.importorskip("statsmodels")
 pytest.importorskip("sklearn")
 
+from rows import write_rows
+
 from recipes import fit_policy, hint_matrix, policies, tts
 from start_sdk import ConfigError, HintContext, Segment, Trace
-from start_sdk.batch import Job, Row, export_jsonl
+from start_sdk.batch import Job, Row, export_jsonl, read_rows
 from start_sdk.hints import Learned
 
 
@@ -131,8 +132,7 @@ def matrix(folder: Path, *, tells: bool) -> Path:
         rows.append(
             done(number, {"correct": right, "trace": trace, "arms": arms}, "abc"[number % 3])
         )
-    folder.mkdir()
-    export_jsonl(rows, folder / "rows.jsonl")
+    write_rows(folder, rows)
     return folder
 
 
@@ -186,11 +186,12 @@ def test_a_matrix_too_small_to_judge_by_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path = matrix(tmp_path / "matrix", tells=True) / "rows.jsonl"
-    rows = change([json.loads(line) for line in path.read_text("utf-8").splitlines()])
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    whole = matrix(tmp_path / "whole", tells=True)
+    rows = change([row.as_dict() for row in read_rows(whole)])
+    path = tmp_path / "rows.jsonl"
+    export_jsonl(map(Row.from_dict, rows), path)
     with pytest.raises(SystemExit) as ended:
-        fit(f"{path.parent} --out {tmp_path / 'out'}", monkeypatch)
+        fit(f"{path} --out {tmp_path / 'out'}", monkeypatch)
     assert ended.value.code == 2 and not (tmp_path / "out").exists()
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line

@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
 
+from rows import write_rows
+
 from recipes import compare
 from recipes.report import markdown, results, summary, write_report
 from start_sdk import ConfigError
@@ -99,8 +101,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     second = [[r[0] or rng.random() < 0.6] for r in first]
     second[first.index([True])] = [False]
     for name, right in (("a", first), ("b", second)):
-        (tmp_path / name).mkdir()
-        export_jsonl(rows(right), tmp_path / name / "rows.jsonl")
+        write_rows(tmp_path / name, rows(right))
     return tmp_path / "a", tmp_path / "b"
 
 

@@ -11,6 +11,8 @@ pytest.importorskip("scipy")
 pytest.importorskip("statsmodels")
 pytest.importorskip("matplotlib")
 
+from rows import write_rows
+
 from recipes.config import Config
 from recipes.reproduce import stages
 from recipes.reproduce.report import write_report
@@ -18,7 +20,7 @@ from recipes.reproduce.results import collect
 from recipes.settings import Evaluation, RolloutConfig
 from recipes.stages import Pipeline
 from start_sdk import Segment, Trace
-from start_sdk.batch import Job, Row, export_jsonl
+from start_sdk.batch import Job, Row
 
 HINTS = ("end:general", "end:deeper-think")
 FAMILIES = ("pairs", "sums", "orders")
@@ -64,8 +66,7 @@ def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) ->
         made = [Row(Job(problem=f"p{n}"), "done", {"rounds": (steps, early)[n]}) for n in (0, 1)]
         rows[name] = made
     for name, some in rows.items():
-        run.path(name).mkdir(parents=True)
-        export_jsonl(some, run.path(name) / "rows.jsonl")
+        write_rows(run.path(name), some)
     for name in run.stages:
         report = {"none": {"samples": 12, "correct": 3, "sampled tokens": 1200}}
         run.path(name).mkdir(exist_ok=True)

@@ -1,6 +1,5 @@
 """Rollouts on the embedded model: lineage, hints put into traces, and going on where one stopped."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,14 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("math_verify")
 
-from recipes import experiment, rollout, rows
+from recipes import experiment, rollout
 from recipes.config import Config
 from recipes.hint_names import check_hints, fits, hint_of, policy_of
 from recipes.settings import Problems, RolloutConfig
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, Trace
-from start_sdk.batch import RowStore
+from start_sdk.batch import RowStore, read_rows
 
 CODE = CodeProblem("c", "Add two numbers.", "", samples=(("1 2", "3"),), cases=(("1 2", "3"),))
 PLAIN = Problem("p", "What is 2 * 3?", "6")
@@ -45,7 +44,7 @@ def config() -> Config:
 def results(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (row.job.problem, row.job.policy): row.result
-        for row in rows.read_rows(folder)
+        for row in read_rows(folder)
         if row.result
     }
 
@@ -104,8 +103,7 @@ def test_the_same_command_goes_on_where_it_was_stopped(
     assert rollout.rollout(config, tmp_path / "parts", part) == whole
 
     def rows(name: str) -> list[dict[str, Any]]:
-        lines = (tmp_path / name / "rows.jsonl").read_text().splitlines()
-        found = [json.loads(line) for line in lines]
+        found = [row.as_dict() for row in read_rows(tmp_path / name)]
         for row in found:  # what a row took is no part of it
             row["result"]["trace"].pop("seconds")
             for segment in row["result"]["trace"]["segments"]:
@@ -121,7 +119,7 @@ def test_a_thought_without_the_place_is_a_row_that_says_so(config: Config, tmp_p
     hinted = RolloutConfig(hints=("end",))
     report = rollout.rollout(short, tmp_path / "hinted", hinted, after=tmp_path / "plain")
     assert report == {"end": {"samples": 4, "failed": 4, "correct": 0}}
-    (error,) = {row.error for row in rows.read_rows(tmp_path / "hinted")}
+    (error,) = {row.error for row in read_rows(tmp_path / "hinted")}
     assert error == "ConfigError: the thought has no insertion point for the hint end"
 
 

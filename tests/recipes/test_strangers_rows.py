@@ -13,6 +13,7 @@ pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
 
 from markdown_it import MarkdownIt
+from rows import write_rows
 
 from recipes import compare, demo
 from recipes.command import CommandLine
@@ -20,7 +21,6 @@ from recipes.hint_rft.report import samples
 from recipes.live import LiveTable
 from recipes.report import fenced, inline, markdown, results, row, summary
 from recipes.reproduce.report import examples
-from recipes.rows import read_rows
 from start_sdk import ConfigError, Segment, Trace
 from start_sdk.batch import Job, Row, export_jsonl
 from start_sdk.cli import Terminal
@@ -106,9 +106,7 @@ def test_examples_of_a_run_are_inert(tmp_path: Path) -> None:
     problem = {"id": HOSTILE, "family": HOSTILE, "question": HOSTILE, "gold": HOSTILE}
     for name, correct in (("eval-base", False), ("eval-start", True), ("plain", True)):
         result = {"answer": HOSTILE, "correct": correct, "calls": 1, "trace": traced(HOSTILE)}
-        (tmp_path / name).mkdir()
-        rows = [Row(Job(problem="p", input=problem), "done", result)]
-        export_jsonl(rows, tmp_path / name / "rows.jsonl")
+        write_rows(tmp_path / name, [Row(Job(problem="p", input=problem), "done", result)])
     text = "".join(examples(Run()))  # type: ignore[arg-type]
     assert is_inert(text) and html(text).count("<pre>") == 2 and "START answers" in text
 
@@ -162,12 +160,3 @@ def test_errors_of_a_command_line_escape_what_they_quote(
 def test_results_of_another_shape_are_one_error(result: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="is not an evaluation's"):
         results([evaluated(True, **result)])
-
-
-@pytest.mark.parametrize(
-    "line", ["[" * 100_000, "7", "{}", '{"problem": 1}', f'"{"x" * 9}"', "1" * 5000]
-)
-def test_lines_that_are_no_rows_are_one_error(tmp_path: Path, line: str) -> None:
-    (tmp_path / "rows.jsonl").write_text(line + "\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="contains no rows"):
-        list(read_rows(tmp_path))
