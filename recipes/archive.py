@@ -1,10 +1,10 @@
 """Keeps what a table stands on: `python -m recipes.archive runs/tiny-0 --out tiny-0.tar.xz`.
 
-Of a folder of rows, or of a whole run in stages, this keeps the rows, reports and configs. Of each
-trace, only how it ended and its token counts are kept, so that the archive is small enough for a
-repository. The programs that write reports read the unpacked archive like the folder. Where the
-folder was is left out, so that equal contents give equal bytes. The tables of the documentation
-stand on those in docs/results.
+Of a folder of rows, or of a whole run in stages, this keeps the rows (as rows.jsonl), reports and
+configs. Of each trace, only how it ended and its token counts are kept, so that the archive is
+small enough for a repository. The programs that write reports read the unpacked archive like the
+folder. Where the folder was is left out, so that equal contents give equal bytes. The tables of the
+documentation stand on those in docs/results.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import json
 import os
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from recipes import experiment, rows
-from recipes.command import CommandLine
+from recipes.command import CommandLine, program
 from start_sdk import ConfigError
+from start_sdk.batch import read_rows
 from start_sdk.cli import say
 
 KEPT = ("finish", "usage")
@@ -31,17 +30,18 @@ def archive(folder: Path, out: Path) -> int:
     """Writes the archive; returns its size in bytes.
 
     Raises:
-        ConfigError: the folder holds no rows.jsonl, or the archive cannot be written.
+        ConfigError: the folder contains no rows, or the archive cannot be written.
     """
-    found = sorted([*folder.rglob("rows.jsonl"), *folder.rglob("*.json")])
-    if not any(path.name == "rows.jsonl" for path in found):
-        raise ConfigError(f"{str(folder)!r} holds no rows.jsonl")
+    stores = [*folder.rglob("rows.sqlite"), *folder.rglob("rows.jsonl")]
+    if not stores:
+        raise ConfigError(f"{str(folder)!r} contains no rows")
+    rows = {path.with_name("rows.jsonl") for path in stores}
     try:
         with tarfile.open(out, "w:xz", preset=9) as packed:
-            for path in found:
+            for path in sorted({*rows, *folder.rglob("*.json")}):
                 if "model" in path.parts or any("checkpoint" in part for part in path.parts):
                     continue
-                content = _rows(path) if path.name == "rows.jsonl" else path.read_bytes()
+                content = _rows(path.parent) if path in rows else path.read_bytes()
                 content = content.replace(os.fsencode(folder.absolute()), folder.name.encode())
                 member = tarfile.TarInfo(str(path.relative_to(folder)))
                 member.size = len(content)
@@ -57,13 +57,9 @@ def unpack(file: Path, folder: Path) -> None:
         packed.extractall(folder, filter="data")
 
 
-def _rows(path: Path) -> bytes:
-    return "".join(_light(path)).encode("ascii")
-
-
-def _light(path: Path) -> Iterator[str]:
-    for line in rows.read_lines(path.parent):
-        yield json.dumps(_without_segments(json.loads(line))) + "\n"
+def _rows(folder: Path) -> bytes:
+    light = (json.dumps(_without_segments(row.as_dict())) for row in read_rows(folder))
+    return "".join(f"{line}\n" for line in light).encode("ascii")
 
 
 def _without_segments(value: Any) -> Any:
@@ -89,7 +85,7 @@ def main() -> int:
         size = archive(options.folder, options.out)
         say(f"{options.out}: {size / 1024:,.0f} KiB")
 
-    return experiment.program(parser, body)
+    return program(parser, body)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,8 @@ def read(paths: Sequence[Path]) -> Systems:
     found: Systems = {}
     for path in paths:
         policies = by_policy(results(read_rows(path)))
+        if not policies:
+            raise ConfigError(f"{str(path)!r} contains no rows")
         for policy, samples in policies.items():
             name = policy if len(paths) == 1 else path.name
             found[f"{name}: {policy}" if len(policies) > 1 < len(paths) else name] = samples

@@ -81,6 +81,7 @@ def check(
         problems: that they are used on.
         staged: whether hints go into traces that are there already.
     """
+    HintLibrary.load(config.library)
     for name in names:
         kind, what = parts(name)
         if kind == "last-wait" and not staged:

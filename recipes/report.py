@@ -118,13 +118,7 @@ def by_problem(samples: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def scores(samples: Sequence[Result]) -> dict[str, Any]:
-    """Scores of some samples; each mean is over problems, with a 95 % bootstrap interval.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    if not samples:
-        raise ConfigError("there are no samples to report")
+    """Scores of some samples; each mean is over problems, with a 95 % bootstrap interval."""
     problems = list(by_problem(samples).values())
     k = min(len(p) for p in problems)
     right = [[s.correct for s in p] for p in problems]
@@ -157,7 +151,13 @@ def interval(values: Sequence[float], clusters: Sequence[str] | None = None) -> 
 
 
 def summary(samples: Sequence[Result], title: Mapping[str, Any]) -> dict[str, Any]:
-    """All of a report, as report.json has it."""
+    """All of a report, as report.json has it.
+
+    Raises:
+        ConfigError: there are no samples.
+    """
+    if not samples:
+        raise ConfigError("there are no samples to report")
     made: dict[str, Any] = {**title, "policies": {}}
     for policy, some in by_policy(samples).items():
         families = sorted({s.family for s in some if s.family})

@@ -99,6 +99,8 @@ def rollout(
         ]
         if part.only_wrong and bases:
             jobs = [job for job in jobs if job.problem not in bases.correct]
+        elif not jobs:
+            raise ConfigError(f"none of the problems takes the policies {', '.join(part.hints)}")
         check_folder(folder, part.hints, key)
         compute(folder, in_rounds(jobs, part.samples), solver, config.max_concurrency)
     report = counted(folder)

@@ -112,7 +112,7 @@ def title(folder: Path, name: str) -> dict[str, Any]:
 def test_the_matrix_of_hints(tmp_path: Path) -> None:
     folder = unpacked("matrix", tmp_path)
     from recipes.hint_matrix import markdown, tally
-    from recipes.rows import read_rows
+    from start_sdk.batch import read_rows
 
     text = markdown(tally(list(read_rows(folder))), title(folder, "matrix"))
     published = rows(section("hints.md", "### What a hint rescues and breaks"))
@@ -135,7 +135,7 @@ def test_what_was_seen_on_a_gpu() -> None:
 def test_the_comparison_of_policies(tmp_path: Path) -> None:
     folder = unpacked("policies", tmp_path)
     from recipes.policies import lines_of, markdown
-    from recipes.rows import read_rows
+    from start_sdk.batch import read_rows
 
     found = title(folder, "policies")
     text = markdown(lines_of(list(read_rows(folder))), found)
@@ -181,7 +181,7 @@ def test_the_tables_of_the_miniatures_chain(tmp_path: Path) -> None:
 
 def test_the_curves_of_test_time_scaling(tmp_path: Path) -> None:
     folder = unpacked("tts", tmp_path)
-    from recipes.rows import read_rows
+    from start_sdk.batch import read_rows
     from recipes.tts import curves, markdown
 
     found = title(folder, "tts")

@@ -17,15 +17,15 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from recipes.config import Config
-from recipes.experiment import held_out
 from recipes.hint_rft.contamination import Overlap, words
-from recipes.hint_rft.inspector import Inspected, Inspector
+from recipes.hint_rft.inspector import Inspector, timeless
 from recipes.hint_rft.report import write_report
-from recipes.rows import read_lines, read_rows
-from recipes.settings import Curation, Evaluation
-from start_sdk import ConfigError, plugins
+from recipes.problems import held_out
+from recipes.settings import Curation
+from start_sdk import ConfigError, Trace, plugins
 from start_sdk.backends.tokenizer import load_tokenizer
-from start_sdk.batch import BatchProgress, fingerprint
+from start_sdk.batch import BatchProgress, Row, fingerprint, read_rows
+from start_sdk.grading import Grader
 from start_sdk.grading.statistics import avg_at_k
 
 BATCH = 32
@@ -33,17 +33,15 @@ BATCH = 32
 
 
 @dataclass
-class Entry:
-    """What is remembered of a row while all are looked at."""
+class Candidate:
+    """What is remembered of a good row until all are looked at."""
 
     audit: dict[str, Any]
     question: str
-    rank: tuple[int, int, str] = (0, 0, "")
-    """The lower the better: failed calls, then tokens that the model wrote, then by lot."""
-    tokens: str = ""
+    tokens: str
     """Hash of the trace's tokens."""
-    offset: int = -1
-    """Where its line begins in the file of good rows."""
+    rank: tuple[int, int, str]
+    """The lower the better: failed calls, then tokens that the model wrote, then by lot."""
 
 
 def curate(
@@ -77,108 +75,101 @@ def curate(
         raise ConfigError("rescued needs the rollout without hints: give --plain")
     if rules.easy_from is not None and easy is None:
         raise ConfigError("easy_from needs a rollout without Python: give --easy")
-    right = right_problems(plain) if rules.rescued and plain else frozenset[str]()
+    questions = (problem.question for problem in held_out(config.evaluation, "all"))
+    overlap = Overlap(questions, run=rules.overlap_words, share=rules.overlap_share)
+    right: set[str] = set()
+    if rules.rescued and plain:
+        right = {problem for problem, found in verdicts(plain).items() if found[0]}
+    easily: set[str] | None = None
+    if rules.easy_from is not None and easy:
+        all_found = verdicts(easy).items()
+        easily = {problem for problem, found in all_found if avg_at_k(found) >= rules.easy_from}
     inspector = Inspector(
         rules,
         load_tokenizer(config.base),
         plugins.load("interpreters", "python")(),
-        Overlap(evaluated(config.evaluation), run=rules.overlap_words, share=rules.overlap_share),
+        Grader(),
+        overlap,
         right,
-        None if rules.easy_from is None or not easy else easy_problems(easy, rules.easy_from),
+        easily,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=folder) as good:
-        entries = asyncio.run(_inspect_all(inspector, rollouts, config.seed, good))
-        choose(entries, rules.size, config.seed)
-        kept = [entry for entry in entries if entry.audit["reason"] is None]
-        _write_lines(folder / "audit.jsonl", (json.dumps(entry.audit) for entry in entries))
-        _write_lines(folder / "data.jsonl", (_line_at(good, entry.offset) for entry in kept))
-    report = write_report([entry.audit for entry in entries], rules, folder)
-    if not kept:
+    with TemporaryFile(dir=folder) as lines:
+        audits, good = asyncio.run(_inspect_all(inspector, rollouts, config.seed, lines))
+        choose(good, rules.size, config.seed)
+        lines.seek(0)
+        made = zip(lines, good, strict=True)
+        _write(folder / "data.jsonl", (line for line, one in made if one.audit["reason"] is None))
+    _write(folder / "audit.jsonl", (_line(audit) for audit in audits))
+    report = write_report(audits, rules, folder)
+    if not report["kept"]:
         raise ConfigError(f"no row was kept: see {str(folder / 'report.md')!r} for the reasons")
     return report
 
 
 async def _inspect_all(
-    inspector: Inspector, rollouts: Sequence[Path], seed: int, good: IO[bytes]
-) -> list[Entry]:
-    """Looks at all rows; those without a reason against them are written to `good`."""
-    entries: list[Entry] = []
+    inspector: Inspector, rollouts: Sequence[Path], seed: int, lines: IO[bytes]
+) -> tuple[list[dict[str, Any]], list[Candidate]]:
+    """Looks at all rows; those without a reason against them are candidates, a line for each."""
+    audits, good = [], []
     rows = (row for folder in rollouts for row in read_rows(folder))
-    total = sum(1 for folder in rollouts for _ in read_lines(folder))
     try:
-        with BatchProgress(total) as progress:
+        with BatchProgress(None) as progress:
             while batch := list(islice(rows, BATCH)):
-                for found in await asyncio.gather(*map(inspector.inspect, batch)):
-                    entries.append(_entry(found, seed, good))
-                    progress.add(found.row)
+                inspected = await asyncio.gather(*map(inspector.inspect, batch))
+                for row, (audit, trace) in zip(batch, inspected, strict=True):
+                    audits.append(audit)
+                    progress.add(row)
+                    if trace and audit["reason"] is None:
+                        good.append(_candidate(audit, row, trace, seed))
+                        about = {name: row.job.input.get(name, "") for name in ("question", "gold")}
+                        lines.write(_line({**audit, **about, "trace": timeless(trace)}))
     finally:
-        await inspector.aclose()
-    return entries
+        await inspector.grader.aclose()
+    return audits, good
 
 
-def _entry(found: Inspected, seed: int, good: IO[bytes]) -> Entry:
-    question = " ".join(words(str(found.row.job.input["question"])))
-    entry = Entry(found.audit(), question)
-    if found.reason is None and found.score:
-        score = found.score
-        lot = fingerprint([seed, found.row.job.parts])
-        entry.rank = (score.failed, score.written, lot)
-        entry.tokens = fingerprint(score.trace.token_ids)
-        entry.offset = good.tell()
-        good.write(json.dumps(found.datum()).encode() + b"\n")
-    return entry
+def _candidate(audit: dict[str, Any], row: Row, trace: Trace, seed: int) -> Candidate:
+    question = " ".join(words(str(row.job.input["question"])))
+    lot = fingerprint([seed, row.job.parts])
+    rank = (audit["score"]["failed"], audit["score"]["written"], lot)
+    return Candidate(audit, question, fingerprint(trace.token_ids), rank)
 
 
-def choose(entries: Sequence[Entry], size: int | None, seed: int) -> None:
+def choose(candidates: Iterable[Candidate], size: int | None, seed: int) -> None:
     """Keeps one row per question, the best one, and of all at most `size`, drawn by the seed.
 
     The others get their reason.
     """
-    best: dict[str, Entry] = {}
+    best: dict[str, Candidate] = {}
     seen: set[tuple[str, str]] = set()
-    for entry in sorted((e for e in entries if e.audit["reason"] is None), key=lambda e: e.rank):
-        if (entry.question, entry.tokens) in seen:
-            entry.audit["reason"] = "duplicate"
-        elif best.setdefault(entry.question, entry) is not entry:
-            entry.audit["reason"] = "another one is kept"
-        seen.add((entry.question, entry.tokens))
+    for one in sorted(candidates, key=lambda one: one.rank):
+        if (one.question, one.tokens) in seen:
+            one.audit["reason"] = "duplicate"
+        elif best.setdefault(one.question, one) is not one:
+            one.audit["reason"] = "another one is kept"
+        seen.add((one.question, one.tokens))
     kept = sorted(best, key=lambda question: fingerprint([seed, question]))
     for question in kept[size:] if size else ():
         best[question].audit["reason"] = "not drawn"
 
 
-def _line_at(good: IO[bytes], offset: int) -> str:
-    good.seek(offset)
-    return good.readline().decode().rstrip("\n")
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode("ascii") + b"\n"
 
 
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
+def _write(path: Path, lines: Iterable[bytes]) -> None:
     """Whole or not at all."""
     unfinished = path.with_suffix(".part")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in lines)
+    with unfinished.open("wb") as file:
+        file.writelines(lines)
     unfinished.replace(path)
 
 
-def evaluated(evaluation: Evaluation) -> list[str]:
-    """The questions that are evaluated on."""
-    return [problem.question for problem in held_out(evaluation, "all")]
-
-
-def right_problems(plain: Path) -> frozenset[str]:
-    """The problems that a rollout without hints was right on, in its first sample."""
-    return frozenset(
-        row.job.problem
-        for row in read_rows(plain)
-        if row.result is not None and row.result["correct"] and not row.job.sample
-    )
-
-
-def easy_problems(rollout: Path, share: float) -> frozenset[str]:
-    """The problems that a rollout was right on in at least this share of its samples."""
-    verdicts: dict[str, list[bool]] = {}
+def verdicts(rollout: Path) -> dict[str, list[bool]]:
+    """Whether a rollout was right, by problem, on each of its samples; the first one is first."""
+    found: dict[str, list[bool]] = {}
     for row in read_rows(rollout):
         correct = row.result is not None and bool(row.result["correct"])
-        verdicts.setdefault(row.job.problem, []).append(correct)
-    return frozenset(problem for problem, found in verdicts.items() if avg_at_k(found) >= share)
+        found.setdefault(row.job.problem, []).append(correct)
+    return found

@@ -15,8 +15,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from recipes import experiment
-from recipes.config import command_line, given
+from recipes.command import command_line, given, out_of, program
 from recipes.hint_rft import curate
 from recipes.hint_rft.report import markdown
 from start_sdk.cli import say
@@ -24,22 +23,21 @@ from start_sdk.cli import say
 
 def main() -> int:
     """Curates; 2 for bad input, 130 for Ctrl-C."""
-    parser = command_line("recipes.hint_rft", __doc__)
+    parser = command_line("recipes.hint_rft", __doc__, needs_config=True)
     add = parser.add_argument
     add("rollouts", nargs="+", type=Path, help="folders of rollouts")
     add("--rules", choices=("seed_data", "start_data"), default="seed_data")
     add("--plain", type=Path, help="folder of the rollout without hints")
     add("--easy", type=Path, help="folder of the rollout without Python, for easy_from")
-    add("--out", type=Path, required=True)
     options = parser.parse_args()
 
     def body() -> None:
         config = given(options)
         rules = getattr(config, options.rules)
         folders = {"plain": options.plain, "easy": options.easy}
-        say(markdown(curate(config, options.out, rules, options.rollouts, **folders)))
+        say(markdown(curate(config, out_of(options), rules, options.rollouts, **folders)))
 
-    return experiment.program(parser, body)
+    return program(parser, body)
 
 
 if __name__ == "__main__":

@@ -1,131 +1,159 @@
-"""Looks at rows one by one: scores, filters, modifies and grades again what was modified."""
+"""Looks at rows one by one: scores, filters, modifies and grades again what was modified.
+
+START's "score" and "filter" (section 3) are not disclosed; the rules are ours.
+"""
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
-from recipes.experiment import Judge, asked, problem_of
 from recipes.hint_rft.contamination import Overlap
 from recipes.hint_rft.modify import without_failed_tries
-from recipes.hint_rft.score import Score, calls_amiss, refusal
+from recipes.questions import Judge, asked, problem_of
 from recipes.settings import Curation
 from start_sdk import Interpreter, Tokenizer, Trace, TraceDrift, verify_trace
 from start_sdk.batch import Row
 from start_sdk.grading import Grader
+from start_sdk.session import repeats
+
+_OUTPUT = re.compile(r"^`{3,}output\b", re.MULTILINE)
+_BINDING = (
+    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign,
+    ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.Assert,
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """A row that was looked at: its trace, perhaps modified, and why it is refused, if it is."""
+def measured(trace: Trace, *, correct: bool) -> dict[str, int]:
+    """The score of a graded trace.
 
-    row: Row
-    reason: str | None
-    score: Score | None = None
-    dropped: tuple[int, ...] = ()
-    """Numbers of the segments that were dropped."""
+    `calls` counts the cells, `failed` those that raised, ran too long or died, and `void` those
+    that said nothing and left nothing for later ones; `written` the tokens of the model, `tokens`
+    those of the whole trace, its prompt included.
+    """
+    good = [call for call in trace.calls if call.status == "ok"]
+    return {
+        "correct": correct,
+        "calls": len(trace.calls),
+        "failed": len(trace.calls) - len(good),
+        # SimpleTIR (arXiv 2509.02479) drops trajectories with void turns, which have neither code
+        # nor an answer; a cell that defines a function is no such turn.
+        "void": sum(not call.output.strip() and not binds(call.code) for call in good),
+        "written": trace.usage.model,
+        "tokens": len(trace.token_ids),
+    }
 
-    def audit(self) -> dict[str, Any]:
-        """What is written of every row: where it is from, and what became of it."""
-        return {
-            **self.row.job.parts,
-            "family": self.row.job.input.get("family", ""),
-            "reason": self.reason,
-            "error": self.row.error,
-            "trace_id": (self.row.result or {}).get("trace", {}).get("id"),
-            "score": self.score.as_dict() if self.score else None,
-            "dropped": list(self.dropped),
-        }
 
-    def datum(self) -> dict[str, Any]:
-        """A row of the training set."""
-        assert self.score is not None
-        names = ("question", "gold", "family")
-        about = {name: self.row.job.input.get(name, "") for name in names}
-        return {**self.audit(), **about, "trace": timeless(self.score.trace)}
+def binds(code: str) -> bool:
+    """Whether code defines, imports, assigns or asserts anything.
+
+    What Python cannot parse (IPython's own syntax) does not.
+    """
+    try:
+        return any(isinstance(node, _BINDING) for node in ast.walk(ast.parse(code)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
 
 
 def timeless(trace: Trace) -> dict[str, Any]:
     """A trace as JSON, without what it cost: equal seeds give equal files."""
     made = trace.model_dump(mode="json") | {"seconds": {}, "idle": 0.0, "recomputed": None}
-    for segment in made["segments"]:
-        if call := segment["call"]:
-            call["seconds"] = 0.0
-            for tool_call in call["tool_calls"]:
-                tool_call["seconds"] = 0.0
+    for call in filter(None, (segment["call"] for segment in made["segments"])):
+        for timed in (call, *call["tool_calls"]):
+            timed["seconds"] = 0.0
     return made
 
 
+@dataclass
 class Inspector:
     """Looks at rows one by one: all steps that need no other row.
 
-    Args:
+    Attributes:
         rules: what is kept.
         tokenizer: of the model that wrote the traces; each is verified against it.
         python: replays traces without their failed tries, and runs their programs' tests.
+        grader: grades what was modified.
         overlap: with the evaluation sets.
         right: problems that were right without hints, if that counts.
         easy: problems that are to be answered without a call, all others with; None: as it comes.
     """
 
-    def __init__(
-        self,
-        rules: Curation,
-        tokenizer: Tokenizer,
-        python: Interpreter,
-        overlap: Overlap,
-        right: frozenset[str] = frozenset(),
-        easy: frozenset[str] | None = None,
-    ) -> None:
-        self._easy = easy
-        self._rules = rules
-        self._tokenizer = tokenizer
-        self._python = python
-        self._overlap = overlap
-        self._right = right
-        self._grader = Grader()
-        self._overlapping: dict[str, bool] = {}
+    rules: Curation
+    tokenizer: Tokenizer
+    python: Interpreter
+    grader: Grader
+    overlap: Overlap
+    right: Set[str] = frozenset()
+    easy: Set[str] | None = None
 
-    async def inspect(self, row: Row) -> Inspected:
-        """The row, with the first reason against it."""
+    async def inspect(self, row: Row) -> tuple[dict[str, Any], Trace | None]:
+        """What is written of a row, with the first reason against it; its trace, maybe modified."""
+        audit: dict[str, Any] = {
+            **row.job.parts,
+            "family": row.job.input.get("family", ""),
+            "reason": "no trace",
+            "error": row.error,
+            "trace_id": None,
+            "score": None,
+            "dropped": [],
+        }
         if row.result is None:
-            return Inspected(row, "no trace")
-        trace = Trace.model_validate(row.result["trace"])
-        score = Score(bool(row.result["correct"]), trace)
-        if self._overlaps(row):
-            return Inspected(row, "overlaps with the evaluation", score)
-        reason = refusal(score, self._rules)
+            return audit, None
+        original = trace = Trace.model_validate(row.result["trace"])
         dropped: tuple[int, ...] = ()
-        if self._rules.modify and reason == "failed code":
-            trace, dropped = await without_failed_tries(trace, self._python)
-        if dropped:
-            score = Score(await self._is_correct(row, trace), trace)
-            reason = refusal(score, self._rules) if score.correct else "wrong once modified"
-        if reason is None and row.job.problem in self._right:
-            reason = "right without hints"
-        if reason is None and self._easy is not None:
-            reason = calls_amiss(score, easy=row.job.problem in self._easy)
-        if reason is None:
-            try:
-                verify_trace(trace, self._tokenizer)
-            except TraceDrift as drift:
-                reason = f"drift: {drift}"
-        return Inspected(row, reason, score, dropped)
+        score = measured(trace, correct=bool(row.result["correct"]))
+        reason = self._refusal(row, trace, score)
+        if self.rules.modify and reason == "failed code":
+            trace, dropped = await without_failed_tries(trace, self.python)
+        if dropped:  # with them perhaps the answer
+            problem = problem_of(row.job)
+            _, gold = asked(problem, "plain", row.job.seed)
+            verdict = await Judge(self.grader, self.python).judge(trace, problem, gold)
+            score = measured(trace, correct=bool(verdict["correct"]))
+            reason = self._refusal(row, trace, score)
+            reason = reason if score["correct"] else "wrong once modified"
+        found = {"reason": reason, "trace_id": original.id, "score": score}
+        return {**audit, **found, "dropped": list(dropped)}, trace
 
-    async def _is_correct(self, row: Row, trace: Trace) -> bool:
-        """Grades a trace that was modified: what was dropped may have been its answer."""
-        problem = problem_of(row.job)
-        _, gold = asked(problem, "plain", row.job.seed)
-        verdict = await Judge(self._grader, self._python).judge(trace, problem, gold)
-        return bool(verdict["correct"])
+    def _refusal(self, row: Row, trace: Trace, score: dict[str, int]) -> str | None:
+        """The first reason not to train on a trace; None for a good one."""
+        return next(self._refusals(row, trace, score), None)
 
-    async def aclose(self) -> None:
-        """Stops the workers that graded."""
-        await self._grader.aclose()
-
-    def _overlaps(self, row: Row) -> bool:
-        problem = row.job.problem
-        if problem not in self._overlapping:
-            found = self._overlap.find(str(row.job.input["question"]))
-            self._overlapping[problem] = found is not None
-        return self._overlapping[problem]
+    def _refusals(self, row: Row, trace: Trace, score: dict[str, int]) -> Iterator[str]:
+        rules, problem, calls = self.rules, row.job.problem, score["calls"]
+        written = [segment for segment in trace.segments if segment.source == "model"]
+        notices = {segment.notice for segment in trace.segments}
+        if self.overlap.find(str(row.job.input["question"])):
+            yield "overlaps with the evaluation"
+        if not trace.exact:
+            yield "not token-exact"
+        if not score["correct"]:
+            yield "wrong answer"
+        # That something is used up is a limit; that the answer is asked for is none.
+        if trace.finish not in ("eos", "concluded") or notices - {None, "conclusion"}:
+            yield "ended by a limit"
+        if rules.needs_call and not calls:
+            yield "no code"
+        if any(repeats(segment.token_ids, rules.repeats) for segment in written):
+            yield "repetitive"
+        if any(_OUTPUT.search(segment.text) for segment in written):  # which only a cell may write
+            yield "output written by the model"
+        if score["failed"] / max(calls, 1) > rules.max_error_rate:
+            yield "failed code"
+        if score["void"]:
+            yield "void code"
+        if score["tokens"] > rules.max_tokens:
+            yield "too long"
+        if problem in self.right:
+            yield "right without hints"
+        if self.easy is not None and problem in self.easy and calls:
+            yield "code for an easy problem"
+        if self.easy is not None and problem not in self.easy and not calls:
+            yield "no code for a hard problem"
+        try:
+            verify_trace(trace, self.tokenizer)
+        except TraceDrift as drift:
+            yield f"drift: {drift}"

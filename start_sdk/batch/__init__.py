@@ -3,6 +3,7 @@
 from start_sdk.batch._jobs import Work, config_hash, in_rounds, model_hash, run_batch
 from start_sdk.batch._lines import read_json_lines
 from start_sdk.batch._progress import BatchProgress, Tally
+from start_sdk.batch._reading import read_rows
 from start_sdk.batch._rows import (
     Job,
     Row,
@@ -29,6 +30,7 @@ __all__ = [
     "in_rounds",
     "model_hash",
     "read_json_lines",
+    "read_rows",
     "run_batch",
     "sample_seed",
 ]

@@ -17,20 +17,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from start_sdk.batch._locks import File, identity
+from start_sdk.batch._packed import MAX_BYTES
 from start_sdk.errors import ConfigError
 
 APPLICATION_ID = 0x53544152  # "STAR": marks our files
-SCHEMA_VERSION = 1
-MAX_BYTES = 1 << 28
-"""Of one value. A row with many long traces takes some ten megabytes."""
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE rows (
     number INTEGER PRIMARY KEY,  -- insertion order
     key TEXT NOT NULL UNIQUE,
-    input TEXT NOT NULL,
+    input BLOB NOT NULL,         -- compressed JSON, as is result
     state TEXT NOT NULL DEFAULT 'todo',
     owner TEXT,                  -- the store that claimed a running row
-    result TEXT,
+    result BLOB,
     error TEXT
 )
 """.strip()

@@ -69,7 +69,7 @@ class BatchProgress:
     On a terminal it updates one line; otherwise it prints a line at most every 30 seconds.
 
     Args:
-        total: rows of the batch.
+        total: rows of the batch; None if nobody counted them.
         before: rows that earlier runs already finished or failed.
         console: by default standard error.
         clock: returns seconds.
@@ -77,7 +77,7 @@ class BatchProgress:
 
     def __init__(
         self,
-        total: int,
+        total: int | None,
         *,
         before: int = 0,
         console: Console | None = None,
@@ -113,12 +113,15 @@ class BatchProgress:
         tally, elapsed = self.tally, self._clock() - self._began
         here = tally.states.total()
         finished = self._before + here
-        parts = [f"{finished} of {self._total} rows"]
+        of = "" if self._total is None else f" of {self._total}"
+        parts = [f"{finished}{of} rows"]
         if tally.states["failed"]:
             parts.append(f"{tally.states['failed']} failed")
         if here and elapsed:
-            left = timedelta(seconds=round((self._total - finished) * elapsed / here))
-            parts += [f"{here / elapsed * 60:.1f} rows/min", f"about {left} left"]
+            parts.append(f"{here / elapsed * 60:.1f} rows/min")
+            if self._total is not None:
+                left = timedelta(seconds=round((self._total - finished) * elapsed / here))
+                parts.append(f"about {left} left")
         if tally.tokens:
             parts += [f"tokens: {tally.tokens_text()}", f"tools {tally.tool_share:.0%} of the time"]
         return visible(" · ".join(parts), keep="")

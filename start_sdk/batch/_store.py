@@ -28,6 +28,7 @@ from typing import Any, Self, cast, get_args
 from start_sdk._text.unicode import printable
 from start_sdk.batch._file import beside, check_opened, lock_files, prepare, size
 from start_sdk.batch._locks import folder_locked, give_back, is_free, opened, take
+from start_sdk.batch._packed import packed, unpacked
 from start_sdk.batch._rows import Job, Row, State
 from start_sdk.errors import ConfigError
 
@@ -48,7 +49,8 @@ class RowStore:
     (Process ids would not work: they are reused, and differ between containers that share a
     folder.)
 
-    Calls are short transactions on the caller's thread, a fraction of a millisecond each.
+    Calls are short transactions on the caller's thread, of a millisecond or two: traces are
+    stored compressed.
 
     Args:
         path: the file; created if it does not exist.
@@ -104,7 +106,7 @@ class RowStore:
                     "INSERT INTO rows (key, input) VALUES (?, ?) ON CONFLICT DO UPDATE "
                     "SET input = excluded.input WHERE input != excluded.input",
                     job.key,
-                    json.dumps(dict(job.input)),
+                    packed(job.input),
                 )
 
     def claim(self, job: Job) -> bool:
@@ -117,7 +119,7 @@ class RowStore:
 
     def finish(self, job: Job, result: Mapping[str, Any]) -> None:
         """Stores the result (JSON) of a claimed row and marks it done, in one transaction."""
-        self._settle(job, "done", result=json.dumps(dict(result)))
+        self._settle(job, "done", result=packed(result))
 
     def fail(self, job: Job, error: str) -> None:
         """Marks a claimed row failed, with the error as one line."""
@@ -159,20 +161,27 @@ class RowStore:
         return Counter(state for job in jobs if (state := self.state(job)))
 
     def rows(self, jobs: Iterable[Job] | None = None) -> Iterator[Row]:
-        """The rows of these jobs, in their order; or all rows, in insertion order."""
+        """The rows of these jobs, in their order; or all rows, in insertion order.
+
+        Each is read when it is asked for, in a transaction of its own: other processes may write
+        meanwhile.
+        """
         columns = "SELECT number, key, input, state, result, error FROM rows"
         if jobs is None:
-            last = None
-            with self._explained():
-                for number, *values in self._run(f"{columns} ORDER BY number"):
-                    if last is not None and number <= last:
-                        raise sqlite3.DatabaseError(MALFORMED)
-                    last = number
-                    yield _row(number, *values)
+            yield from self._in_order(f"{columns} WHERE number > ? ORDER BY number LIMIT 1")
         else:
             for job in jobs:
                 if found := self._one(f"{columns} WHERE key = ?", job.key):
                     yield _row(*found)
+
+    def _in_order(self, following: str) -> Iterator[Row]:
+        last = 0
+        while found := self._one(following, last):
+            number = found[0]
+            if number <= last:
+                raise ConfigError(f"row store {str(self._path)!r}: {MALFORMED}")
+            last = number
+            yield _row(*found)
 
     def close(self) -> None:
         """Releases rows that are still claimed and closes the file. Idempotent."""
@@ -198,7 +207,7 @@ class RowStore:
         self.close()
 
     def _settle(
-        self, job: Job, state: State, *, result: str | None = None, error: str | None = None
+        self, job: Job, state: State, *, result: bytes | None = None, error: str | None = None
     ) -> None:
         settled = self._change(
             "UPDATE rows SET state = ?, result = ?, error = ?, owner = NULL "
@@ -256,9 +265,9 @@ def _row(number: int, key: Any, given: Any, state: Any, result: Any, error: Any)
     try:
         values = {
             **json.loads(key),
-            "input": json.loads(given),
+            "input": unpacked(given),
             "state": state,
-            "result": None if result is None else json.loads(result),
+            "result": None if result is None else unpacked(result),
             "error": error,
         }
         return Row.from_dict(values)

@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -188,6 +189,11 @@ def test_a_log_cannot_change_what_was_checked(path: Path, statement: str, says: 
         RowStore(path)
 
 
+def compressed(text: bytes) -> str:
+    return f"x'{zlib.compress(text).hex()}'"
+
+
+GOOD = zlib.compress(b'{"text": "' + b"long " * 99 + b'"}')
 VALUES = {
     "key = '[]'": "not a mapping",
     "key = '{}'": "a row has the fields problem, ",
@@ -195,14 +201,20 @@ VALUES = {
     """key = '{"problem": [], "sample": 0, "policy": "", "seed": 0, "config": ""}'""": "problem is",
     """key = '{"problem": "", "sample": true, "policy": "", "seed": 0, "config": ""}'""": "sample",
     """key = '{"problem": "", "sample": 0, "policy": "", "seed": -1, "config": ""}'""": "seed=-1",
-    "input = 'x'": "Expecting value",
-    "input = '[1]'": "input is of the wrong type: list",
-    "input = 7": "input is of the wrong type: int",
-    "input = cast(x'7bff7d' AS TEXT)": "Expecting property name",
-    f"result = '{'[' * 100_000}'": "recursion",
-    f"result = '{'1' * 5_000}'": "integer string conversion",
-    "result = '7'": "result is of the wrong type: int",
-    "result = x'ff'": "invalid start byte",
+    "input = '{}'": "a bytes-like object is required, not 'str'",
+    "input = 7": "a bytes-like object is required, not 'int'",
+    "input = x''": "does not end where the content ends",
+    "input = x'7b7d'": "not compressed JSON: Error -3",
+    f"input = x'{GOOD[:-9].hex()}'": "does not end where the content ends",
+    f"input = x'{GOOD.hex()}00'": "does not end where the content ends",
+    f"input = x'{GOOD[:-1].hex()}00'": "incorrect data check",
+    f"input = {compressed(b'x')}": "Expecting value",
+    f"input = {compressed(b'[1]')}": "input is of the wrong type: list",
+    f"input = {compressed(b'{' + bytes([255]) + b'}')}": "invalid start byte",
+    f"result = {compressed(b'[' * 100_000)}": "recursion",
+    f"result = {compressed(b'1' * 5_000)}": "integer string conversion",
+    f"result = {compressed(b'7')}": "result is of the wrong type: int",
+    f"result = {compressed(b' ' * (1 << 26) + b'{}')}": "its JSON has more than 67,108,864 bytes",
     "error = x'00'": "error is of the wrong type: bytes",
     "state = 'ready'": "'ready' is not the state of a row",
     "state = x'00'": "state is of the wrong type: bytes",

@@ -155,7 +155,7 @@ def test_a_file_may_be_created_by_many_threads_at_once(tmp_path: Path) -> None:
         (lambda path: path.write_bytes(b"no database at all" * 100), "file is not a database"),
         (Path.mkdir, "is a folder, not a file of a row store"),
         (foreign, "not a row store but another database"),
-        (newer, "has row store version 99, but this start-sdk reads version 1"),
+        (newer, "has row store version 99, but this start-sdk reads version 2"),
     ],
 )
 def test_a_file_that_is_not_a_row_store_is_one_clear_line(

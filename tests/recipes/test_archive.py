@@ -12,11 +12,12 @@ import pytest
 pytest.importorskip("scipy")
 pytest.importorskip("statsmodels")
 
+from rows import write_rows
+
 from recipes.archive import archive, unpack
 from recipes.report import results, scores
-from recipes.rows import read_rows
 from start_sdk import ConfigError, Segment, Trace
-from start_sdk.batch import Job, Row, export_jsonl
+from start_sdk.batch import Job, Row, read_rows
 
 
 def evaluated(folder: Path) -> Path:
@@ -34,8 +35,7 @@ def evaluated(folder: Path) -> Path:
         }
         job = Job(problem=f"p{number}", input={"question": f"{number}?", "family": "f"})
         rows.append(Row(job, "done", {**result, "trace": trace, "arms": {"a": {"trace": trace}}}))
-    folder.mkdir(parents=True)
-    export_jsonl(rows, folder / "rows.jsonl")
+    write_rows(folder, rows)
     report = {"model": str(folder.parent / "start" / "model")}
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return folder
@@ -43,20 +43,21 @@ def evaluated(folder: Path) -> Path:
 
 def test_the_scores_of_an_archive_are_those_of_the_run(tmp_path: Path) -> None:
     run = evaluated(tmp_path / "run" / "eval")
-    size = archive(run.parent, tmp_path / "kept.tar.xz")
-    assert size < (run / "rows.jsonl").stat().st_size / 100
+    archive(run.parent, tmp_path / "kept.tar.xz")
     unpack(tmp_path / "kept.tar.xz", tmp_path / "kept")
     kept = tmp_path / "kept" / "eval"
+    assert "segments" not in (kept / "rows.jsonl").read_text(encoding="utf-8")
     report = (kept / "report.json").read_text(encoding="utf-8")
     assert json.loads(report) == {"model": "run/start/model"}  # not where it was on this machine
     whole, light = (scores(results(read_rows(folder))) for folder in (run, kept))
     assert light == whole and light["tokens per sample"]["model"] == len("So it is 4. ") * 200
-    archive(run.parent, tmp_path / "again.tar.xz")
-    assert (tmp_path / "again.tar.xz").read_bytes() == (tmp_path / "kept.tar.xz").read_bytes()
+    for folder in (run.parent, tmp_path / "kept"):  # an archive's rows can be archived, too
+        archive(folder, tmp_path / "again.tar.xz")
+        assert (tmp_path / "again.tar.xz").read_bytes() == (tmp_path / "kept.tar.xz").read_bytes()
 
 
 def test_a_folder_without_rows_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds no rows\.jsonl"):
+    with pytest.raises(ConfigError, match="contains no rows"):
         archive(tmp_path, tmp_path / "kept.tar.xz")
 
 

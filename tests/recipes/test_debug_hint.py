@@ -63,7 +63,7 @@ def test_an_evaluation_gives_each_problem_its_own(
     assert [len(some) > 3 for some in segments] == [True, True]
 
 
-def test_a_problem_without_samples_is_named_before_any_work(
+def test_problems_that_take_no_debug_hint_are_refused_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
@@ -72,4 +72,4 @@ def test_a_problem_without_samples_is_named_before_any_work(
     with pytest.raises(SystemExit) as ended:
         evaluate.main()
     assert ended.value.code == 2 and not list(tmp_path.iterdir())
-    assert "the debug hint needs a code problem" in capsys.readouterr().err
+    assert "none of the problems takes the policies debug" in capsys.readouterr().err

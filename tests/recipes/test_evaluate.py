@@ -152,7 +152,7 @@ def test_a_problem_survives_its_row() -> None:
         ("--suite tiny --n 0 --out {}", "--n must be at least 1"),
         ("--suite tiny --k 0 --out {}", "--k must be at least 1"),
         ("--suite tiny --max-concurrency 0 --out {}", "max_concurrency"),
-        ("--suite tiny --limits calls=3 --out {}", "limits.calls"),
+        ("--suite tiny --limits calls=3 --out {}", "calls=3"),
         ("--suite tiny --limits max_calls --out {}", "expected NAME=VALUE"),
         ("--suite tiny --sampling top_p=2 --out {}", "top_p"),
         ("--suite tiny --template thinking=true --out {}", "thinking"),

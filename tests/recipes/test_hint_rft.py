@@ -1,5 +1,6 @@
 """Traces scored, filtered, modified and checked; every row is kept or has its reason."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -8,24 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recipes.experiment import Judge, held_out
+from rows import write_rows
 from start_tools.python import PythonTool
 
 from recipes import experiment
 from recipes.config import Config
-from recipes.experiment import Judge
-from recipes.hint_rft import Entry, choose, curate, easy_problems, evaluated
+from recipes.hint_rft import Candidate, choose, curate
 from recipes.hint_rft.__main__ import main
 from recipes.hint_rft.contamination import Overlap, common_subsequence, words
-from recipes.hint_rft.inspector import Inspector
+from recipes.hint_rft.inspector import Inspector, binds, timeless
 from recipes.hint_rft.modify import without_failed_tries
-from recipes.hint_rft.score import Score, binds
 from recipes.rollout import rollout
 from recipes.settings import Curation, Evaluation, Problems, RolloutConfig
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, verify_trace
 from start_sdk.backends.tokenizer import load_tokenizer
-from start_sdk.batch import Job, Row, export_jsonl
+from start_sdk.batch import Job, Row, read_rows
 from start_sdk.grading import Grader
 from start_sdk.session import repeats
 from start_sdk.testing import CharTokenizer, FakeInterpreter, ScriptedBackend
@@ -67,7 +68,14 @@ def inspector(
     rules: Curation | None = None, right: Sequence[str] = (), evaluated: Sequence[str] = ()
 ) -> Inspector:
     overlap = Overlap(evaluated)
-    return Inspector(rules or Curation(), CharTokenizer(), PythonTool(), overlap, frozenset(right))
+    python = PythonTool()
+    return Inspector(rules or Curation(), CharTokenizer(), python, Grader(), overlap, {*right})
+
+
+async def reason(look: Inspector, row: Row) -> str | None:
+    audit, _ = await look.inspect(row)
+    found: str | None = audit["reason"]
+    return found
 
 
 GOOD = (cell("print(2 + 2)"), END)
@@ -76,7 +84,7 @@ GOOD = (cell("print(2 + 2)"), END)
 async def test_a_good_trace_has_no_reason_against_it_and_every_bad_one_has_its_own() -> None:
     good = await thought(*GOOD, real=False)
     look = inspector()
-    assert (await look.inspect(row(good))).reason is None
+    assert await reason(look, row(good)) is None
     circles = "Round and round. " * 9
     refused = {
         "no trace": row(None),
@@ -95,17 +103,17 @@ async def test_a_good_trace_has_no_reason_against_it_and_every_bad_one_has_its_o
         "failed code": row(await thought(cell("print(3)"), END, real=False)),
         "void code": row(await thought(cell("2 + 2;"), END, real=False)),
     }
-    found = {name: (await look.inspect(r)).reason for name, r in refused.items()}
+    found = {name: await reason(look, r) for name, r in refused.items()}
     assert found == {name: name for name in refused}
     short = inspector(Curation(max_tokens=50))
-    assert (await short.inspect(row(good))).reason == "too long"
-    assert (await inspector(right=["p"]).inspect(row(good))).reason == "right without hints"
+    assert await reason(short, row(good)) == "too long"
+    assert await reason(inspector(right=["p"]), row(good)) == "right without hints"
     asked = inspector(evaluated=["What is 2+2"])
-    assert (await asked.inspect(row(good))).reason == "overlaps with the evaluation"
+    assert await reason(asked, row(good)) == "overlaps with the evaluation"
     segments = list(good.segments)
     segments[1] = segments[1].model_copy(update={"text": segments[1].text.replace("look", "see")})
     drifted = good.model_copy(update={"segments": tuple(segments)})
-    assert str((await look.inspect(row(drifted))).reason).startswith("drift: segment 1 (model)")
+    assert str(await reason(look, row(drifted))).startswith("drift: segment 1 (model)")
 
 
 async def test_to_be_asked_for_the_answer_is_no_limit() -> None:
@@ -114,27 +122,26 @@ async def test_to_be_asked_for_the_answer_is_no_limit() -> None:
     )
     notices = {segment.notice for segment in asked.segments} - {None}
     assert notices == {"conclusion"} and asked.finish in ("eos", "concluded")
-    assert (await inspector().inspect(row(asked))).reason is None
+    assert await reason(inspector(), row(asked)) is None
     ended = asked.model_copy(update={"finish": "length"})
-    assert (await inspector().inspect(row(ended))).reason == "ended by a limit"
+    assert await reason(inspector(), row(ended)) == "ended by a limit"
 
 
 async def test_rules_can_be_switched() -> None:
     plain = row(await thought(END, real=False))
-    assert (await inspector(Curation(needs_call=False)).inspect(plain)).reason is None
+    assert await reason(inspector(Curation(needs_call=False)), plain) is None
     failing = row(await thought(cell("print(3)"), *GOOD, real=False))
     tolerant = Curation(max_error_rate=0.5, modify=False)
-    assert (await inspector(tolerant).inspect(failing)).reason is None
+    assert await reason(inspector(tolerant), failing) is None
 
 
 async def test_easy_problems_are_answered_without_a_call_and_hard_ones_with() -> None:
     called, text = await thought(*GOOD, real=False), await thought(END, real=False)
     rules = Curation(rescued=False, needs_call=False)
-    look = Inspector(
-        rules, CharTokenizer(), PythonTool(), Overlap(()), easy=frozenset({"easy"})
-    )  # fmt: skip
+    look = inspector(rules)
+    look.easy = {"easy"}
     found = {
-        (problem, bool(trace.calls)): (await look.inspect(row(trace, problem=problem))).reason
+        (problem, bool(trace.calls)): await reason(look, row(trace, problem=problem))
         for problem in ("easy", "hard")
         for trace in (called, text)
     }
@@ -146,20 +153,26 @@ async def test_easy_problems_are_answered_without_a_call_and_hard_ones_with() ->
     }
 
 
-async def test_easy_is_what_is_right_without_python_often_enough(tmp_path: Path) -> None:
-    trace = await thought(END, real=False)
+def test_easy_is_what_is_right_without_python_often_enough(tmp_path: Path) -> None:
+    trace = asyncio.run(thought(END, real=False))
     right = {"always": 4, "often": 3, "seldom": 1}
     rows = [
         row(trace, correct=number < count, problem=problem, sample=number)
         for problem, count in right.items()
         for number in range(4)
     ]
-    export_jsonl([*rows, row(None, problem="gone")], tmp_path / "rows.jsonl")
-    assert easy_problems(tmp_path, 1.0) == {"always"}
-    assert easy_problems(tmp_path, 0.75) == {"always", "often"}
-    rules = Curation(rescued=False, needs_call=False, easy_from=1.0)
+    write_rows(tmp_path, [*rows, row(None, problem="gone")])
+    config, out = Config(base="start-tiny-base"), tmp_path / "out"
+    for share, easy in ((1.0, {"always"}), (0.75, {"always", "often"})):
+        rules = Curation(rescued=False, needs_call=False, easy_from=share)
+        with pytest.raises(ConfigError, match="no row was kept"):  # another tokenizer wrote them
+            curate(config, out, rules, [tmp_path], easy=tmp_path)
+        reasons = {(a["problem"], str(a["reason"]).split(":")[0]) for a in lines(out / "audit.jsonl")}
+        assert {problem for problem, found in reasons if found == "drift"} == easy
+        hard = {problem for problem, found in reasons if found == "no code for a hard problem"}
+        assert hard == right.keys() - easy
     with pytest.raises(ConfigError, match="give --easy"):
-        curate(Config(base="start-tiny-base"), tmp_path / "out", rules, [tmp_path])
+        curate(config, out, rules, [tmp_path])
 
 
 OK, FAILS = cell("x = 2\nprint(x)"), cell("print(y)", "Now more.\n")
@@ -177,12 +190,12 @@ async def test_a_failed_try_goes_and_what_stays_is_token_for_token_what_it_was()
     assert changed.token_ids[: changed.parent.at] == trace.token_ids[: changed.parent.at]
     assert [call.status for call in changed.calls] == ["ok", "ok"]
     verify_trace(changed, CharTokenizer())
-    found = await inspector().inspect(row(trace))
-    assert found.reason is None and found.dropped == dropped
-    written = Trace.model_validate(found.datum()["trace"])
+    audit, found = await inspector().inspect(row(trace))
+    assert audit["reason"] is None and audit["dropped"] == [*dropped] and found
+    written = Trace.model_validate(timeless(found))
     assert written.token_ids == changed.token_ids and written.id == changed.id
     assert not written.seconds and all(call.seconds == 0 for call in written.calls)
-    assert found.datum()["trace_id"] == trace.id
+    assert audit["trace_id"] == trace.id
 
 
 async def test_a_failed_try_stays_if_a_later_output_needs_it() -> None:
@@ -190,7 +203,7 @@ async def test_a_failed_try_stays_if_a_later_output_needs_it() -> None:
     trace = await thought(OK, sets, cell("print(y)", "And now.\n"), END)
     assert [call.status for call in trace.calls] == ["ok", "error", "ok"]
     assert await without_failed_tries(trace, PythonTool()) == (trace, ())
-    assert (await inspector().inspect(row(trace))).reason == "failed code"
+    assert await reason(inspector(), row(trace)) == "failed code"
 
 
 async def test_a_trace_that_lost_its_answer_with_a_failed_try_is_not_kept() -> None:
@@ -198,18 +211,18 @@ async def test_a_trace_that_lost_its_answer_with_a_failed_try_is_not_kept() -> N
     trace = await thought(OK, states, "As I said.", conclude="never")
     changed, dropped = await without_failed_tries(trace, PythonTool())
     assert (trace.answer, dropped) == ("4", (3, 4)) and changed.answer != "4"
-    found = await inspector().inspect(row(trace))
-    assert (found.reason, found.dropped) == ("wrong once modified", dropped)
-    assert found.score and not found.score.correct
+    audit, _ = await inspector().inspect(row(trace))
+    assert (audit["reason"], audit["dropped"]) == ("wrong once modified", [*dropped])
+    assert not audit["score"]["correct"]
     repeated = await thought(OK, states, END)  # it says so once more
-    assert (await inspector().inspect(row(repeated))).reason is None
+    assert await reason(inspector(), row(repeated)) is None
 
 
 async def test_a_trace_that_lost_its_program_with_a_failed_try_is_not_kept() -> None:
     problem = CodeProblem("p", QUESTION, "", cases=(("2\n2\n", "4\n"),))
     program = "print(int(input()) + int(input()))"
     tried = cell(program, "Now more.\n")  # it fails here, where there is no input
-    for end, reason in (
+    for end, expected in (
         ("So.\n</think>\n\nSee above.", "wrong once modified"),
         (f"So.\n</think>\n\n```python\n{program}\n```", None),
     ):
@@ -219,8 +232,8 @@ async def test_a_trace_that_lost_its_program_with_a_failed_try_is_not_kept() -> 
             verdict = await Judge(grader, PythonTool()).judge(trace, problem, "")
         assert verdict["correct"]
         job = Job(problem="p", input=asdict(problem))
-        found = await inspector().inspect(Row(job, "done", verdict))
-        assert (found.reason, found.dropped) == (reason, (3, 4))
+        audit, _ = await inspector().inspect(Row(job, "done", verdict))
+        assert (audit["reason"], audit["dropped"]) == (expected, [3, 4])
 
 
 @pytest.mark.parametrize(
@@ -268,10 +281,48 @@ def test_overlap_needs_words_in_a_row_and_enough_in_common() -> None:
     long = " ".join(known.split()[:13] + [f"other{i}" for i in range(40)])
     assert overlap.find(long) == known
     assert Overlap([known], share=0.8).find(long) is None
-    assert overlap.find("find X!") == "find x" and overlap.find("find x and y") is None
     assert overlap.find("") is None
     assert words("Is $x^2=4$?") == ("is", "x", "2", "4")
     assert common_subsequence("axbycz", "abc") == 3 and common_subsequence("", "abc") == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlaps"),
+    [
+        ("What is 12*13?", "what is 12 * 13", True),
+        ("What is 12*13?", "What is 12*14?", False),
+        ("What is 12*13?", "What is 12*13*14?", False),
+        ("What is 12*13?", "What is 112*13?", False),
+        ("What is 12*13?", f"{'Some story about Tom. ' * 9} What is 12*13? Think well.", True),
+        ("What is 12*13?", f"{'Some story about Tom. ' * 9} What is 12*14? Think well.", False),
+        ("Find x.", "find X!", True),
+        ("Find x.", "Find x and y.", False),
+        ("Find x.", f"{'A line meets a circle. ' * 9} Find x.", False),
+        ("Which of these is true?", f"{'A line meets a circle. ' * 9} Which of these is true?", False),
+        ("How many primes are there below one hundred?",
+         "Tell me: how many primes are there below one hundred, please?", True),
+        ("求12乘以13的积。", "请问：求１２乘以１３的积", True),
+        ("求12乘以13的积。", "求12乘以14的积。", False),
+        ("证明根号二是无理数。", "请证明根号二是无理数！", True),
+        ("证明根号二是无理数。", "证明根号三是无理数。", False),
+        ("甲乙两人从相距若干里的两地同时出发相向而行，三小时后相遇。",
+         "已知甲乙两人从相距若干里的两地同时出发相向而行，问何时相遇？", True),
+    ],
+)  # fmt: skip
+def test_short_texts_overlap_if_one_contains_the_other(
+    one: str, other: str, overlaps: bool
+) -> None:
+    for known, asked in ((one, other), (other, one)):
+        assert (Overlap([known]).find(asked) is not None) is overlaps
+        among = Overlap([*(f"What is {n}*{n + 5}?" for n in range(90)), known])
+        assert (among.find(asked) is not None) is overlaps
+
+
+def test_templates_with_other_numbers_do_not_overlap() -> None:
+    known = Overlap([f"What is {a}*{b}?" for a in range(2, 40) for b in range(2, 40)])
+    asked = [f"What is {a}*{b}?" for a in range(30, 60) for b in range(30, 60)]
+    found = [text for text in asked if known.find(text)]
+    assert found == [f"What is {a}*{b}?" for a in range(30, 40) for b in range(30, 40)]
 
 
 def test_repetition_is_found_in_the_middle_of_a_text() -> None:
@@ -285,8 +336,8 @@ def test_repetition_is_found_in_the_middle_of_a_text() -> None:
     assert all(repeats(ids, 2) for ids in (pattern * 4, [1, 2] * 40, other + other))
 
 
-def entry(question: str, rank: tuple[int, int, str], tokens: str = "") -> Entry:
-    return Entry({"reason": None}, question, rank, tokens or str(rank))
+def entry(question: str, rank: tuple[int, int, str], tokens: str = "") -> Candidate:
+    return Candidate({"reason": None}, question, tokens or str(rank), rank)
 
 
 def test_one_per_question_the_best_one() -> None:
@@ -296,12 +347,11 @@ def test_one_per_question_the_best_one() -> None:
         entry("a", (1, 10, "z")),
         entry("b", (0, 20, "y"), "same"),
         entry("b", (0, 20, "z"), "same"),
-        Entry({"reason": "wrong answer"}, "c"),
     ]
     choose(entries, None, 0)
     another = "another one is kept"
     assert [e.audit["reason"] for e in entries] == [
-        another, None, another, None, "duplicate", "wrong answer",
+        another, None, another, None, "duplicate",
     ]  # fmt: skip
 
 
@@ -351,14 +401,14 @@ def test_d_seed_is_what_was_wrong_and_is_right_with_a_hint(
     assert len(audit) == report["rows"] == 20
     assert report["rows"] == report["kept"] + sum(report["left out"].values())
     assert len(data) == report["kept"] == len({d["question"] for d in data}) > 2
-    plain = lines(folder / "plain" / "rows.jsonl")
-    right = {r["problem"] for r in plain if r["result"]["correct"]}
+    plain = read_rows(folder / "plain")
+    right = {r.job.problem for r in plain if r.result and r.result["correct"]}
     assert right and not {d["problem"] for d in data} & right
     tokenizer = load_tokenizer(config.base)
     for datum in data:
         trace = Trace.model_validate(datum["trace"])
         verify_trace(trace, tokenizer)
-        assert Score(True, trace).calls and trace.hints
+        assert trace.calls and trace.hints
     assert "| right without hints |" in (tmp_path / "seed" / "report.md").read_text()
     again = curate(
         config, tmp_path / "again", config.seed_data, [folder / "hinted"], plain=folder / "plain"
@@ -382,7 +432,7 @@ def test_problems_of_the_evaluation_are_left_out(
     rollouts: tuple[Config, Path], tmp_path: Path
 ) -> None:
     config, folder = rollouts
-    first, second, *_ = lines(folder / "plain" / "rows.jsonl")
+    first, second, *_ = (row.as_dict() for row in read_rows(folder / "plain"))
     suite = tmp_path / "suite.jsonl"
     known = {"problem": first["input"]["question"], "answer": "1"}
     suite.write_text(json.dumps(known) + "\n", encoding="utf-8")
@@ -395,12 +445,13 @@ def test_problems_of_the_evaluation_are_left_out(
 
 
 def test_the_miniatures_held_out_problems_are_those_of_its_seeds() -> None:
-    found = evaluated(Evaluation(suites=("tiny",), n=2, seeds=(5, 6)))
+    evaluation = Evaluation(suites=("tiny",), n=2, seeds=(5, 6))
+    found = [problem.question for problem in held_out(evaluation, "all")]
     assert len(found) == 2 * 2 * 14 and set(found[:28]) != set(found[28:])
 
 
 def test_nothing_kept_says_why(tmp_path: Path) -> None:
-    export_jsonl([row(None)], tmp_path / "rows.jsonl")
+    write_rows(tmp_path, [row(None)])
     config = Config(base="start-tiny-base")
     with pytest.raises(ConfigError, match=r"no row was kept: see '.*report\.md'"):
         curate(config, tmp_path / "out", Curation(rescued=False), [tmp_path])

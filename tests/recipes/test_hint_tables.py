@@ -105,7 +105,7 @@ def scaled(number: int, hints: list[Any], waits: list[Any], votes: list[Any]) ->
         done(number, f"{way}:9", steps[-1]["correct"], steps=steps)
         for way, steps in (("rounds", hints), ("wait", waits))
     ]
-    return rows + [done(number, "none", v["correct"], sample=i, **v) for i, v in enumerate(votes)]
+    return rows + [done(number, "none", sample=i, **vote) for i, vote in enumerate(votes)]
 
 
 def test_curves_take_what_fits_into_the_tokens_of_the_hints() -> None:
