@@ -46,7 +46,7 @@ test-vllm: $(VLLM)/.ready
 real: $(REAL_MODEL)/source.json
 	OMP_NUM_THREADS=1 $(REAL)/bin/python -m recipes.real.demo --model $(REAL_MODEL)
 
-test-real: $(REAL_MODEL)/source.json $(REAL_MODEL).F32.gguf
+test-real: $(REAL_MODEL)/source.json
 	OMP_NUM_THREADS=1 START_REAL_MODEL=$(REAL_MODEL) $(REAL)/bin/python -m pytest -m real tests/real
 
 check: $(READY)
@@ -86,16 +86,12 @@ $(READY): pyproject.toml constraints.txt
 
 $(REAL)/.ready: pyproject.toml constraints.txt
 	test -x $(REAL)/bin/python || $(PYTHON) -m venv $(REAL)
-	$(REAL)/bin/pip install -q -c constraints.txt -e '.[transformers,servers,test]' accelerate  # reads GGUF
-	$(REAL)/bin/pip install -q -c constraints.txt --no-deps gguf xllamacpp  # llama.cpp's server
+	$(REAL)/bin/pip install -q -c constraints.txt -e '.[transformers,servers,test]' accelerate
+	$(REAL)/bin/pip install -q -c constraints.txt --no-deps gguf xllamacpp  # reads the model; llama.cpp's server
 	touch $@
 
 $(REAL_MODEL)/source.json: $(REAL)/.ready
 	$(REAL)/bin/python -m recipes.real.prepare --out $(REAL_MODEL)
-	touch $@
-
-$(REAL_MODEL).F32.gguf: $(REAL_MODEL)/source.json
-	$(REAL)/bin/python -m recipes.real.to_gguf --model $(REAL_MODEL) --out $@
 	touch $@
 
 $(PY313)/.ready: pyproject.toml constraints.txt

@@ -28,47 +28,58 @@ GOLD = "11"
 STYLES = {"model": "", "hint": "bold yellow", "tool": "green", "notice": "magenta"}
 
 
-async def solve() -> tuple[Trace, Trace]:
-    """The traces of both runs, greedy."""
+async def solve() -> list[Trace]:
+    """The traces without a hint and with one, greedy."""
     backend = open_backend(models.BASE)
     try:
-        greedy = Sampling(temperature=0)
-        python = PythonTool()
+        python, greedy = PythonTool(), Sampling(temperature=0)
         sessions = [
             ReasoningSession(backend, interpreter=python, hints=hints, sampling=greedy)
             for hints in (NoHints(), BeforeEnd())
         ]
-        without, hinted = await asyncio.gather(*(s.run(QUESTION) for s in sessions))
+        return await asyncio.gather(*(session.run(QUESTION) for session in sessions))
     finally:
         await backend.aclose()
-    return without, hinted
 
 
-def panel(title: str, trace: Trace) -> Panel:
+def panel(title: str, trace: Trace, correct: bool) -> Panel:
     """A run, its sources in colours."""
     body = Text()
     for source, run in groupby(trace.segments[1:], key=lambda s: s.source):
         body.append(visible("".join(s.text for s in run)), STYLES[source])
-    right = trace.answer == GOLD
-    verdict = f"answer {trace.answer}: {'right' if right else 'wrong'}"
+    verdict = f"answer {' '.join((trace.answer or 'none').split())}: {verdict_of(correct)}"
     return Panel(
         body,
         title=styled(title),
         subtitle=styled(verdict),
-        border_style="green" if right else "red",
+        border_style="green" if correct else "red",
     )
 
 
+def verdict_of(correct: bool) -> str:
+    """In a word."""
+    return "right" if correct else "wrong"
+
+
+def side_by_side(*panels: Panel) -> Table:
+    """The panels in a row, each as wide as the others."""
+    row = Table.grid(expand=True)
+    for _ in panels:
+        row.add_column(ratio=1)
+    row.add_row(*panels)
+    return row
+
+
 def main() -> None:
-    console = Terminal()
-    began = time.monotonic()
+    console, began = Terminal(), time.monotonic()
     without, hinted = asyncio.run(solve())
     console.print(Text(QUESTION, "bold"), "\n")
-    sides = Table.grid(expand=True)
-    sides.add_column(ratio=1)
-    sides.add_column(ratio=1)
-    sides.add_row(panel("without a hint", without), panel("with a hint before the end", hinted))
-    console.print(sides)
+    console.print(
+        side_by_side(
+            panel("without a hint", without, without.answer == GOLD),
+            panel("with a hint before the end", hinted, hinted.answer == GOLD),
+        )
+    )
     seconds = time.monotonic() - began
     console.print(
         f"\nHinted answer: {hinted.answer} (the right one is {GOLD}), in {seconds:.1f} s."

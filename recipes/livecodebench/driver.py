@@ -20,31 +20,16 @@ import subprocess
 import sys
 from typing import Any
 
-GIVEN = """
-from string import *
-from re import *
-from datetime import *
-from collections import *
-from heapq import *
-from bisect import *
-from copy import *
-from math import *
-from random import *
-from statistics import *
-from itertools import *
-from functools import *
-from operator import *
-from io import *
-from sys import *
-from json import *
-from builtins import *
-from typing import *
-import string, re, datetime, collections, heapq, bisect, copy, math, random, statistics, itertools
-import functools, operator, io, sys, json
-sys.setrecursionlimit(50000)
-"""
-
-
+MODULES = (
+    "string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random",
+    "statistics", "itertools", "functools", "operator", "io", "sys", "json",
+)  # fmt: skip
+GIVEN = "\n".join((
+    *(f"from {module} import *" for module in (*MODULES, "builtins", "typing")),
+    f"import {', '.join(MODULES)}",
+    "sys.setrecursionlimit(50000)",
+))
+"""What upstream puts before a program."""
 # What upstream takes away from programs, so that calls of it fail.
 REMOVED = {
     builtins: ("quit",),

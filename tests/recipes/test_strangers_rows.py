@@ -135,7 +135,7 @@ def test_an_answer_in_a_title_is_no_markup(answer: str, capsys: pytest.CaptureFi
     trace = Trace.model_validate(traced(ESCAPES))
     segment = Segment(source="model", text=f"\\boxed{{{answer}}}", token_ids=(1,), phase="answer")
     trace = trace.model_copy(update={"segments": (*trace.segments, segment)})
-    Terminal(width=120).print(demo.panel("t", trace))
+    Terminal(width=120).print(demo.panel("t", trace, correct=False))
     said = capsys.readouterr().out
     assert acts(said) == [] and "wrong" in said
 

@@ -1,9 +1,8 @@
-"""Writes the model folder as a GGUF file of 32-bit floats: `python -m recipes.real.to_gguf`.
+"""A model folder as a GGUF file of 32-bit floats, for a real llama.cpp server.
 
-llama.cpp's servers read that (`python -m recipes.real.serve`). The registry's own file has 4-bit
-weights, with which llama.cpp also rounds what is multiplied with them; with 32-bit floats it
-computes what transformers computes, so that both can be compared token by token. About ten
-seconds, 540 MB. Needs the package gguf. For Llama models with a byte-level BPE tokenizer only.
+The registry's own file has 4-bit weights, with which llama.cpp also rounds what is multiplied with
+them; with 32-bit floats it computes what transformers computes, so that both can be compared token
+by token. About ten seconds, 540 MB. For Llama models with a byte-level BPE tokenizer only.
 """
 
 # pyright: reportMissingImports=false
@@ -13,34 +12,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from recipes.command import CommandLine
-from recipes.real import FOLDER
-from recipes.real.prepare import READER, is_ready
-from start_sdk import ConfigError, StartError
-from start_sdk.cli import say
 
 PRE_TOKENIZER = "smollm"
 """llama.cpp's name for how a text is cut before its tokens are looked up."""
 
 
 def write(folder: Path, out: Path) -> None:
-    """Writes the file; it appears whole or not at all.
+    """Writes the file; it appears whole or not at all."""
+    from gguf import MODEL_ARCH, GGUFWriter, LlamaFileType
 
-    Raises:
-        ConfigError: there is no such model, or the package gguf is missing.
-    """
-    if not is_ready(folder):
-        command = f"python -m recipes.real.prepare --out {folder}"
-        raise ConfigError(f"there is no model in {folder}: make it with `{command}`")
-    try:
-        from gguf import MODEL_ARCH, GGUFWriter, LlamaFileType
-    except ImportError as error:
-        raise ConfigError(f"install what writes the file: pip install {READER}") from error
     part = out.with_name(f".{out.name}.part")
     writer: Any = GGUFWriter(part, "llama")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -113,26 +96,3 @@ def tensors(folder: Path, config: dict[str, Any], architecture: Any) -> Iterator
         found = names.get_name(name, try_suffixes=(".weight",))
         assert found, name
         yield found, weights.to(torch.float32).contiguous().numpy()
-
-
-def main() -> int:
-    """Writes the file; 2 if that is not possible."""
-    about = (__doc__ or "").partition("\n\n")
-    parser = CommandLine(prog="python -m recipes.real.to_gguf", description=about[2])
-    parser.add_argument("--model", type=Path, default=FOLDER, help="the folder of the model")
-    parser.add_argument(
-        "--out", type=Path, help="the file, by default the folder's name + .F32.gguf"
-    )
-    args = parser.parse_args()
-    out = args.out or args.model.with_name(f"{args.model.name}.F32.gguf")
-    try:
-        write(args.model, out)
-    except (StartError, OSError) as error:
-        say(f"error: {error}", error=True)
-        return 2
-    say(f"{out} is ready")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
