@@ -41,14 +41,14 @@ def open_backend(
     if isinstance(servers, str):  # a sequence, too: of letters
         raise ConfigError(f"servers={servers!r}: pass a list of addresses")
     if servers:
-        return _replicas(model, backend or "server", servers, options)
+        return _on_servers(model, backend or "server", servers, options)
     name = backend or plugins.backend_for(model)
     make = plugins.load("backends", name)
     opened: Backend = make(model, **checked_options(name, make, options))
     return opened
 
 
-def _replicas(model: str, backend: str, servers: Sequence[str], options: dict[str, Any]) -> Backend:
+def _on_servers(model: str, backend: str, servers: Sequence[str], options: dict[str, Any]) -> Backend:
     if len(servers) == 1:
         return _on_server(model, backend, servers[0], options)
     patience = {k: v for k, v in options.items() if k == "retry_seconds"}
