@@ -7,6 +7,7 @@
     │   └── PluginError             a plugin name is unknown or ambiguous, or fails to load
     ├── MissingExtra                an optional dependency is not installed (also an ImportError)
     ├── BackendError                the engine failed during generation (also a RuntimeError)
+    │   └── Interrupted             a server was lost in the middle of a text; another continues it
     ├── InterpreterError            a kernel could not be started or reached (also a RuntimeError)
     ├── ToolError                   raised by a tool, for the code that called it (likewise)
     ├── HintRefused                 a hint cannot be inserted where it is wanted (a ValueError)
@@ -68,6 +69,16 @@ class MissingExtra(StartError, ImportError):
 
 class BackendError(StartError, RuntimeError):
     """The engine failed during generation."""
+
+    transient: bool = False
+    """Whether another try, or another server, may help: a lost connection, a busy server."""
+
+
+class Interrupted(BackendError):
+    """A server was lost in the middle of a text, and others are left.
+
+    What it delivered holds: another generation continues it. Sessions do this by themselves.
+    """
 
 
 class InterpreterError(StartError, RuntimeError):

@@ -159,7 +159,7 @@ def test_the_public_names_are_these() -> None:
         "AfterConnective", "Backend", "BackendError", "BeforeEnd", "CallRecord", "Capabilities",
         "CellResult", "Chunk", "ConfigError", "Delta", "FirstOf", "Hint", "HintContext",
         "HintLibrary", "HintPolicy", "HintRecord", "HintRefused", "InsertionPoint", "Interpreter",
-        "InterpreterError", "Kernel", "Limits", "Message", "MissingExtra", "ModelError", "NoHints",
+        "InterpreterError", "Interrupted", "Kernel", "Limits", "Message", "MissingExtra", "ModelError", "NoHints",
         "PluginError", "PromptError", "ReasoningFormat", "ReasoningSession", "Run", "Sampling",
         "Segment", "StartError", "SyncSession", "Tokenizer", "Tool", "ToolCall", "ToolError",
         "ToolHost", "Toolbox", "Trace", "TraceDrift", "Usage", "draw_insertion_point",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from start_sdk import BeforeEnd, MissingExtra, PluginError, plugins
+from start_sdk import BeforeEnd, MissingExtra, ModelError, PluginError, open_backend, plugins
 
 
 def install(folder: Path, package: str, group: str, name: str, value: str) -> None:
@@ -74,3 +74,18 @@ def test_a_missing_extra_says_what_to_install(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingExtra, match=rf"pip install 'start-sdk\[{extra}\]'"):
         plugins.load("backends", backend)
+
+
+def test_vllm_is_not_imported_for_a_model_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text("raise ImportError('no libcuda.so')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [m for m in sys.modules if m.startswith("start_sdk.backends.vllm")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "vllm", raising=False)
+    with pytest.raises(ModelError, match="cannot be loaded: "):
+        open_backend(str(tmp_path), "vllm")
+    with pytest.raises(ModelError, match="vLLM cannot be imported: no libcuda.so"):
+        open_backend("start-tiny-base", "vllm")

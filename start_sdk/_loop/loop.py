@@ -16,7 +16,7 @@ from start_sdk._loop.kernel import LazyKernel
 from start_sdk._loop.setup import Setup
 from start_sdk._loop.timing import Timing
 from start_sdk._loop.watch import ConclusionWatch, LoopWatch
-from start_sdk.errors import BackendError, ConfigError
+from start_sdk.errors import BackendError, ConfigError, Interrupted
 from start_sdk.generation import Chunk, Sampling, Stop, Watch
 from start_sdk.protocols import HintContext
 from start_sdk.trace import Finish, Limit, Phase, Position, Segment, Trace
@@ -84,6 +84,7 @@ class Loop:
         self.timing = Timing(setup.clock)
         self.finish: Finish | None = None
         self._late = False
+        self._moved_at = 0
         self._last = Chunk()
         self._watch: LoopWatch | None = None
 
@@ -180,6 +181,12 @@ class Loop:
             if limit.expired():
                 return self._out_of_time()
             raise BackendError(f"the backend failed: {str(error) or 'TimeoutError'}") from error
+        except Interrupted:  # another server continues what was delivered
+            before, self._moved_at = self._moved_at, len(self.context.token_ids)
+            if before == self._moved_at:  # two were lost at the same place
+                raise
+            self.context.abandon()
+            return Chunk(reason="stop")
         except StopAsyncIteration:
             raise BackendError("the backend's last chunk has no `reason`") from None
 

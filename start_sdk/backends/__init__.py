@@ -27,8 +27,8 @@ def open_backend(
             a server.
         backend: name of a plugin in the group `start_sdk.backends`; by default "server" for an
             address, else "transformers".
-        servers: addresses that all serve the model; sessions are spread over them (`Replicas`).
-            With "" as the model each has to serve just one.
+        servers: addresses that all serve the model; sessions are spread over them, and leave one
+            that fails (`Replicas`). With "" as the model each has to serve just one.
         options: passed to the backend.
 
     Raises:
@@ -41,21 +41,28 @@ def open_backend(
     if isinstance(servers, str):  # a sequence, too: of letters
         raise ConfigError(f"servers={servers!r}: pass a list of addresses")
     if servers:
-        return _replicas(model, backend or "server", servers, options)
+        return _on_servers(model, backend or "server", servers, options)
     name = backend or plugins.backend_for(model)
     make = plugins.load("backends", name)
     opened: Backend = make(model, **checked_options(name, make, options))
     return opened
 
 
-def _replicas(model: str, backend: str, servers: Sequence[str], options: dict[str, Any]) -> Backend:
+def _on_servers(model: str, backend: str, servers: Sequence[str], options: dict[str, Any]) -> Backend:
+    if len(servers) == 1:
+        return _on_server(model, backend, servers[0], options)
+    patience = {k: v for k, v in options.items() if k == "retry_seconds"}
     opened: list[Backend] = []
     try:
-        for url in servers:
-            where = {"base_url": url} if model else {}
-            opened.append(open_backend(model or url, backend, **where, **options))
-        return opened[0] if len(opened) == 1 else Replicas(opened)
+        for url in servers:  # none retries by itself: another one may answer at once
+            opened.append(_on_server(model, backend, url, {**options, "retry_seconds": 0.0}))
+        return Replicas(opened, **patience)
     except StartError:
         for one in opened:
             discard(one)
         raise
+
+
+def _on_server(model: str, backend: str, url: str, options: dict[str, Any]) -> Backend:
+    where = {"base_url": url} if model else {}
+    return open_backend(model or url, backend, **where, **options)

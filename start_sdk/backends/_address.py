@@ -71,7 +71,7 @@ def checked_address(url: str) -> str:
 
 
 def check_limits(
-    timeout: float, retry_seconds: float = 0.0, max_context: int | None = None
+    timeout: float = 1.0, retry_seconds: float = 0.0, max_context: int | None = None
 ) -> None:
     """Raises ModelError for a limit that no request can keep."""
     if not timeout > 0 or (max_context is not None and max_context < 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -11,7 +12,14 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 import httpx2
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_before_delay,
+    wait_fixed,
+)
 from tenacity import wait_random_exponential as backoff
 
 from start_sdk.errors import BackendError
@@ -21,6 +29,9 @@ _BUSY = {408, 409, 425, 429}
 _BUSY_WORDS = ("servererror", "internal", "overload", "unavailable", "timeout", "ratelimit")
 _FINAL_WORDS = ("insufficientquota", "billing")
 """Kinds of 429 that waiting does not help."""
+LOADING = 600.0
+"""Seconds that a server gets to load its model."""
+log = logging.getLogger(__name__)
 
 
 class ServerError(BackendError):
@@ -91,6 +102,28 @@ def retrying(seconds: float) -> AsyncRetrying:
         stop=stop_before_delay(seconds),
         reraise=True,
     )
+
+
+def _is_loading(error: BaseException) -> bool:
+    """Whether a server is up, and its model not yet: llama.cpp's."""
+    busy = isinstance(error, ServerError) and error.status == 503
+    return busy and "loading" in error.message.lower()
+
+
+def _say_once(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    if state.attempt_number == 1:
+        log.warning("%s: waiting for up to %.0f s", error, LOADING)
+
+
+once_loaded = Retrying(
+    retry=retry_if_exception(_is_loading),
+    wait=wait_fixed(1.0),
+    stop=stop_before_delay(LOADING),
+    before_sleep=_say_once,
+    reraise=True,
+)
+"""Calls a function that asks a server; again, while the server says that it is loading."""
 
 
 def is_transient(error: BaseException) -> bool:

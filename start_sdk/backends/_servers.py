@@ -64,6 +64,7 @@ def open_server(
 def _kind(url: str, key: str | None) -> str:
     """The backend for a server. Only the first question has to be answered."""
     try:
+        from start_sdk.backends._failures import once_loaded
         from start_sdk.backends._http import Connection, ServerError
     except ImportError as error:
         raise MissingExtra("a model on a server", "servers") from error
@@ -72,7 +73,7 @@ def _kind(url: str, key: str | None) -> str:
 
     def answers(path: str, field: str) -> bool:
         try:
-            return field in connection.ask("GET", path)
+            return field in once_loaded(connection.ask, "GET", path)
         except ServerError as error:
             if error.status is None and error.transient:  # nobody is there
                 raise ModelError(str(error)) from error

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from openai_server import FakeServer
+from scripted_server import Reply, ScriptedServer, body
 
 from start_sdk import ModelError, open_backend
 from start_sdk.backends.openai import OpenAIBackend
+from start_sdk.backends.tokenizer import load_tokenizer
 
 
 def test_a_failed_start_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,3 +49,35 @@ def test_a_wrong_tokenizer_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path
     raw("qwen3").save_pretrained(tmp_path)
     with FakeServer() as server, pytest.raises(ModelError, match="a different tokenizer"):
         OpenAIBackend(server.url, tokenizer=str(tmp_path))
+
+
+def counting(tokenizer: Any, path: str) -> Any:
+    """A server that only exchanges text, and says somewhere how it encodes it."""
+
+    def answers(method: str, asked: str, sent: Any) -> Reply | None:
+        if asked == "/tokenize" == path:
+            return body({"tokens": tokenizer.encode(sent["prompt"])})
+        if asked != "/v1/completions":
+            return None
+        count = 1 + len(tokenizer.encode(sent["prompt"]))  # with a token that begins a text
+        usage = {"usage": {"prompt_tokens": count}} if asked == path else {}
+        return body({"choices": [{"text": "x"}], **usage})
+
+    return answers
+
+
+@pytest.mark.parametrize("path", ["/tokenize", "/v1/completions", "nowhere"])
+def test_in_mode_text_too_a_tokenizer_is_compared_where_the_server_says_how_it_encodes(
+    path: str, tmp_path: Any
+) -> None:
+    from families import raw
+
+    raw("gemma").save_pretrained(tmp_path)
+    with ScriptedServer(answers=counting(load_tokenizer("start-tiny-base"), path)) as server:
+        OpenAIBackend(server.url, mode="text", tokenizer="start-tiny-base")
+        if path == "nowhere":
+            OpenAIBackend(server.url, mode="text", tokenizer=str(tmp_path))
+        else:
+            with pytest.raises(ModelError, match=r"'m' at http\S+ uses a different tokenizer") as e:
+                OpenAIBackend(server.url, mode="text", tokenizer=str(tmp_path))
+            assert "\n" not in str(e.value)

@@ -13,6 +13,7 @@ from openai_server import KEY, FakeServer
 from scripted_server import Reply, ScriptedServer, body
 
 from start_sdk import Backend, ConfigError, ModelError, open_backend, plugins
+from start_sdk.backends._failures import once_loaded
 from start_sdk.backends._servers import open_server
 
 
@@ -222,3 +223,56 @@ def test_a_server_that_can_do_nothing_says_so() -> None:
         pytest.raises(ModelError, match="has neither completions nor chats"),
     ):
         open_backend(server.url)
+
+
+@pytest.fixture
+def loading(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is called instead of waiting for a server that loads its model."""
+    steps: list[Any] = []
+
+    def wait(_: Any) -> float:
+        steps.pop(0)()
+        return 0.0
+
+    monkeypatch.setattr(once_loaded, "wait", wait)
+    return steps
+
+
+LOADING = (503, {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}})
+
+
+@pytest.mark.parametrize("backend", [None, "llamacpp"])
+def test_a_server_that_loads_its_model_is_waited_for(
+    backend: str | None, loading: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with FakeLlama() as server:
+        server.answers["/props"] = LOADING
+        loading += [lambda: None, server.answers.clear]
+        with opened(server.url, backend=backend) as llama:
+            assert llama.capabilities.exact and loading == []
+        (said,) = caplog.messages
+        assert said.startswith(f"{server.url} answered 503: Loading model: waiting for up to")
+
+
+def test_a_model_that_is_listed_before_it_is_loaded_is_waited_for(loading: list[Any]) -> None:
+    busy = [body(LOADING[1], 503)]
+
+    def answers(method: str, path: str, sent: Any) -> Reply | None:
+        return busy[0] if busy and path == "/v1/completions" else rendering(method, path, sent)
+
+    with ScriptedServer(answers=answers) as server:
+        loading.append(busy.clear)
+        with opened(server.url, mode="text") as backend:
+            assert "the server renders the prompts" in backend.capabilities.note
+
+
+def test_a_server_that_never_gets_its_model_loaded_is_one_line(
+    loading: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(once_loaded, "stop", lambda state: state.attempt_number > 1)
+    with FakeLlama() as server:
+        server.answers["/props"] = LOADING
+        loading += [lambda: None] * 2
+        with pytest.raises(ModelError, match="answered 503: Loading model") as error:
+            open_backend(server.url, "llamacpp")
+        assert "\n" not in str(error.value)

@@ -27,6 +27,7 @@ from start_sdk import (
     open_backend,
     verify_trace,
 )
+from start_sdk.batch import Job, Row, RowStore, run_batch
 from start_sdk.cli import app
 from start_sdk.testing import check_backend
 
@@ -41,6 +42,8 @@ pytestmark = [
 
 GREEDY = Sampling(temperature=0)
 SHORT = Limits(max_tokens=120, max_calls=2, max_repeats=4, answer_reserve=32)
+BRIEF = Limits(max_tokens=48, answer_reserve=16)
+ROWS = 24
 NEAR_TIE = 0.05
 """Nats between the two likeliest tokens below which two engines may choose differently."""
 PARITY = int(os.environ.get("START_PARITY", "10"))
@@ -126,6 +129,41 @@ async def test_rows_stay_exact_when_the_server_is_killed_and_started_again() -> 
             for trace in traces:
                 await asyncio.to_thread(verify_trace, trace, backend.tokenizer)
                 assert trace.exact
+
+
+async def test_no_row_is_lost_when_one_of_two_servers_is_killed_and_started_again(
+    tmp_path: Path,
+) -> None:
+    with LlamaServer(QUANTISED, slots=4) as one, LlamaServer(QUANTISED, slots=4) as other:
+        async with aclosing(open_backend("", servers=[one.url, other.url])) as backend:
+            session = ReasoningSession(backend, limits=BRIEF, sampling=GREEDY)
+            jobs = [
+                Job(problem=f"q{i}", config="c", sample=0, input={"question": str(question)})
+                for i, question in enumerate(draw(ROWS, 11))
+            ]
+            rows: list[Row] = []
+            started: list[asyncio.Task[None]] = []
+
+            async def work(job: Job) -> dict[str, Any]:
+                trace = await session.run(job.input["question"])
+                await asyncio.to_thread(verify_trace, trace, backend.tokenizer)
+                return {"exact": trace.exact, "tokens": trace.usage.model}
+
+            def on_row(row: Row) -> None:
+                rows.append(row)
+                if len(rows) == ROWS // 4:  # in the middle of eight sessions
+                    one.kill()
+                    started.append(asyncio.create_task(asyncio.to_thread(one.start)))
+
+            with RowStore(tmp_path / "rows.sqlite") as store:
+                await run_batch(store, jobs, work, max_concurrency=8, on_row=on_row)
+                stored = [row for row in store.rows() if row.result]
+            assert sorted(row.job.problem for row in rows) == sorted(job.problem for job in jobs)
+            assert len(stored) == ROWS and all(row.state == "done" for row in rows)
+            assert all(row.result["exact"] for row in stored if row.result)
+            await started[0]
+            other.kill()  # now the one that came back has to answer
+            assert (await session.run(str(draw(1, 12)[0]))).exact
 
 
 @pytest.mark.parametrize("kind", tiny_gguf.KINDS)

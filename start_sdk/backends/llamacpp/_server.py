@@ -9,6 +9,7 @@ from typing import Any
 
 from tenacity import Retrying
 
+from start_sdk.backends._failures import once_loaded
 from start_sdk.backends._http import Connection, ServerError, retrying
 from start_sdk.errors import BackendError, ModelError
 
@@ -47,7 +48,7 @@ class Server:
             retry=policy.retry, wait=policy.wait, stop=policy.stop, reraise=True
         )
         try:
-            self.served = self._served()
+            self.served = once_loaded(self._served)
         except ServerError as error:
             missing = error.status in (404, 405, 501)
             raise ModelError(self._other() if missing else str(error)) from error

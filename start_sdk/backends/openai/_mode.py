@@ -75,6 +75,8 @@ class _Choice:
         if mode == "tokens":
             raise ModelError(f"{self._url} does not return token ids: try mode='text'")
         if found and tokenizer:
+            if self._named:
+                self._server.check_encoding(self._served.id, tokenizer)
             note = "text over HTTP: ids are an encoding of it; seeds and defaults are the server's"
             return Settled("text", tokenizer, note)
         return self._without_tokenizer(found, mode)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
+from start_sdk.backends._failures import once_loaded
 from start_sdk.backends._http import Connection, Json, ServerError
 from start_sdk.backends.openai._chat import OPEN, WAYS, ChatReader, Way, conversation
 from start_sdk.backends.openai._fields import Fields
@@ -17,6 +20,8 @@ MISSING = (404, 405, 410, 501)
 """Status codes of an endpoint that a server does not have."""
 SAMPLE = "Wait, 12 * 7 = 84."
 """A text that most tokenizers cut into about ten tokens."""
+VARIED = "Ünïcode 日本語 🙂: f(x_1) = 1234567 ** 2;\n\t```python\n"
+"""A text whose number of tokens differs from tokenizer to tokenizer."""
 LISTED = 12
 """Models that a message lists."""
 
@@ -79,6 +84,7 @@ class Server:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.api = "/v1"
+        self._ask = partial(once_loaded, connection.ask)
 
     def find(self, model: str | None) -> Served:
         """The served model of that name; without a name, the only one served.
@@ -115,14 +121,13 @@ class Server:
         return chosen
 
     def _listed(self) -> list[Served]:
-        ask = self.connection.ask
         try:
-            answer = ask("GET", "/v1/models")
+            answer = self._ask("GET", "/v1/models")
         except ServerError as error:
             if self.connection.root != self.connection.url or error.transient:
                 raise
             try:  # the address has a version of its own
-                answer = ask("GET", "/models")
+                answer = self._ask("GET", "/models")
             except ServerError:
                 raise error from None
             self.api = ""
@@ -142,11 +147,11 @@ class Server:
         path = f"{self.api}/completions"
         try:
             try:
-                answer = self.connection.ask("POST", path, {**body, **more})
+                answer = self._ask("POST", path, {**body, **more})
             except ServerError as error:
                 if error.status not in (400, 422):
                     raise
-                answer = self.connection.ask("POST", path, body)  # it rejects unknown fields
+                answer = self._ask("POST", path, body)  # it rejects unknown fields
         except ServerError as error:
             if error.status in MISSING or error.status in (400, 422):
                 return None
@@ -167,10 +172,33 @@ class Server:
         except (LookupError, TypeError, ValueError, OverflowError):  # no ids, or not of this one
             text = ""
         if text.strip() != SAMPLE:
-            raise ModelError(
-                f"{model!r} at {self.connection.url} uses a different tokenizer: set it with "
-                "tokenizer="
-            )
+            raise self._different(model)
+
+    def check_encoding(self, model: str, tokenizer: Tokenizer) -> None:
+        """Raises ModelError if the server encodes texts in another way than a tokenizer. Where it
+        does not say how it does, nothing is checked."""
+        with suppress(ServerError):
+            body = {"prompt": SAMPLE, "content": SAMPLE, "add_special_tokens": False}
+            ids = self._ask("POST", "/tokenize", {"model": model, **body}).get("tokens")
+            if isinstance(ids, list) and ids:  # vLLM reads the prompt, llama.cpp the content
+                return self.check_tokenizer(model, ids, tokenizer)
+        texts = [SAMPLE, VARIED + SAMPLE]  # the difference is without what a server prepends
+        short, long = (self._length(model, text) for text in texts)
+        if short and long and short < long:
+            ours = [len(tokenizer.encode(text)) for text in texts]
+            if long - short != ours[1] - ours[0]:
+                raise self._different(model)
+
+    def _length(self, model: str, text: str) -> int | None:
+        """Tokens of a prompt, as the server counts them; None if it does not say."""
+        body = {"model": model, "prompt": text, "max_tokens": 1, "temperature": 0}
+        with suppress(ServerError):
+            return _prompt_tokens(self._ask("POST", f"{self.api}/completions", body))
+        return None
+
+    def _different(self, model: str) -> ModelError:
+        where = f"{model!r} at {self.connection.url}"
+        return ModelError(f"{where} uses a different tokenizer: set it with tokenizer=")
 
     def chat(self, model: str, fields: Fields) -> Chat | None:
         """Asks for two tokens of a chat, and in which way it is continued, if it is at all.
@@ -209,9 +237,7 @@ class Server:
         }
         while True:  # ends: each error leaves out another field
             try:
-                answer = self.connection.ask(
-                    "POST", f"{self.api}/chat/completions", fields.fit(body)
-                )
+                answer = self._ask("POST", f"{self.api}/chat/completions", fields.fit(body))
                 text = ChatReader(written, separate=False).read(_first(answer) or {})
                 return _Said(text, _prompt_tokens(answer))
             except ValueError as error:

