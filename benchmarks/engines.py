@@ -12,8 +12,8 @@ per turn, since machines are noisy.
 - `vllm`, in the environment of `make test-vllm`, against `AsyncLLM`. No limit here: see
   `benchmarks.throughput`.
 
-A call and its output are 24 tokens more that an engine has to read, so the ratio is lower for shorter
-thoughts. Each result is added to the same file.
+A call and its output are 24 tokens more that an engine has to read, so the ratio is lower for
+shorter thoughts. Each result is added to the same file.
 """
 
 # pyright: reportMissingImports=false

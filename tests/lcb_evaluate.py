@@ -9,7 +9,9 @@ from typing import Any
 
 from lcb import PROGRAMS
 
-from recipes import evaluate, experiment
+from recipes import evaluate
+from recipes.config import Config
+from recipes.questions import Judge
 from start_sdk import Chunk, Sampling
 from start_sdk.generation import Watch
 from start_sdk.testing import ScriptedBackend
@@ -55,15 +57,15 @@ def response(asked: str, seed: int) -> str:
 
 
 def main() -> int:
-    judge = experiment.Judge.judge
+    judge = Judge.judge
 
-    async def told(self: experiment.Judge, *args: Any) -> dict[str, Any]:
+    async def told(self: Judge, *args: Any) -> dict[str, Any]:
         result = await judge(self, *args)
         sys.stderr.write("judged\n")
         return result
 
-    experiment.Judge.judge = told  # type: ignore[method-assign, assignment]
-    experiment.open_backend = lambda *_, **__: Seeded()  # type: ignore[attr-defined]
+    Judge.judge = told  # type: ignore[method-assign, assignment]
+    Config.opened = lambda *_: Seeded()  # type: ignore[method-assign, assignment]
     return evaluate.main()
 
 

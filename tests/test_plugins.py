@@ -87,5 +87,5 @@ def test_vllm_is_not_imported_for_a_model_that_is_not_there(
     monkeypatch.delitem(sys.modules, "vllm", raising=False)
     with pytest.raises(ModelError, match="cannot be loaded: "):
         open_backend(str(tmp_path), "vllm")
-    with pytest.raises(ModelError, match="vLLM cannot be imported: no libcuda.so"):
+    with pytest.raises(ModelError, match=r"vLLM cannot be imported: no libcuda\.so"):
         open_backend("start-tiny-base", "vllm")

@@ -109,14 +109,19 @@ def title(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def test_the_matrix_of_hints(tmp_path: Path) -> None:
-    folder = unpacked("matrix", tmp_path)
-    from recipes.hint_matrix import markdown, tally
+def compared(folder: Path, against: str) -> list[list[str]]:
+    """The rows of a table of `recipes.compare`."""
+    from recipes.compare import arms, markdown
+    from recipes.report import by_policy, results
     from start_sdk.batch import read_rows
 
-    text = markdown(tally(list(read_rows(folder))), title(folder, "matrix"))
-    published = rows(section("hints.md", "### What a hint rescues and breaks"))
-    assert len(published) == 21 and published == rows(text)
+    return rows(markdown(arms(by_policy(results(read_rows(folder))), against)))
+
+
+def test_the_matrix_of_hints(tmp_path: Path) -> None:
+    found = compared(unpacked("matrix", tmp_path), "none")
+    assert len(found) == 21
+    assert found == rows(section("hints.md", "### What a hint rescues and breaks"))
 
 
 def test_what_was_seen_on_a_gpu() -> None:
@@ -134,13 +139,9 @@ def test_what_was_seen_on_a_gpu() -> None:
 
 def test_the_comparison_of_policies(tmp_path: Path) -> None:
     folder = unpacked("policies", tmp_path)
-    from recipes.policies import lines_of, markdown
-    from start_sdk.batch import read_rows
-
-    found = title(folder, "policies")
-    text = markdown(lines_of(list(read_rows(folder))), found)
-    published = rows(section("hints.md", "### Policies against the paper's"))
-    assert len(published) == 11 and published == rows(text)
+    found = [*compared(folder, "end"), *compared(folder, "none")]
+    assert len(found) == 20
+    assert found == rows(section("hints.md", "### Policies against the paper's"))
 
 
 def test_what_check_backend_found_on_six_backends() -> None:
@@ -166,13 +167,9 @@ def test_what_check_backend_found_on_six_backends() -> None:
 def test_the_tables_of_the_miniatures_chain(tmp_path: Path) -> None:
     folder = unpacked("tiny-0", tmp_path)
     from recipes.config import read_config
-    from recipes.reproduce import stages
-    from recipes.reproduce.report import markdown
-    from recipes.reproduce.results import collect
-    from recipes.stages import Pipeline
+    from recipes.reproduce.report import collect, markdown
 
-    config = read_config(folder / "config.json")
-    text = markdown(collect([Pipeline(config, folder, stages(config))]))
+    text = markdown(collect([(read_config(folder / "config.json"), folder)]))
     measured, goals = section("reproduce.md", "## On the miniature").split("### Goals and results")
     assert rows(measured) == rows(text)
     for interval in re.findall(r"[+-]?[\d.]+ \[[^]]+\]", goals):
@@ -181,8 +178,8 @@ def test_the_tables_of_the_miniatures_chain(tmp_path: Path) -> None:
 
 def test_the_curves_of_test_time_scaling(tmp_path: Path) -> None:
     folder = unpacked("tts", tmp_path)
-    from start_sdk.batch import read_rows
     from recipes.tts import curves, markdown
+    from start_sdk.batch import read_rows
 
     found = title(folder, "tts")
     found["curves"] = curves(list(read_rows(folder)), found["rounds"])

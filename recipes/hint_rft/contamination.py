@@ -72,9 +72,9 @@ class Overlap:
             other = self._texts[i]
             needed = self._share * min(len(mine), len(other))
             # Words in common, in any order, are counted much faster, and are no fewer.
-            if (count & self._counts[i]).total() >= needed:
-                if common_subsequence(mine, other) >= needed:
-                    yield other
+            shared = (count & self._counts[i]).total()
+            if shared >= needed and common_subsequence(mine, other) >= needed:
+                yield other
 
     def _with_whole(self, mine: Sequence[str]) -> Iterator[Sequence[str]]:
         """Texts that contain this one or are in it, if the one inside is short."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,40 +120,32 @@ class Inspector:
 
     def _refusal(self, row: Row, trace: Trace, score: dict[str, int]) -> str | None:
         """The first reason not to train on a trace; None for a good one."""
-        return next(self._refusals(row, trace, score), None)
-
-    def _refusals(self, row: Row, trace: Trace, score: dict[str, int]) -> Iterator[str]:
-        rules, problem, calls = self.rules, row.job.problem, score["calls"]
+        rules, calls = self.rules, score["calls"]
         written = [segment for segment in trace.segments if segment.source == "model"]
         notices = {segment.notice for segment in trace.segments}
-        if self.overlap.find(str(row.job.input["question"])):
-            yield "overlaps with the evaluation"
-        if not trace.exact:
-            yield "not token-exact"
-        if not score["correct"]:
-            yield "wrong answer"
-        # That something is used up is a limit; that the answer is asked for is none.
-        if trace.finish not in ("eos", "concluded") or notices - {None, "conclusion"}:
-            yield "ended by a limit"
-        if rules.needs_call and not calls:
-            yield "no code"
-        if any(repeats(segment.token_ids, rules.repeats) for segment in written):
-            yield "repetitive"
-        if any(_OUTPUT.search(segment.text) for segment in written):  # which only a cell may write
-            yield "output written by the model"
-        if score["failed"] / max(calls, 1) > rules.max_error_rate:
-            yield "failed code"
-        if score["void"]:
-            yield "void code"
-        if score["tokens"] > rules.max_tokens:
-            yield "too long"
-        if problem in self.right:
-            yield "right without hints"
-        if self.easy is not None and problem in self.easy and calls:
-            yield "code for an easy problem"
-        if self.easy is not None and problem not in self.easy and not calls:
-            yield "no code for a hard problem"
+        easy = self.easy is not None and row.job.problem in self.easy
+        reasons = {
+            "overlaps with the evaluation": self.overlap.find(str(row.job.input["question"])),
+            "not token-exact": not trace.exact,
+            "wrong answer": not score["correct"],
+            # That something is used up is a limit; that the answer is asked for is none.
+            "ended by a limit": trace.finish not in ("eos", "concluded")
+            or notices - {None, "conclusion"},
+            "no code": rules.needs_call and not calls,
+            "repetitive": any(repeats(s.token_ids, rules.repeats) for s in written),
+            # Only a cell may write one.
+            "output written by the model": any(_OUTPUT.search(s.text) for s in written),
+            "failed code": score["failed"] / max(calls, 1) > rules.max_error_rate,
+            "void code": score["void"],
+            "too long": score["tokens"] > rules.max_tokens,
+            "right without hints": row.job.problem in self.right,
+            "code for an easy problem": easy and calls,
+            "no code for a hard problem": self.easy is not None and not easy and not calls,
+        }
+        if found := next((reason for reason, holds in reasons.items() if holds), None):
+            return found
         try:
             verify_trace(trace, self.tokenizer)
         except TraceDrift as drift:
-            yield f"drift: {drift}"
+            return f"drift: {drift}"
+        return None

@@ -24,11 +24,13 @@ MODULES = (
     "string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random",
     "statistics", "itertools", "functools", "operator", "io", "sys", "json",
 )  # fmt: skip
-GIVEN = "\n".join((
-    *(f"from {module} import *" for module in (*MODULES, "builtins", "typing")),
-    f"import {', '.join(MODULES)}",
-    "sys.setrecursionlimit(50000)",
-))
+GIVEN = "\n".join(
+    (
+        *(f"from {module} import *" for module in (*MODULES, "builtins", "typing")),
+        f"import {', '.join(MODULES)}",
+        "sys.setrecursionlimit(50000)",
+    )
+)
 """What upstream puts before a program."""
 # What upstream takes away from programs, so that calls of it fail.
 REMOVED = {

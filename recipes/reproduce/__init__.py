@@ -120,8 +120,8 @@ def evaluations(calls: Calls) -> None:
     # Greedy, each hint goes into the trace of the base model; else each sample is a new thought.
     after = out / "eval-base" if samples == 1 else None
     calls.evaluate("eval-hinted", "Hint-infer", "base", config.hinted.hints, after=after)
-    made = {"text": "text-rft", "unselected": "unselected", "masked": "masked", "longer": "longer"}
-    for name in ("start-0", "start", *(made[control] for control in config.controls)):
+    text, others = ["text-rft"], [name for name in config.controls if name != "text"]
+    for name in [*(text if "text" in config.controls else ()), "start-0", "start", *others]:
         calls.evaluate(f"eval-{name}", name, name)
     if config.evaluation.rounds and samples == 1:
         for name in ("base", "start"):

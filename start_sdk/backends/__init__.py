@@ -48,7 +48,9 @@ def open_backend(
     return opened
 
 
-def _on_servers(model: str, backend: str, servers: Sequence[str], options: dict[str, Any]) -> Backend:
+def _on_servers(
+    model: str, backend: str, servers: Sequence[str], options: dict[str, Any]
+) -> Backend:
     if len(servers) == 1:
         return _on_server(model, backend, servers[0], options)
     patience = {k: v for k, v in options.items() if k == "retry_seconds"}

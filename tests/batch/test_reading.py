@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from rows import write_rows
+from typer.testing import CliRunner
 
 from start_sdk import ConfigError
 from start_sdk.batch import Job, Row, RowStore, export_jsonl, read_rows
 from start_sdk.cli import app
-from typer.testing import CliRunner
 
 
 def job(problem: str) -> Job:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from recipes import data
-from recipes.config import Config, parsed_changes, read_config
+from recipes.command import parsed
+from recipes.config import Config, read_config
 from recipes.settings import Problems
 from recipes.suites import CodeProblem
 from recipes.tiny.families import KEPT_FROM_TRAINING
@@ -170,7 +171,7 @@ def test_the_miniatures_problems_are_those_it_may_be_trained_on() -> None:
 def test_a_config_is_read_checked_and_changed(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text('base = "m"\n[training]\nepochs = 2\n', encoding="utf-8")
-    changes = parsed_changes(["training.epochs=3", "backend=vllm", 'problems.sources=["math"]'])
+    changes = parsed(["training.epochs=3", "backend=vllm", 'problems.sources=["math"]'], "--set")
     config = read_config(file, changes)
     assert (config.training.epochs, config.backend, config.problems.sources) == (
         3,
@@ -184,7 +185,7 @@ def test_a_config_is_read_checked_and_changed(tmp_path: Path) -> None:
         "epochs": "expected NAME=VALUE",
     }.items():
         with pytest.raises(ConfigError, match=says) as caught:
-            read_config(file, parsed_changes([change]))
+            read_config(file, parsed([change], "--set"))
         assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="cannot read the config"):
         read_config(tmp_path / "none.toml")

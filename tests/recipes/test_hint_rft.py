@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recipes.experiment import Judge, held_out
 from rows import write_rows
 from start_tools.python import PythonTool
 
-from recipes import experiment
 from recipes.config import Config
 from recipes.hint_rft import Candidate, choose, curate
 from recipes.hint_rft.__main__ import main
 from recipes.hint_rft.contamination import Overlap, common_subsequence, words
 from recipes.hint_rft.inspector import Inspector, binds, timeless
 from recipes.hint_rft.modify import without_failed_tries
+from recipes.problems import held_out
+from recipes.questions import Judge
 from recipes.rollout import rollout
 from recipes.settings import Curation, Evaluation, Problems, RolloutConfig
 from recipes.suites import CodeProblem, Problem
-from recipes.tiny.families import MATH
+from recipes.tiny.families import GROUPS, MATH
 from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Trace, verify_trace
 from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.batch import Job, Row, read_rows
@@ -167,7 +167,9 @@ def test_easy_is_what_is_right_without_python_often_enough(tmp_path: Path) -> No
         rules = Curation(rescued=False, needs_call=False, easy_from=share)
         with pytest.raises(ConfigError, match="no row was kept"):  # another tokenizer wrote them
             curate(config, out, rules, [tmp_path], easy=tmp_path)
-        reasons = {(a["problem"], str(a["reason"]).split(":")[0]) for a in lines(out / "audit.jsonl")}
+        reasons = {
+            (a["problem"], str(a["reason"]).split(":")[0]) for a in lines(out / "audit.jsonl")
+        }
         assert {problem for problem, found in reasons if found == "drift"} == easy
         hard = {problem for problem, found in reasons if found == "no code for a hard problem"}
         assert hard == right.keys() - easy
@@ -379,7 +381,7 @@ def rollouts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
         seed_data=Curation(overlap_share=1.0),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(experiment.GROUPS, "math", (MATH[9], MATH[11]))
+        patch.setitem(GROUPS, "math", (MATH[9], MATH[11]))
         rollout(config, folder / "plain", RolloutConfig())
         hints = RolloutConfig(hints=("end:general", "end:deeper-think"))
         rollout(config, folder / "hinted", hints, after=folder / "plain")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import os
@@ -19,7 +18,8 @@ import pytest
 from lcb import PROGRAMS, READING, Program, packed, row, write
 from start_tools.python import PythonTool
 
-from recipes import experiment, programs
+from recipes import problems as named
+from recipes import programs
 from recipes.livecodebench import (
     PAPERS_WINDOW,
     SIZES,
@@ -31,6 +31,7 @@ from recipes.livecodebench import (
     upstream,
 )
 from recipes.livecodebench.encoding import all_tests
+from recipes.questions import asked, job_of, problem_of
 from recipes.suites import CodeProblem
 from start_sdk import ConfigError
 
@@ -79,8 +80,8 @@ def test_a_problem_says_where_its_tests_are(problems: tuple[CodeProblem, CodePro
     assert one.cases == () and one.function == "" and other.function == "Solution().total"
     assert stored_tests(one.stored, one.digest)[1] == ("7\n5\n-2\n", "10")
     assert stored_tests(other.stored, other.digest)[0] == ("[1, 2]", "3")
-    job = experiment.job_of(one, argparse.Namespace(seed=0), "", "none")
-    assert len(json.dumps(job.input)) < 600 and experiment.problem_of(job) == one
+    job = job_of(one)
+    assert len(json.dumps(job.input)) < 600 and problem_of(job) == one
     Path(one.stored.rpartition(":")[0]).write_text(json.dumps(row(9)) + "\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="has changed since"):
         stored_tests.__wrapped__(one.stored, one.digest)
@@ -96,7 +97,7 @@ def test_a_prompt_is_upstreams(problems: tuple[CodeProblem, CodeProblem]) -> Non
         "writes output to STDOUT.\n```python\n# YOUR CODE HERE\n```\n\n"
         "### Answer: (use the provided format with backticks)\n\n"
     )
-    starter = experiment.asked(problems[1], "livecodebench", 0)[0][1]["content"]  # type: ignore[index]
+    starter = asked(problems[1], "livecodebench", 0)[0][1]["content"]  # type: ignore[index]
     assert "### Format: You will use the following starter code" in starter
     assert f"```python\n{problems[1].starter}\n```" in starter
 
@@ -221,11 +222,11 @@ def test_a_response_is_read_as_upstream_reads_it() -> None:
 
 async def test_a_file_of_problems_is_checked_against_as_an_evaluation(tmp_path: Path) -> None:
     file = write(tmp_path / "lcb.jsonl", [row(1)])
-    assert [p.question for p in experiment.load(f"livecodebench={file}")] == [
+    assert [p.question for p in named.load(f"livecodebench={file}")] == [
         "Add the integers. Variant 1."
     ]
     with pytest.raises(ConfigError, match="needs its files"):
-        experiment.load("livecodebench")
+        named.load("livecodebench")
 
 
 def evaluate(*options: str, kill_after: int | None = None) -> int:
@@ -259,13 +260,15 @@ def test_an_evaluation_that_is_killed_twice_ends_with_the_same_report(tmp_path: 
     for name in ("report.md", "report.json", "report.png"):
         assert Path(killed, name).read_bytes() == (whole / name).read_bytes()
     report = json.loads((whole / "report.json").read_text("utf-8"))
-    assert report["all"]["samples"] == 120 and set(report["families"]) == {"easy", "medium", "hard"}
+    found = report["policies"]["none"]
+    assert found["all"]["samples"] == 120 and set(found["families"]) == {"easy", "medium", "hard"}
     graders = report["graders"]
     assert sum(graders.values()) == 120 and graders["only upstream's"] == 0 < graders["only ours"]
     # The other grader's verdicts are there: nothing is sampled, or run, again.
     assert evaluate(*options, str(whole), "--grader", "upstream", kill_after=1) == 0
     again = json.loads((whole / "report.json").read_text("utf-8"))
-    assert again["all"]["pass@1"]["value"] == pytest.approx(100 * graders["both"] / 120, abs=0.01)
-    assert report["all"]["pass@1"]["value"] > again["all"]["pass@1"]["value"]
+    upstreams = again["policies"]["none"]["all"]["pass@1"]["value"]
+    assert upstreams == pytest.approx(100 * graders["both"] / 120, abs=0.01)
+    assert found["all"]["pass@1"]["value"] > upstreams
     text = (whole / "report.md").read_text("utf-8")
     assert "contradict" in text and "Hard: QwQ-32B-Preview 10.2, START 12.2." in text

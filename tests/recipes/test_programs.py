@@ -1,12 +1,10 @@
 """Programs that a model wrote, run against tests in real kernels."""
 
-import argparse
-
 import pytest
 from start_tools.python import PythonTool
 
 from recipes import programs
-from recipes.experiment import PROGRAM, Judge, asked, job_of, problem_of
+from recipes.questions import PROGRAM, Judge, asked, job_of, problem_of
 from recipes.suites import CodeProblem, Problem
 from start_sdk import ConfigError, ReasoningSession
 from start_sdk.grading import Grader
@@ -59,8 +57,7 @@ async def test_the_function_of_the_miniatures_code_tasks_is_called() -> None:
 
 async def test_a_trace_is_judged_by_the_program_behind_its_thought() -> None:
     pytest.importorskip("math_verify")
-    options = argparse.Namespace(seed=0)
-    problem = problem_of(job_of(READS, options, "", "none"))
+    problem = problem_of(job_of(READS))
     assert problem == READS
     question, gold = asked(problem, "boxed", 0)
     assert question == "?" + PROGRAM and gold == ""

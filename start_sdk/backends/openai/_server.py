@@ -181,7 +181,8 @@ class Server:
             body = {"prompt": SAMPLE, "content": SAMPLE, "add_special_tokens": False}
             ids = self._ask("POST", "/tokenize", {"model": model, **body}).get("tokens")
             if isinstance(ids, list) and ids:  # vLLM reads the prompt, llama.cpp the content
-                return self.check_tokenizer(model, ids, tokenizer)
+                self.check_tokenizer(model, ids, tokenizer)
+                return
         texts = [SAMPLE, VARIED + SAMPLE]  # the difference is without what a server prepends
         short, long = (self._length(model, text) for text in texts)
         if short and long and short < long:
