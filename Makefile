@@ -68,6 +68,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.tools
 	$(BIN)/python -m benchmarks.survival
 	$(BIN)/python -m benchmarks.reader
+	$(BIN)/python -m benchmarks.grader --big 200
 
 # In an environment of its own: what builds the site is no part of the development environment.
 docs:

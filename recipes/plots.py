@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def save(made: Any, path: Path) -> None:
     made.savefig(path, metadata={"Software": None})
 
 
-def bars(axes: Any, names: Sequence[str], groups: dict[str, Sequence[Score | None]]) -> None:
+def bars(axes: Any, names: Sequence[str], groups: Mapping[str, Sequence[Score | None]]) -> None:
     """Horizontal bars in percent: a line for each name, in it a bar for each group."""
     height = 0.8 / len(groups)
     for number, (label, scores) in enumerate(groups.items()):

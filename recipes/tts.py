@@ -54,7 +54,8 @@ def steps_of(rows: Sequence[Row]) -> dict[str, dict[str, list[Step]]]:
 
 
 def _summed(steps: Sequence[Step]) -> list[Step]:
-    tokens, made = 0, []
+    tokens = 0
+    made: list[Step] = []
     for step in steps:
         tokens += step["sampled"]
         made.append({**step, "tokens": tokens})

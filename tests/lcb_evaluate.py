@@ -65,7 +65,7 @@ def main() -> int:
         return result
 
     Judge.judge = told  # type: ignore[method-assign, assignment]
-    Config.opened = lambda *_: Seeded()  # type: ignore[method-assign, assignment]
+    Config.opened = lambda *_: Seeded()  # type: ignore[method-assign]
     return evaluate.main()
 
 

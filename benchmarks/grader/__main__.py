@@ -80,14 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("files", nargs="*", type=Path, metavar="FILE.jsonl", help="default: answers of our own")
     add("--half", choices=("open", "sealed", "both"), default="both", help="rules and problems")
     add("--big", type=int, default=0, help="wrong neighbours of big numbers to try")
-    add("--seed", type=int, default=0, help="seed of the big numbers")
     options = parser.parse_args(arguments)
     try:
         problems = [problem for path in options.files for problem in read(path)]
         if options.files and not problems:
             raise ConfigError("the files contain no problems")
         problems = problems or [Problem(f"own-{a}", "What?", a) for a in ANSWERS]
-        tried = [*cases(problems, options.half), *big_cases(options.big, options.seed)]
+        tried = [*cases(problems, options.half), *big_cases(options.big)]
         return 0 if check(tried, Terminal(soft_wrap=True)) else 1
     except StartError as error:
         parser.exit(2, f"error: {error}\n")

@@ -189,8 +189,8 @@ class Calls:
             problems = held_out(evaluation, families)
             if name.startswith("rounds"):
                 problems = first_of_each(problems, evaluation.rounds_n)
-            some = {"problems": problems, "after": after}
-            return rollout(self.config, folder, part, model=thinks, **some)
+            config = self.config
+            return rollout(config, folder, part, model=thinks, problems=problems, after=after)
 
         needs = [n for n in (model, after.name if after else "base") if n != "base"]
         reads = "evaluation hinted" if name == "eval-hinted" else "evaluation"
@@ -261,7 +261,7 @@ class Steps:
         say(f"{name}: {self.seconds[name]:.0f} s", error=True)
 
     def check(
-        self, name: str, _: Callable[[Path], Report], about: str, reads: str, needs: str = ""
+        self, name: str, work: Callable[[Path], Report], about: str, reads: str, needs: str = ""
     ) -> None:
         """Notes what a step depends on, and whether it is done.
 
