@@ -72,6 +72,8 @@ class BackendError(StartError, RuntimeError):
 
     transient: bool = False
     """Whether another try, or another server, may help: a lost connection, a busy server."""
+    retry_after: float | None = None
+    """Seconds that the server asks to wait before it."""
 
 
 class Interrupted(BackendError):

@@ -106,8 +106,9 @@ def retrying(seconds: float) -> AsyncRetrying:
 
 def _is_loading(error: BaseException) -> bool:
     """Whether a server is up, and its model not yet: llama.cpp's."""
-    busy = isinstance(error, ServerError) and error.status == 503
-    return busy and "loading" in error.message.lower()
+    if not isinstance(error, ServerError):
+        return False
+    return error.status == 503 and "loading" in error.message.lower()
 
 
 def _say_once(state: RetryCallState) -> None:

@@ -205,6 +205,7 @@ class _Health:
         now = self._clock()
         if self._due[number] <= now:  # else another caller noticed before
             self._leave_alone(number)
+        self._due[number] = max(self._due[number], now + (error.retry_after or 0.0))
         pause = max(0.0, min(self._due) - now)
         if pause and now + pause > deadline:
             raise error

@@ -126,6 +126,20 @@ async def test_a_server_that_comes_back_is_used_again_after_a_pause_that_doubles
             assert [await requests_after(s) for s in waits] == [1, 0, 1, 0, 1, 0, 1, 1, 1]
 
 
+async def test_a_server_that_asks_to_wait_is_left_alone_for_as_long() -> None:
+    clock = Clock()
+    with FakeServer() as busy, FakeServer() as free:
+        busy.faults = [Fault("429", headers={"Retry-After": "20"})]
+        async with replicas(busy, free, clock=clock) as backend:
+            tried = []
+            for seconds in (0, 19, 2):
+                clock.now += seconds
+                before = len(busy.requests)
+                await session(backend).run("What?")
+                tried.append(len(busy.requests) > before)
+            assert tried == [True, False, True]
+
+
 async def test_after_a_pause_one_session_tries_and_the_others_stay_away() -> None:
     clock = Clock()
     with FakeServer() as hung, FakeServer() as alive:
