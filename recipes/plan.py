@@ -4,13 +4,11 @@
     python -m recipes.plan --config recipes/configs/tiny.toml --set sampled.samples=16
 
 Prints what each stage samples and trains on, in tokens and device-hours, the memory of training and
-rollouts, and a line per check: `ok`, `broken`, or `not checked` with the reason. If any check is
-broken, it is repeated at the end and the exit code is 2. The estimates use the config's `[plan]`;
-missing values default to the largest possible ones. `recipes.reproduce --plan` does the same and
-includes the evaluations.
+rollouts, and a line per check: `ok`, `broken` (then the exit code is 2), or `not checked` with the
+reason. The estimates use the config's `[plan]`; missing values default to the largest possible
+ones. `recipes.reproduce --plan` includes the evaluations.
 
-Of a model on the hub, only its config and tokenizer are fetched; of data sets there, nothing. With
-HF_HUB_OFFLINE set, the hub is not asked.
+Of a model on the hub, only its config and tokenizer are fetched; of data sets there, nothing.
 """
 
 from __future__ import annotations
@@ -21,41 +19,29 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
-from importlib.util import find_spec
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
+from recipes import base_model
+from recipes.base_model import PROGRAM, QUESTION, Model, NotHere, online, read_base
 from recipes.command import command_line, given, program
 from recipes.config import Config
 from recipes.data import SOURCES, training_problems
-from recipes.policies import check, fits, hint_of
+from recipes.policies import check, fits
 from recipes.problems import held_out
 from recipes.reproduce import names
 from recipes.settings import RolloutConfig
-from recipes.suites import SUITES, CodeProblem, Problem
-from start_sdk import ConfigError, Message, ModelError, StartError, models, plugins
-from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
+from recipes.suites import SUITES
+from recipes.training import check_training, read_processes
+from start_sdk import StartError, plugins
+from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.cli import say
-from start_sdk.formats import check_format, detect
-from start_sdk.hints import round_hints
 from start_sdk.models import hub
 
-CODE = ("codeforces", "code_contests", "livecodebench")
-"""The sources, and the suite, of code problems."""
-ADAM = 16
-"""Bytes of a trained parameter: its weight, gradient and two moments, all in float32, as
-recipes/training.py loads it. Mixed precision needs as many (ZeRO, arXiv 1910.02054, 3.1)."""
-QUESTION = Problem("plan", "What is 84719 times 9317?", "789326923")
-PROGRAM = CodeProblem("plan", "Double a number.", "", samples=(("2", "4"),))
-THOUGHT = "It is 12 times 7, which is 84. Wait"
-"""What hints and outputs follow in a check."""
+CODE = ("codeforces", "code_contests", "livecodebench")  # sources, and a suite, of programs
+TAUGHT = ("start-0", "start", "unselected", "masked", "longer")  # models that call Python
 Found = TypeVar("Found")
 Sizes = dict[str, int]
 """Numbers of problems, by source or by family."""
-online = cache(hub.online)
-
-
-class NotHere(StartError):
-    """This machine does not have something and cannot fetch it now; another machine may."""
 
 
 def plan(config: Config, steps: Sequence[str]) -> int:
@@ -63,7 +49,7 @@ def plan(config: Config, steps: Sequence[str]) -> int:
 
     Args:
         config: the run.
-        steps: names of what runs, in order, e.g. `plain`, `d-seed`, `start-0`, `eval-base`.
+        steps: names of what runs, in order (`recipes.reproduce.names`).
 
     Returns:
         the exit status: 0, or 2 if something is broken.
@@ -82,13 +68,14 @@ def plan(config: Config, steps: Sequence[str]) -> int:
     estimates = {step: known.get(step, Estimate()) for step in steps}
     counts = ", ".join(f"{name} {size:,}" for name, size in training.items())
     say(f"{sum(training.values()):,} problems: {counts}\n")
-    say("\n".join([*table(config, estimates, trainers), "", *memory(config, model, trainers), ""]))
+    say("\n".join([*table(config, estimates, trainers), ""]))
+    say("\n".join([*base_model.memory(config, model, trainers), ""]))
 
     launched = config.training.accelerate or "one process"
     checks: dict[str, Callable[[], str]] = {
-        "base model": lambda: check_lengths(config, base()),
-        "tokenizer": lambda: check_tokenizer(tokenizer()),
-        "joins": lambda: check_joins(config, tokenizer()),
+        "base model": lambda: base_model.check_lengths(config, base()),
+        "tokenizer": lambda: base_model.check_tokenizer(tokenizer()),
+        "joins": lambda: base_model.check_joins(config, tokenizer()),
         "hints": lambda: check_hint_names(config),
         **{f"problems {text}": partial(check_data, text, look) for text, look in sources.items()},
         **{f"suite {name}": partial(check_data, name, look) for name, look in suites.items()},
@@ -179,11 +166,7 @@ def sampling(config: Config, training: Sizes, tested: Sizes) -> dict[str, Estima
         "eval-base": thoughts(both, held, base),
         "eval-hinted": thoughts(hint_infer, held, before + hinted),
         "eval-text-rft": thoughts(plain, held, base),
-        "eval-start-0": thoughts(plain, held, start),
-        "eval-start": thoughts(plain, held, start),
-        "eval-unselected": thoughts(plain, held, start),
-        "eval-masked": thoughts(plain, held, start),
-        "eval-longer": thoughts(plain, held, start),
+        **{f"eval-{name}": thoughts(plain, held, start) for name in TAUGHT},
         "rounds-base": thoughts(rounds, few, hinted),
         "rounds-start": thoughts(rounds, few, hinted),
     }
@@ -248,95 +231,6 @@ def shown(hours: float) -> str:
     return "?" if math.isnan(hours) else f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
 
 
-# Estimates: memory
-
-
-class Model(NamedTuple):
-    """The size of the base model."""
-
-    parameters: int
-    cache_bytes: int
-    """Bytes of the keys and values of a token."""
-    location: str = ""
-    """A folder or a hub id; "" if `[plan]` gives the size."""
-    stored: int = 2
-    """Bytes of a weight in its file."""
-    longest: int | None = None
-    """Tokens of its context, if that is known."""
-
-
-def read_base(config: Config) -> Model:
-    """The size of the base model: its config.json on PyTorch's meta device.
-
-    Raises:
-        NotHere: the model is not on this machine, and the hub cannot be asked.
-        ModelError: there is no such model.
-        Exception: of any kind, if its config.json is broken.
-    """
-    name = config.base
-    try:
-        location = models.find(name, weights=False).location
-    except ModelError as error:
-        if online() or name.count("/") > 1:  # the hub answered, or could not have it
-            raise
-        raise NotHere(str(error)) from error
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    found: Any = AutoConfig.from_pretrained(location)
-    with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(found)  # type: ignore[no-untyped-call]
-    shape = found.get_text_config()
-    heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
-    size = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
-    stored = (found.dtype or torch.float32).itemsize
-    cache_bytes = shape.num_hidden_layers * 2 * heads * size * stored
-    longest = getattr(shape, "max_position_embeddings", None)
-    return Model(model.num_parameters(), cache_bytes, location, stored, longest)
-
-
-def read_processes(config: Config) -> int:
-    """How many processes share a training."""
-    if config.training.accelerate is None:
-        return config.plan.training_devices
-    from accelerate.commands.config.config_args import load_config_from_file
-
-    return int(load_config_from_file(config.training.accelerate).num_processes)
-
-
-def memory(config: Config, model: Model | None, trainers: int) -> Iterator[str]:
-    """The memory of training and rollouts, each as a sum that can be checked.
-
-    ZeRO-3 and FSDP split a training over its devices; without them, each needs all of it. Not
-    included are activations, logits, adapters, and the layers that are gathered for a computation.
-    Layers with a sliding window or a fixed state need less cache.
-    """
-    if model is None:
-        yield "memory: not known without config.json, or plan.parameters and plan.cache_bytes"
-        return
-    plan, count, many = config.plan, model.parameters, config.max_concurrency
-    yield f"model: {count:,} parameters, from {model.location or '[plan]'}"
-    each = model.stored if config.training.lora else ADAM
-    yield f"training: {each} bytes x {count:,} = {shared(each * count, trainers)}"
-
-    weights = model.stored * count
-    most = min(config.limits.max_tokens, model.longest or config.limits.max_tokens)
-    usual = min(most, max(plan.thought or 0, plan.start_thought or 0)) or most
-    for tokens in sorted({usual, most}):
-        cached = many * tokens * model.cache_bytes
-        terms = f"weights {gib(weights)} + {many} x {tokens:,} tokens x {model.cache_bytes:,} bytes"
-        yield f"rollouts: {terms} = {shared(weights + cached, plan.rollout_devices)}"
-
-
-def shared(count: float, devices: int) -> str:
-    """A number of bytes, and how many of them each device holds."""
-    return f"{gib(count)} / {devices} devices = {gib(count / devices)} each"
-
-
-def gib(count: float) -> str:
-    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
-
-
 # Checks
 
 
@@ -367,43 +261,6 @@ def outcome(look: Callable[[], str]) -> tuple[str, str]:
         return "broken", type(error).__name__ + ": " + str(error).strip().partition("\n")[0]
 
 
-def check_lengths(config: Config, base: Model) -> str:
-    longest, length = base.longest, config.training.max_length
-    if longest and length > longest:
-        raise ConfigError(f"training.max_length={length} is more than its context of {longest}")
-    return f"{config.base}, context {longest or 'unknown'}, training.max_length={length}"
-
-
-def check_tokenizer(tokenizer: HFTokenizer) -> str:
-    """The prompt keeps a question whole and begins the model's turn, which can think and end."""
-    found = check_format(tokenizer)
-    aside = ("a second turn", "a system message")  # a run has neither
-    if problems := [problem for problem in found.problems if not problem.startswith(aside)]:
-        raise ConfigError("; ".join(problems))
-    prompt = tokenizer.decode(tokenizer.render([Message(role="user", content=QUESTION.question)]))
-    if any(prompt.rstrip().endswith(end) for _, end in found.eos):
-        raise ConfigError("the chat template ends a turn: it must support add_generation_prompt")
-    return f"{found.format}, opened by {found.opening or 'nobody'}, ends with {dict(found.eos)}"
-
-
-def check_joins(config: Config, tokenizer: HFTokenizer) -> str:
-    """Hints and outputs, spliced as ids into a thought, decode to the text that they are."""
-    format, hinted = detect(tokenizer), config.hinted.hints
-    texts = {"an output": format.joiner(THOUGHT, "line") + format.show_output("84")}
-    problems = {"debug": PROGRAM}
-    hints = [hint_of(n, problems.get(n, QUESTION), config, config.seed) for n in hinted]
-    for hint in (*hints, *round_hints(max(1, config.evaluation.rounds))):
-        for position in hint.positions:
-            after_word = position == "connective"
-            joiner = format.joiner(THOUGHT, "connective" if after_word else "paragraph")
-            text = hint.text if after_word else hint.opening + hint.text
-            texts[f"hint {hint.id}, {position}"] = joiner + text
-    for name, text in texts.items():
-        if tokenizer.decode(tokenizer.encode(THOUGHT) + tokenizer.encode(text)) != THOUGHT + text:
-            raise ConfigError(f"{name}: encoding and decoding do not restore the text")
-    return f"{len(texts)} hints and outputs decode to what they are"
-
-
 def check_hint_names(config: Config) -> str:
     problems, hinted = (QUESTION, PROGRAM), config.hinted.hints
     check(hinted, config, problems, staged=True)
@@ -426,21 +283,6 @@ def check_data(name: str, look: Callable[[], Sizes]) -> str:
 
     hub.within(hub.SECONDS, lambda: HfApi().auth_check(path, repo_type="dataset"))
     return f"{problems}, {path} on the hub"
-
-
-def check_training(config: Config, processes: int) -> str:
-    """The processes can share a step, and what they need is installed."""
-    options, each = config.training, config.training.per_device
-    if options.batch % (each * processes):
-        factors = f"per_device={each} x {processes} processes"
-        raise ConfigError(f"training.batch={options.batch} is not a multiple of {factors}")
-    flash = ["flash_attn"] if options.attention.startswith("flash_attention") else []
-    needed = ["trl", "datasets", "accelerate", *flash]
-    if missing := [name for name in needed if find_spec(name) is None]:
-        raise NotHere(f"not installed here: {', '.join(missing)}")
-    if processes > 1 and options.accelerate is None:
-        raise NotHere(f"without training.accelerate, one process trains, not {processes}")
-    return f"{options.batch // processes} sequences per step in each process, of {processes}"
 
 
 def main() -> int:

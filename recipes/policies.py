@@ -100,12 +100,11 @@ def check(
 
 
 def fits(name: str, problem: Problem) -> bool:
-    """Whether a policy is for a problem: `debug` for code problems, named hints for the others. The
-    miniature's code tasks take any."""
-    kind, what = parts(name)
-    if isinstance(problem, TinyTask) or kind not in PLACES or not (what or kind == "debug"):
+    """Whether a policy is for a problem: programs take only the debug hint, as `debug` or `end`, and
+    no other problem takes it. The miniature's code tasks take any."""
+    if isinstance(problem, TinyTask) or name == "end" or parts(name)[0] not in PLACES:
         return True
-    return (kind == "debug") == isinstance(problem, CodeProblem)
+    return (name == "debug") == isinstance(problem, CodeProblem)
 
 
 def load(name: str, config: Config, problem: Problem | None) -> HintPolicy:

@@ -6,17 +6,13 @@
     python -m recipes.rollout --config recipes/configs/tiny.toml --part sampled \
         --model runs/x/start-0/model --out runs/x/sampled
 
-All other programs run models with this one: evaluations on held-out problems, and here the training
-problems of a config. The parts are tables of the config: `plain` (greedy, no hints), `hinted`,
-`sampled`, `text` (without a tool). recipes/policies.py lists the policies.
-
-With `--after`, hints are inserted into the problem's trace from the rollout without hints; the
-thought before the hint is not sampled again (START, section 3). Otherwise the model begins a new
-thought.
+All other programs run models with this one; here, on the training problems of a config. The parts
+are tables of the config: `plain` (greedy, no hints), `hinted`, `sampled`, `text` (no tool). With
+`--after`, hints are inserted into the problem's trace from the rollout without hints, which is not
+sampled again (START, section 3). Otherwise the model begins a new thought.
 
 The output folder contains every sample, correct or wrong, with its trace or the reason why there is
-none (rows.sqlite), and counts (report.json). The same command resumes an interrupted run and tries
-failed rows again.
+none (rows.sqlite), and counts (report.json). The same command resumes, and tries failed rows again.
 """
 
 from __future__ import annotations
@@ -38,16 +34,8 @@ from recipes.policies import AGAIN, PLACES, again, check, fits, hint_of, parts, 
 from recipes.questions import Judge, asked, conclusion, job_of, problem_of
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
-from start_sdk import Backend, ConfigError, Interpreter, ReasoningSession, Trace, plugins
-from start_sdk.batch import (
-    Job,
-    RowStore,
-    config_hash,
-    in_rounds,
-    read_rows,
-    run_batch,
-    sample_seed,
-)
+from start_sdk import Backend, ConfigError, Interpreter, ReasoningSession, Trace, batch, plugins
+from start_sdk.batch import Job, RowStore, config_hash, in_rounds, read_rows, sample_seed
 from start_sdk.cli import say
 from start_sdk.formats import detect
 from start_sdk.grading import Grader
@@ -252,7 +240,7 @@ def compute(folder: Path, jobs: list[Job], solver: Solver, max_concurrency: int)
             async with Grader() as grader:
                 judge = Judge(grader, solver.python)
                 with LiveTable(store.rows(jobs), len(jobs)) as table:
-                    await run_batch(
+                    await batch.run_batch(
                         store,
                         jobs,
                         lambda job: solver.solve(job, judge),

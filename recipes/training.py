@@ -9,9 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from recipes.base_model import NotHere
+from recipes.config import Config
 from recipes.settings import Training
 from start_sdk import ConfigError, MissingExtra, models
 
@@ -213,3 +216,27 @@ def _save(trainer: Any, folder: Path, base: str, options: Training) -> None:
         trainer.processing_class.save_pretrained(unfinished)
     shutil.rmtree(folder / "model", ignore_errors=True)  # of a run that ended right after this
     unfinished.rename(folder / "model")
+
+
+def read_processes(config: Config) -> int:
+    """How many processes share a training."""
+    if config.training.accelerate is None:
+        return config.plan.training_devices
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    return int(load_config_from_file(config.training.accelerate).num_processes)
+
+
+def check_training(config: Config, processes: int) -> str:
+    """The processes can share a step, and what they need is installed."""
+    options, each = config.training, config.training.per_device
+    if options.batch % (each * processes):
+        factors = f"per_device={each} x {processes} processes"
+        raise ConfigError(f"training.batch={options.batch} is not a multiple of {factors}")
+    flash = ["flash_attn"] if options.attention.startswith("flash_attention") else []
+    needed = ["trl", "datasets", "accelerate", *flash]
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise NotHere(f"not installed here: {', '.join(missing)}")
+    if processes > 1 and options.accelerate is None:
+        raise NotHere(f"without training.accelerate, one process trains, not {processes}")
+    return f"{options.batch // processes} sequences per step in each process, of {processes}"

@@ -37,6 +37,7 @@ from start_tools.python import PythonTool
 from typer.testing import CliRunner
 
 import start_sdk
+from recipes.command import FLAGS, TABLES
 from recipes.settings import Curation, Evaluation, Grpo, Plan, RolloutConfig, Training
 from start_sdk import AfterConnective, BeforeEnd, Limits, Sampling, errors, plugins
 from start_sdk.cli import app
@@ -46,6 +47,8 @@ from start_sdk.testing import ScriptedBackend, check_backend
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHARED = {*FLAGS, *TABLES, "config", "set", "server", "out"}
+"""Options of all programs that run a model."""
 LANGUAGES = {"python", "text", "bash", "console", "toml", "json", "markdown"}
 LIGHT = ("backends", "batch", "formats", "grading", "hints", "session", "testing", "tools")
 """Public modules of start_sdk that import without an extra and have an `__all__`."""
@@ -216,6 +219,7 @@ def check_python(args: list[str]) -> None:
     source = with_imported(path)
     for option in (a.partition("=")[0] for a in args[2:] if a.startswith("--")):
         known = option == "--help" or f'"{option}"' in source
+        known |= "command_line(" in source and option[2:] in SHARED
         assert known, f"{args[1]} has no option {option}"
 
 

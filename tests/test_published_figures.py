@@ -167,7 +167,8 @@ def test_what_check_backend_found_on_six_backends() -> None:
 def test_the_tables_of_the_miniatures_chain(tmp_path: Path) -> None:
     folder = unpacked("tiny-0", tmp_path)
     from recipes.config import read_config
-    from recipes.reproduce.report import collect, markdown
+    from recipes.reproduce.report import markdown
+    from recipes.reproduce.results import collect
 
     text = markdown(collect([(read_config(folder / "config.json"), folder)]))
     measured, goals = section("reproduce.md", "## On the miniature").split("### Goals and results")

@@ -30,8 +30,9 @@ from pathlib import Path
 from recipes.command import command_line, given, out_of, program
 from recipes.config import Config, read_config
 from recipes.plan import plan
-from recipes.reproduce import Steps, chain, names
+from recipes.reproduce import chain, names
 from recipes.reproduce.report import markdown, write_report
+from recipes.reproduce.steps import Steps
 from start_sdk import ConfigError
 from start_sdk.cli import say
 

@@ -34,7 +34,7 @@ def evaluated(folder: Path) -> Path:
             "calls": 1,
         }
         job = Job(problem=f"p{number}", input={"question": f"{number}?", "family": "f"})
-        rows.append(Row(job, "done", {**result, "trace": trace, "arms": {"a": {"trace": trace}}}))
+        rows.append(Row(job, "done", {**result, "trace": trace}))
     write_rows(folder, rows)
     report = {"model": str(folder.parent / "start" / "model")}
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
@@ -50,7 +50,7 @@ def test_the_scores_of_an_archive_are_those_of_the_run(tmp_path: Path) -> None:
     report = (kept / "report.json").read_text(encoding="utf-8")
     assert json.loads(report) == {"model": "run/start/model"}  # not where it was on this machine
     whole, light = (scores(results(read_rows(folder))) for folder in (run, kept))
-    assert light == whole and light["tokens per sample"]["model"] == len("So it is 4. ") * 200
+    assert light == whole and light["tokens per sample"] == len("So it is 4. ") * 200
     for folder in (run.parent, tmp_path / "kept"):  # an archive's rows can be archived, too
         archive(folder, tmp_path / "again.tar.xz")
         assert (tmp_path / "again.tar.xz").read_bytes() == (tmp_path / "kept.tar.xz").read_bytes()

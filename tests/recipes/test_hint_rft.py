@@ -234,7 +234,8 @@ async def test_a_trace_that_lost_its_program_with_a_failed_try_is_not_kept() -> 
             verdict = await Judge(grader, PythonTool()).judge(trace, problem, "")
         assert verdict["correct"]
         job = Job(problem="p", input=asdict(problem))
-        audit, _ = await inspector().inspect(Row(job, "done", verdict))
+        result = {**verdict, "trace": trace.model_dump(mode="json")}
+        audit, _ = await inspector().inspect(Row(job, "done", result))
         assert (audit["reason"], audit["dropped"]) == (expected, [3, 4])
 
 

@@ -14,8 +14,10 @@ pytest.importorskip("matplotlib")
 from rows import write_rows
 
 from recipes.config import Config
-from recipes.reproduce import RECORD, names
-from recipes.reproduce.report import Run, collect, write_report
+from recipes.reproduce import names
+from recipes.reproduce.report import write_report
+from recipes.reproduce.results import Run, collect
+from recipes.reproduce.steps import RECORD
 from recipes.settings import Evaluation, RolloutConfig
 from start_sdk import Segment, Trace
 from start_sdk.batch import Job, Row

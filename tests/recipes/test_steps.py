@@ -10,8 +10,9 @@ pytest.importorskip("scipy")
 
 from recipes import reproduce
 from recipes.config import Config, read_config
-from recipes.reproduce import RECORD, Step, Steps, chain, names, report_of
+from recipes.reproduce import chain, names
 from recipes.reproduce.__main__ import main
+from recipes.reproduce.steps import RECORD, Step, Steps, report_of
 from recipes.settings import Curation, RolloutConfig, Training
 from start_sdk import BackendError, ConfigError
 
