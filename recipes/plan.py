@@ -41,7 +41,7 @@ CODE = ("codeforces", "code_contests", "livecodebench")  # sources, and a suite,
 TAUGHT = ("start-0", "start", "unselected", "masked", "longer")  # models that call Python
 Found = TypeVar("Found")
 Sizes = dict[str, int]
-"""Numbers of problems, by source or by family."""
+"""Problems, by source or by family."""
 
 
 def plan(config: Config, steps: Sequence[str]) -> int:
@@ -51,8 +51,7 @@ def plan(config: Config, steps: Sequence[str]) -> int:
         config: the run.
         steps: names of what runs, in order (`recipes.reproduce.names`).
 
-    Returns:
-        the exit status: 0, or 2 if something is broken.
+    Returns: the exit status: 0, or 2 if something is broken.
     """
     # What the estimates use is looked up once; if that fails, a check will say why.
     base, processes = cache(partial(read_base, config)), cache(partial(read_processes, config))

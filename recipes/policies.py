@@ -100,8 +100,8 @@ def check(
 
 
 def fits(name: str, problem: Problem) -> bool:
-    """Whether a policy is for a problem: programs take only the debug hint, as `debug` or `end`, and
-    no other problem takes it. The miniature's code tasks take any."""
+    """Whether a policy is for a problem: programs take only the debug hint, as `debug` or `end`,
+    and no other problem takes it. The miniature's code tasks take any."""
     if isinstance(problem, TinyTask) or name == "end" or parts(name)[0] not in PLACES:
         return True
     return (name == "debug") == isinstance(problem, CodeProblem)
