@@ -51,7 +51,8 @@ def plan(config: Config, steps: Sequence[str]) -> int:
         config: the run.
         steps: names of what runs, in order (`recipes.reproduce.names`).
 
-    Returns: the exit status: 0, or 2 if something is broken.
+    Returns:
+        the exit status: 0, or 2 if something is broken.
     """
     # What the estimates use is looked up once; if that fails, a check will say why.
     base, processes = cache(partial(read_base, config)), cache(partial(read_processes, config))
@@ -89,9 +90,6 @@ def found_or(otherwise: Found, look: Callable[[], Found]) -> Found:
     with suppress(Exception):
         return look()
     return otherwise
-
-
-# Problems
 
 
 def source_sizes(text: str, config: Config) -> Sizes:
