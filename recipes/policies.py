@@ -3,8 +3,9 @@
 - `none`: without a hint; `no-tool`: without Python, too, so that blocks of code stay text.
 - `prompt:direct`, `prompt:designed`, `prompt:few-shot`: a request for Python in the question.
 - `end`, `connective`, or with an id, `end:HINT`: a hint where the thought would end, or after a
-  word such as "Wait" that the seed draws. `last-wait` puts it after the last "wait" (EMNLP version
-  of the paper), into an existing trace only.
+  word such as "Wait" that the seed draws. Two places exist in an existing trace only: `last-wait`,
+  after the last "wait" (EMNLP version of the paper), and `start`, where the thought begins, which
+  is ours, for models that ramble and seldom write a connective.
 - `debug`: the paper's hint for code problems, filled in for each, where the thought would end.
 - `rounds:N`: N hints, one round after the other (the paper's figure 5); `wait:N`: N times "Wait" in
   place of the end, without Python (budget forcing, s1, arXiv 2501.19393).
@@ -48,8 +49,9 @@ from start_sdk.hints import AtCalculation, Learned, TrustResult, WhenUnsure, deb
 from start_sdk.trace import Position
 
 WAITS = ("Wait", "wait")
-PLACES = ("end", "connective", "last-wait", "debug")
-"""Where a hint can be inserted into an existing trace."""
+STAGED = ("last-wait", "start")
+PLACES = ("end", "connective", *STAGED, "debug")
+"""Where a hint can be inserted into an existing trace; of `STAGED`, only there."""
 AGAIN = ("rounds", "wait")
 OURS: dict[str, HintPolicy] = {
     "three-rounds": BeforeEnd(rounds=3),
@@ -84,13 +86,13 @@ def check(
     HintLibrary.load(config.library)
     for name in names:
         kind, what = parts(name)
-        if kind == "last-wait" and not staged:
+        if kind in STAGED and not staged:
             raise ConfigError(f"hints: {name} needs an existing rollout: give --after")
         if kind == "prompt" and what not in PROMPTS:
             raise ConfigError(f"hints: {name!r} is none of prompt:{', prompt:'.join(PROMPTS)}")
         if kind in AGAIN and not (what.isdecimal() and int(what)):
             raise ConfigError(f"hints: {name!r}: give the number of rounds, e.g. {kind}:3")
-        if what and kind not in ("prompt", "learned", *AGAIN, *PLACES[:3]):
+        if what and kind not in ("prompt", "learned", *AGAIN, *PLACES[:-1]):
             raise ConfigError(f"hints: {name!r}: {kind} does not take a hint")
         if kind in PLACES:
             for problem in (p for p in problems if fits(name, p)):
@@ -178,6 +180,8 @@ def point_of(name: str, trace: Trace, tokenizer: Tokenizer, seed: int) -> Insert
         ConfigError: the trace has no such position.
     """
     kind = parts(name)[0]
+    if kind == "start":
+        return InsertionPoint(at=trace.starts[1], position="end", trigger="")
     points = find_insertion_points(trace, tokenizer, words=WAITS if kind == "last-wait" else None)
     point: InsertionPoint | None
     if kind == "last-wait":

@@ -70,6 +70,12 @@ def test_hints_go_into_the_traces_that_are_there(config: Config, tmp_path: Path)
     )
     assert staged["end:general"]["sampled tokens"] < anew["end:general"]["sampled tokens"] / 2
 
+    begun = RolloutConfig(hints=("start",))
+    rollout.rollout(config, tmp_path / "begun", begun, after=tmp_path / "plain")
+    for result in results(tmp_path / "begun").values():
+        prompt, hint, *_ = Trace.model_validate(result["trace"]).segments
+        assert (prompt.source, hint.source) == ("prompt", "hint")
+
     text = RolloutConfig(hints=("no-tool",))
     assert rollout.rollout(config, tmp_path / "text", text)["no-tool"]["calls"] == 0
 
@@ -158,6 +164,7 @@ def test_policies_without_a_hint_take_one_that_suits_the_problem() -> None:
     [
         ("end:nothing", True, "nothing"),
         ("last-wait", False, "--after"),
+        ("start:general", False, "--after"),
         ("debug:general", True, "does not take a hint"),
         ("none:general", True, "does not take a hint"),
         ("nowhere", True, "nowhere"),
