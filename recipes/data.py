@@ -82,9 +82,7 @@ def _gym(config: Config) -> list[Problem]:
     if unknown := kept - levels.keys():
         raise ConfigError(f"evaluation.kept: {min(unknown)!r} is not in evaluation.levels")
     trained = {kind: level for kind, level in levels.items() if kind not in kept}
-    return reasoning_gym.draw(
-        trained, "train", _of_each(reasoning_gym.NAME, config), config.seed
-    )
+    return reasoning_gym.draw(trained, "train", _of_each(reasoning_gym.NAME, config), config.seed)
 
 
 def _of_each(source: str, config: Config) -> int:

@@ -26,8 +26,8 @@ DRAWN = "tiny, reasoning_gym"
 def add_options(parser: argparse.ArgumentParser, **usual: Any) -> None:
     """The options that name problems; `usual` has the program's own defaults."""
     add = parser.add_argument
-    add("--suite", help=f"{DRAWN}, {', '.join(suites.SUITES)}, livecodebench, or a file of problems")
-    add("--n", type=int, help=f"number of problems (of {DRAWN}: of each family and seed, default 20)")
+    add("--suite", help=f"{DRAWN}, {', '.join(suites.SUITES)}, livecodebench, or a file")
+    add("--n", type=int, help=f"problems (of {DRAWN}: of each family and seed, default 20)")
     add("--families", choices=GROUPS, default="all", help="of the suite tiny")
     add("--split", choices=get_args(Split), default="test", help="of reasoning_gym")
     add("--seeds", type=int, nargs="+", help=f"that draw those of {DRAWN} (default: --seed)")

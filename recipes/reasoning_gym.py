@@ -24,8 +24,9 @@ Level = Mapping[str, Any]
 TRIES = 100
 """Problems generated for each that is asked for: most levels have enough of every split in 4."""
 RUN_ANSWERS = {
-    "binary_matrix", "countdown", "intermediate_integration", "n_queens", "polynomial_multiplication",
-    "puzzle24", "simple_integration", "spiral_matrix", "string_insertion",
+    "binary_matrix", "countdown", "intermediate_integration", "n_queens",
+    "polynomial_multiplication", "puzzle24", "simple_integration", "spiral_matrix",
+    "string_insertion",
 }  # fmt: skip
 """Kinds whose scorers evaluate an answer as Python code, in this process: they are refused."""
 

@@ -182,7 +182,7 @@ def summary(samples: Sequence[Result], title: Mapping[str, Any]) -> dict[str, An
         parts = {f: scores([s for s in some if s.family == f]) for f in families}
         made["policies"][policy] = {"all": scores(some), "families": parts}
     if any(s.upstream is not None for s in samples):
-        made["graders"] = {name: 0 for name in GRADERS.values()}
+        made["graders"] = dict.fromkeys(GRADERS.values(), 0)
         made["graders"] |= Counter(GRADERS[s.ours, bool(s.upstream)] for s in samples)
         made["disagreements"] = {
             f"{s.problem}, {s.policy}, {s.sample}": {

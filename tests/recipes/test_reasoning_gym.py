@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from start_tools.python import PythonTool
 
 from recipes import problems
 from recipes.config import Config, read_config
@@ -22,7 +23,6 @@ from recipes.suites import Problem
 from start_sdk import ConfigError, MissingExtra, ReasoningSession
 from start_sdk.batch import Job, Row
 from start_sdk.testing import ScriptedBackend
-from start_tools.python import PythonTool
 
 ROOT = Path(__file__).parents[2]
 SMOLLM2 = ROOT / "recipes" / "configs" / "smollm2.toml"
@@ -85,10 +85,10 @@ def test_kept_kinds_are_evaluated_and_never_trained_on() -> None:
     assert [p.family for p in trained] == ["chain_sum"] * 5 + ["spell_backward"] * 5
     held_out = problems.held_out(config(seeds=(1, 2)).evaluation, "all")
     assert [p.family for p in held_out[::4]] == [*LEVELS, *LEVELS]
-    with pytest.raises(ConfigError, match="'lcm' is not in evaluation.levels"):
+    with pytest.raises(ConfigError, match=r"'lcm' is not in evaluation\.levels"):
         evaluation = Evaluation(levels=LEVELS, kept=("lcm",))
         training_problems(config().model_copy(update={"evaluation": evaluation}))
-    with pytest.raises(ConfigError, match="problems.take.reasoning_gym is missing"):
+    with pytest.raises(ConfigError, match=r"problems\.take\.reasoning_gym is missing"):
         training_problems(Config(problems=Problems(sources=("reasoning_gym",))))
 
 
@@ -106,7 +106,10 @@ def test_the_suite_is_of_a_split_and_of_all_seeds() -> None:
     [
         ({}, "has no kinds"),
         ({"chain_sums": {}}, "there is no kind 'chain_sums'"),
-        ({"gcd": {"max_digits": 2}}, "the level of gcd: .*unexpected keyword argument 'max_digits'"),
+        (
+            {"gcd": {"max_digits": 2}},
+            "the level of gcd: .*unexpected keyword argument 'max_digits'",
+        ),
         ({"gcd": {"seed": 2}}, "the level of gcd: .*multiple values for keyword argument 'seed'"),
         ({"gcd": {"min_value": 9, "max_value": 2}}, "the level of gcd: max_value must be"),
         ({"gcd": {"max_value": 2.5}}, "the level of gcd: "),  # found out when numbers are drawn
