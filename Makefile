@@ -7,6 +7,7 @@ PYTHON ?= $$(.ci/find_python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+GYM := $(VENV)/.gym
 VLLM := $(VENV)-vllm
 PY313 := $(VENV)-py313
 REAL := $(VENV)-real
@@ -20,10 +21,10 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 demo: $(READY)
 	$(BIN)/python -m recipes.demo
 
-test: $(READY)
+test: $(GYM)
 	$(PYTEST) -m "not slow and not vllm and not real"
 
-test-slow: $(READY)
+test-slow: $(GYM)
 	$(PYTEST) -m "slow and not vllm and not real"
 
 test-all: test test-slow
@@ -83,6 +84,11 @@ integrations: docs
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt -e '.[transformers,servers,eval,train,dev]'
+	touch $@
+
+# reasoning-gym depends on a package that pip builds with a C compiler, which the demo does without.
+$(GYM): $(READY)
+	$(BIN)/pip install -q -c constraints.txt -e '.[gym]'
 	touch $@
 
 $(REAL)/.ready: pyproject.toml constraints.txt

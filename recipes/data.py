@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from recipes import suites
+from recipes import reasoning_gym, suites
 from recipes.command import command_line, given, program
 from recipes.config import Config
 from recipes.livecodebench import function_of
@@ -59,7 +59,12 @@ def training_problems(config: Config) -> list[Problem]:
     """
     found: list[Problem] = []
     for name in config.problems.sources:
-        found += _tiny(config) if name == "tiny" else _drawn(name, config)
+        if name == "tiny":
+            found += _tiny(config)
+        elif name == reasoning_gym.NAME:
+            found += _gym(config)
+        else:
+            found += _drawn(name, config)
     if not found:
         raise ConfigError("problems.sources is empty")
     if len({problem.id for problem in found}) < len(found):
@@ -69,10 +74,22 @@ def training_problems(config: Config) -> list[Problem]:
 
 def _tiny(config: Config) -> list[Problem]:
     families = [f for f in GROUPS[config.problems.families] if f.name not in KEPT_FROM_TRAINING]
-    take = config.problems.take.get("tiny")
+    return suites.tiny(families, _of_each("tiny", config), config.seed, "train")
+
+
+def _gym(config: Config) -> list[Problem]:
+    kept, levels = set(config.evaluation.kept), config.evaluation.levels
+    if unknown := kept - levels.keys():
+        raise ConfigError(f"evaluation.kept: {min(unknown)!r} is not in evaluation.levels")
+    trained = {kind: level for kind, level in levels.items() if kind not in kept}
+    return reasoning_gym.draw(trained, "train", _of_each(reasoning_gym.NAME, config), config.seed)
+
+
+def _of_each(source: str, config: Config) -> int:
+    take = config.problems.take.get(source)
     if take is None:
-        raise ConfigError("problems.take.tiny is missing: the number of problems per family")
-    return suites.tiny(families, take, config.seed, "train")
+        raise ConfigError(f"problems.take.{source} is missing: the number of problems per family")
+    return take
 
 
 def _drawn(text: str, config: Config) -> list[Problem]:
@@ -95,7 +112,10 @@ def load(name: str, file: Path | None = None) -> Iterator[Problem]:
         MissingExtra: the library that reads it is not installed.
     """
     if name not in SOURCES:
-        raise ConfigError(f"{name!r} is not a source of problems: tiny, {', '.join(SOURCES)}")
+        raise ConfigError(
+            f"{name!r} is not a source of problems: tiny, {reasoning_gym.NAME}, "
+            f"{', '.join(SOURCES)}"
+        )
     if file is not None and not file.is_file():
         raise ConfigError(f"{name}={file}: no such file")
     source = SOURCES[name]

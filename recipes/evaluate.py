@@ -5,10 +5,11 @@
     python -m recipes.evaluate --suite livecodebench --data test4.jsonl test5.jsonl \
         --since 2024-08-01 --until 2024-11-30 --k 10 --temperature 0.2 --out runs/lcb
 
-Suites: tiny, aime24, aime25, amc23, math500, gpqa, or a JSONL or Parquet file with their columns
-(recipes/suites.py); livecodebench, from its files (recipes/livecodebench). Programs are run against
-all tests; `--grader upstream` reports the verdicts of LiveCodeBench's own grader, faults included,
-on the same samples. `--k 1` decodes greedily; larger values sample at the paper's temperature 0.6
+Suites: tiny; reasoning_gym, of the kinds and levels of a config (recipes/reasoning_gym.py); aime24,
+aime25, amc23, math500, gpqa, or a JSONL or Parquet file with their columns (recipes/suites.py);
+livecodebench, from its files (recipes/livecodebench). Programs are run against all tests. `--grader
+upstream` reports the verdicts of LiveCodeBench's or reasoning-gym's own grader, faults included, on
+the same samples. `--k 1` decodes greedily; larger values sample at the paper's temperature 0.6
 and top-p 0.95. `--hints` takes any policies (recipes/policies.py); with `--staged`, hints are
 inserted into the model's own trace without a hint instead of new thoughts.
 
@@ -126,7 +127,7 @@ def options_of(name: str, doc: str | None) -> CommandLine:
     add = parser.add_argument
     add("--hints", nargs="+", default=["none"], metavar="POLICY", help="see recipes/policies.py")
     add("--staged", action="store_true", help="insert hints into the trace without a hint")
-    add("--grader", choices=("ours", "upstream"), default="ours", help="for livecodebench")
+    add("--grader", choices=("ours", "upstream"), default="ours", help="whose verdicts count")
     add("--k", type=int, default=1, help="samples per problem")
     add("--temperature", type=float, help="(default: 0 with --k 1, else 0.6)")
     return parser

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Literal
 
-from recipes import livecodebench, programs
+from recipes import livecodebench, programs, reasoning_gym
 from recipes.config import Config
 from recipes.livecodebench import upstream
+from recipes.reasoning_gym import GymProblem
 from recipes.suites import CodeProblem, Problem, TinyTask
 from recipes.tiny.prompts import with_prompt
 from start_sdk import Interpreter, Message, Trace
@@ -57,6 +58,8 @@ def problem_of(job: Job) -> Problem:
     kind: type[Problem] = Problem
     if "samples" in job.input:
         kind = CodeProblem if "starter" in job.input else TinyTask
+    elif "level" in job.input:
+        kind = GymProblem
     return kind(**{name: _tuples(value) for name, value in job.input.items()})
 
 
@@ -74,7 +77,8 @@ class Judge:
 
     async def judge(self, trace: Trace, problem: Problem, gold: str) -> dict[str, Any]:
         """`answer`, `gold`, `correct` and `how`; of a program also its `outcome`, and `upstream`,
-        the verdict of LiveCodeBench's own grader, on that suite."""
+        the verdict of LiveCodeBench's own grader, on that suite; of a problem of reasoning-gym
+        `scored`, what the package's scorer gives the answer (1.0: right)."""
         if problem.tests or isinstance(problem, CodeProblem):
             code = last_code_block(trace.response) or last_code_block(trace.thinking)
             outcome = await programs.judge(self._python, problem, code)
@@ -86,4 +90,7 @@ class Judge:
         kind: Literal["choice", "math"] = "choice" if problem.distractors else "math"
         verdict = await self._grader.grade(trace, gold, kind)
         answer = verdict.answer or trace.answer
-        return {"answer": answer, "gold": gold, "correct": verdict.correct, "how": verdict.how}
+        found = {"answer": answer, "gold": gold, "correct": verdict.correct, "how": verdict.how}
+        if isinstance(problem, GymProblem):
+            found["scored"] = reasoning_gym.score(problem, answer)
+        return found

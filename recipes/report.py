@@ -49,7 +49,8 @@ class Result:
     ours: bool = False
     """Our own verdict, also where `correct` is another's."""
     upstream: bool | None = None
-    """The verdict of LiveCodeBench's own grader, on samples of its problems."""
+    """The verdict of the suite's own grader, where it has one: LiveCodeBench and reasoning-gym."""
+    gold: str = ""
 
     @property
     def asked(self) -> str:
@@ -57,6 +58,15 @@ class Result:
         return " ".join(self.question.split()) or self.problem
 
 
+GRADERS = {
+    (True, True): "both",
+    (True, False): "only ours",
+    (False, True): "only upstream's",
+    (False, False): "neither",
+}
+"""Who says that a sample is right: (we, the suite's own grader)."""
+CHARS = 60
+"""Of an answer that the graders disagree on; it may be a whole program."""
 Systems = dict[str, list[Result]]
 """The samples of each system that is compared, by its name."""
 
@@ -66,7 +76,7 @@ def results(rows: Iterable[Row], *, upstream: bool = False) -> list[Result]:
 
     Args:
         rows: of `recipes.evaluate`.
-        upstream: go by the verdicts of LiveCodeBench's own grader.
+        upstream: go by the verdicts of the suite's own grader.
 
     Raises:
         ConfigError: a row holds something else.
@@ -95,10 +105,18 @@ def _result(row: Row) -> Result:
             sampled=found.get("sampled", 0),
             finish=trace.get("finish", "failed"),
             ours=bool(found.get("correct")),
-            upstream=found.get("upstream"),
+            upstream=_upstream(found),
+            gold=str(found.get("gold", "")),
         )
     except (AttributeError, TypeError, ValidationError) as error:
         raise ConfigError(f"row {row.job.key} is not an evaluation's") from error
+
+
+def _upstream(found: Mapping[str, Any]) -> bool | None:
+    """Right or not by the suite's own grader; reasoning-gym's gives a score, of 1 at most."""
+    scored = found.get("scored")
+    verdict: bool | None = found.get("upstream") if scored is None else scored >= 1
+    return verdict
 
 
 def by_policy(samples: Iterable[Result]) -> Systems:
@@ -164,12 +182,16 @@ def summary(samples: Sequence[Result], title: Mapping[str, Any]) -> dict[str, An
         parts = {f: scores([s for s in some if s.family == f]) for f in families}
         made["policies"][policy] = {"all": scores(some), "families": parts}
     if any(s.upstream is not None for s in samples):
-        made["graders"] = {
-            "both": sum(s.ours and bool(s.upstream) for s in samples),
-            "only ours": sum(s.ours and not s.upstream for s in samples),
-            "only upstream's": sum(bool(s.upstream) and not s.ours for s in samples),
-            "neither": sum(not (s.ours or s.upstream) for s in samples),
-        }
+        made["graders"] = dict.fromkeys(GRADERS.values(), 0)
+        made["graders"] |= Counter(GRADERS[s.ours, bool(s.upstream)] for s in samples)
+        made["disagreements"] = {
+            f"{s.problem}, {s.policy}, {s.sample}": {
+                "answer": (s.answer or "")[:CHARS], "gold": s.gold[:CHARS],
+                "right by": GRADERS[s.ours, bool(s.upstream)],
+            }
+            for s in samples
+            if s.ours != bool(s.upstream)
+        }  # fmt: skip
     suite = str(title.get("suite"))
     if suite in paper.SCORES:
         made["paper"] = {"source": paper.SOURCE, **paper.SCORES[suite]}
@@ -186,6 +208,9 @@ def markdown(made: Mapping[str, Any]) -> str:
     lines += _one(made["policies"]) if len(made["policies"]) == 1 else _several(made["policies"])
     if "graders" in made:
         lines += [f"Right by which grader, samples: {counted(made['graders'])}.", ""]
+        apart = [[name, *of.values()] for name, of in made["disagreements"].items()]
+        if apart:
+            lines.append(table(["problem, policy, sample", "answer", "gold", "right by"], apart))
     if "paper" in made:
         lines += [f"The paper's ({made['paper']['source']}; other models, not measured here):", ""]
         figures = (f"{k} {v}" for k, v in made["paper"].items() if k != "source")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -20,12 +20,13 @@ class Problems(Settings):
 
     sources: tuple[str, ...] = ("tiny",)
     """ "tiny" (the training split of the miniature world, without the families kept from training),
+    "reasoning_gym" (that of the kinds of `evaluation.levels`, without those of `evaluation.kept`),
     names of `recipes.data.SOURCES`, or files like them, as `NAME=FILE`."""
     families: Literal["math", "code", "all"] = "math"
     """Of the source tiny."""
     take: dict[str, Positive] = Field(default_factory=dict)
-    """Of a source, at most so many, drawn by the seed (of tiny: of each family, and it needs a
-    number); all of a source that is not named here."""
+    """Of a source, at most so many, drawn by the seed (of tiny and reasoning_gym: of each family,
+    and they need a number); all of a source that is not named here."""
 
 
 class RolloutConfig(Settings):
@@ -145,9 +146,14 @@ class Evaluation(Settings):
     """What is evaluated on, and must not be trained on."""
 
     suites: tuple[str, ...] = ()
-    """As `recipes.evaluate` takes them: tiny, suites by name, or files."""
+    """As `recipes.evaluate` takes them: tiny, reasoning_gym, suites by name, or files."""
+    levels: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """The kinds of reasoning_gym, and how hard each is: the keyword arguments of
+    `reasoning_gym.create_dataset`. Training problems are of the same levels."""
+    kept: tuple[str, ...] = ()
+    """Of these kinds, those that are not trained on."""
     n: Positive = 30
-    """Problems of each family and seed, of the suite tiny."""
+    """Problems of each family and seed, of the suites tiny and reasoning_gym."""
     seeds: tuple[Count, ...] = (1009, 2003, 3001)
     """That draw them."""
     samples: Positive = 1
