@@ -94,7 +94,8 @@ def named(options: argparse.Namespace) -> tuple[Config, list[Problem], dict[str,
     prompt = problems.PROMPTS.get(options.suite, "boxed")
     config = given(options, {"prompt": prompt})
     some, about = problems.chosen(options, config)
-    return config, some, {**about, "model": config.base, "prompt": config.prompt}
+    model = config.base or config.servers[0]  # the only one that it has
+    return config, some, {**about, "model": model, "prompt": config.prompt}
 
 
 def run(options: argparse.Namespace) -> None:

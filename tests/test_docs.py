@@ -226,12 +226,10 @@ def check_python(args: list[str]) -> None:
 def with_imported(path: Path) -> str:
     """The source of a recipe, and of the recipes that define its options."""
     source = path.read_text(encoding="utf-8")
-    names = re.findall(r"^from recipes import (.+)$", source, re.MULTILINE)
-    if re.search(r"^from recipes\.config import .*\bcommand_line\b", source, re.MULTILINE):
-        names.append("config")
-    if re.search(r"^from recipes\.command import .*\badd_backend_options\b", source, re.MULTILINE):
-        names.append("command")
-    others = [ROOT / "recipes" / f"{name}.py" for name in ", ".join(names).split(", ") if name]
+    names = ", ".join(re.findall(r"^from recipes import (.+)$", source, re.MULTILINE)).split(", ")
+    if re.search(r"^from recipes\.evaluate import .*\bcommand\b", source, re.MULTILINE):
+        names.append("evaluate")
+    others = [ROOT / "recipes" / f"{name}.py" for name in names if name]
     return source + "".join(with_imported(other) for other in others if other.is_file())
 
 
