@@ -39,11 +39,12 @@ def archive(folder: Path, out: Path) -> int:
     try:
         with tarfile.open(out, "w:xz", preset=9) as packed:
             for path in sorted({*rows, *folder.rglob("*.json")}):
-                if "model" in path.parts or any("checkpoint" in part for part in path.parts):
+                inside = path.relative_to(folder)
+                if "model" in inside.parts or "checkpoint" in str(inside):
                     continue
                 content = _rows(path.parent) if path in rows else path.read_bytes()
                 content = content.replace(os.fsencode(folder.absolute()), folder.name.encode())
-                member = tarfile.TarInfo(str(path.relative_to(folder)))
+                member = tarfile.TarInfo(str(inside))
                 member.size = len(content)
                 packed.addfile(member, io.BytesIO(content))
     except OSError as error:

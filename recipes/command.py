@@ -14,7 +14,7 @@ from start_sdk.cli import report_visibly, visible
 
 FLAGS = {
     "model": ("base", "base (the default), start, a folder, a hub id, an address, a server's name"),
-    "backend": ("backend", "what runs the model; by default found out by its name or address"),
+    "backend": ("backend", "what runs the model; by default inferred from its name or address"),
     "prompt": ("prompt", "plain, boxed, direct, designed, few-shot or livecodebench"),
     "conclude": ("conclude", "auto, always, never, or a text that asks for the answer"),
     "library": ("library", "a hint library in place of the one that is shipped"),
@@ -33,8 +33,7 @@ TABLES = {
 
 
 class CommandLine(argparse.ArgumentParser):
-    """A parser whose errors are one line and cannot control the terminal, nor those that Python
-    prints from here on.
+    """A parser whose errors are one line, free of terminal escapes, as are tracebacks from here on.
 
     Arguments may be names of someone else's files, and errors quote what those contain.
     """
@@ -50,13 +49,20 @@ class CommandLine(argparse.ArgumentParser):
         super().exit(status, message and visible(message))
 
 
-def command_line(program: str, doc: str | None, *, needs_config: bool = False) -> CommandLine:
+def command_line(
+    program: str,
+    doc: str | None,
+    *,
+    needs_config: bool = False,
+    out: str = "folder for rows and reports; an interrupted run resumes from it",
+) -> CommandLine:
     """A command line with the flags that all programs share; `given` reads them.
 
     Args:
         program: the module's name.
         doc: its docstring.
         needs_config: whether there are no useful defaults.
+        out: help of `--out`.
     """
     parser = CommandLine(prog=f"python -m {program}", description=doc)
     add = parser.add_argument
@@ -70,7 +76,7 @@ def command_line(program: str, doc: str | None, *, needs_config: bool = False) -
         add(f"--{flag}", **pairs, help=about)
     about = "address that serves the model; several share the sessions"
     add("--server", **many, metavar="URL", help=about)
-    add("--out", type=Path, metavar="FOLDER", help="gets rows and reports; resumes what is there")
+    add("--out", type=Path, metavar="PATH", help=out)
     return parser
 
 
@@ -95,7 +101,7 @@ def given(options: argparse.Namespace, usual: dict[str, Any] | None = None) -> C
     if options.server:
         changes["servers"] = options.server
         if options.config is None:
-            changes.setdefault("base", "")  # the only one that they have
+            changes.setdefault("base", "")  # the servers' only model
     return read_config(options.config, changes)
 
 

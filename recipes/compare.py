@@ -134,9 +134,12 @@ def read(paths: Sequence[Path]) -> Systems:
         policies = by_policy(results(read_rows(path)))
         if not policies:
             raise ConfigError(f"{str(path)!r} contains no rows")
+        name = path.name if [other.name for other in paths].count(path.name) == 1 else str(path)
         for policy, samples in policies.items():
-            name = policy if len(paths) == 1 else path.name
-            found[f"{name}: {policy}" if len(policies) > 1 < len(paths) else name] = samples
+            if len(paths) == 1:
+                found[policy] = samples
+            else:
+                found[name if len(policies) == 1 else f"{name}: {policy}"] = samples
     return found
 
 

@@ -36,10 +36,10 @@ class Config(Settings):
     """A whole run."""
 
     base: str = models.BASE
-    """The model that thinks and is taught: embedded, a folder, a hub id, an address; "" for the
-    only one that the `servers` have."""
+    """The base model, which is sampled and trained: embedded, a folder, a hub id, an address; ""
+    for the only model of the `servers`."""
     backend: str = ""
-    """What runs it; by default "server" where there are `servers` or `base` is an address, else
+    """What runs it; by default "server" if there are `servers` or `base` is an address, else
     "transformers"."""
     backend_options: dict[str, Any] = Field(default_factory=dict)
     """Passed on to the backend, e.g. `deterministic = true`."""
@@ -72,9 +72,10 @@ class Config(Settings):
     hinted: RolloutConfig = RolloutConfig(hints=("end:general",))
     """Hint-infer."""
     sampled: RolloutConfig = RolloutConfig(samples=16, temperature=0.6)
-    """START-0's."""
+    """START-0 on the training problems."""
     text: RolloutConfig = RolloutConfig(hints=("no-tool",), samples=16, temperature=0.6)
-    """The base model's, without a tool: what the control is trained on, and what is easy."""
+    """The base model without a tool: the control trains on these samples, and `easy_from` counts
+    them."""
     seed_data: Curation = Curation()
     """D_seed."""
     start_data: Curation = Curation(rescued=False, needs_call=False)
@@ -99,8 +100,10 @@ class Config(Settings):
         """How tokens are drawn at a temperature.
 
         Raises:
-            ConfigError: a field of `sampling` is unknown or out of range.
+            ConfigError: a field of `sampling` is unknown, out of range or set elsewhere.
         """
+        if twice := {"temperature", "seed"} & self.sampling.keys():
+            raise ConfigError(f"sampling.{min(twice)}: each rollout has its own, set that")
         return Sampling(**{"temperature": temperature, **self.sampling})
 
     def opened(self, model: str | None = None) -> Backend:
@@ -110,7 +113,7 @@ class Config(Settings):
 
 
 def read_config(path: str | Path | None, changes: Mapping[str, Any] | None = None) -> Config:
-    """The config of a TOML file, or of a JSON file, as a run writes it down whole.
+    """The config of a TOML file, or of the config.json that a run saves.
 
     Args:
         path: the file; None for the defaults.

@@ -25,7 +25,7 @@ from recipes.livecodebench.encoding import Test, all_tests, public_tests
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import GROUPS, KEPT_FROM_TRAINING
 from start_sdk import ConfigError, MissingExtra
-from start_sdk.cli import say
+from start_sdk.cli import check_writable, say
 from start_sdk.grading import last_boxed
 
 MAX_CASES, MAX_CHARS = 20, 20_000
@@ -278,7 +278,7 @@ SOURCES = {
 
 def main() -> int:
     """Loads the problems of a config; 2 for bad input, 130 for Ctrl-C."""
-    parser = command_line("recipes.data", __doc__, needs_config=True)
+    parser = command_line("recipes.data", __doc__, needs_config=True, out="file for the problems")
     options = parser.parse_args()
 
     def body() -> None:
@@ -288,6 +288,7 @@ def main() -> int:
             paper = f" (the paper's: {SOURCES[name].paper})" if name in SOURCES else ""
             say(f"{name}: {count}{paper}")
         if options.out:
+            check_writable(options.out)
             lines = (json.dumps(asdict(problem)) + "\n" for problem in found)
             options.out.write_text("".join(lines), encoding="utf-8")
 

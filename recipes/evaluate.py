@@ -62,11 +62,13 @@ def evaluate(
         staged: insert hints, and begin rounds, where the model's own trace without a hint ends.
 
     Returns:
-        their rows; of a base model's trace that was only needed for a hint, none.
+        the rows of these policies; those without a hint that were only continued are left out.
     """
     if temperature is None:
         temperature = 0.0 if k == 1 else 0.6
     after = [name for name in hints if staged and parts(name)[0] in (*PLACES, *AGAIN)]
+    if after and k > 1:  # all samples would begin with the first one's thought
+        raise ConfigError("--staged needs --k 1")
     anew = [name for name in hints if name not in after]
     if after and "none" not in anew:
         anew.insert(0, "none")

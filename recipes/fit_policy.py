@@ -4,7 +4,7 @@
     python -m recipes.fit_policy runs/matrix --out runs/learned
 
 Inputs, from the matrix's rows: features of each thought without a hint
-(start_sdk/hints/features.py), whether its answer was correct, and whether it was correct with each
+(start_sdk/hints/_features.py), whether its answer was correct, and whether it was correct with each
 hint at the end of the thought. For each family, `without-FAMILY.json` is fitted on all other
 families and evaluated on this one; `all.json` is fitted on all. A policy that does not beat the
 best constant policy (one hint for all, or none) on unseen families has learned nothing that
@@ -61,7 +61,8 @@ def read(folder: Path) -> list[Example]:
         if kind == NONE:
             trace = Trace.model_validate(row.result["trace"])
             thoughts[row.job.problem] = str(row.job.input.get("family")), features(trace)
-    tried = [p for p in thoughts if len(correct[p]) > 1]
+    hints = {hint for found in correct.values() for hint in found}
+    tried = [p for p in thoughts if correct[p].keys() == hints and len(hints) > 1]
     if not tried:
         raise ConfigError(f"{folder} contains no thought with a hint at its end")
     return [Example(*thoughts[problem], correct[problem]) for problem in tried]

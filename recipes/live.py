@@ -32,7 +32,7 @@ class LiveTable:
         self._calls: dict[str, int] = defaultdict(int)
         done = 0
         for row in before:  # one at a time: all traces together may not fit into the memory
-            if row.state in ("done", "failed"):
+            if row.state == "done":  # failed ones are tried again
                 self._count(row)
                 done += 1
         self._progress = BatchProgress(total, before=done, console=self._console)

@@ -3,9 +3,9 @@
 - `none`: without a hint; `no-tool`: without Python, too, so that blocks of code stay text.
 - `prompt:direct`, `prompt:designed`, `prompt:few-shot`: a request for Python in the question.
 - `end`, `connective`, or with an id, `end:HINT`: a hint where the thought would end, or after a
-  word such as "Wait" that the seed draws. Two places exist in an existing trace only: `last-wait`,
-  after the last "wait" (EMNLP version of the paper), and `start`, where the thought begins, which
-  is ours, for models that ramble and seldom write a connective.
+  word such as "Wait": the first such word, or in an existing trace one that the seed draws. Two
+  places are for existing traces only: `last-wait`, after the last "wait" (EMNLP version of the
+  paper), and `start`, where the thought begins: ours, for models that seldom write a connective.
 - `debug`: the paper's hint for code problems, filled in for each, where the thought would end.
 - `rounds:N`: N hints, one round after the other (the paper's figure 5); `wait:N`: N times "Wait" in
   place of the end, without Python (budget forcing, s1, arXiv 2501.19393).
@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -75,7 +76,7 @@ def parts(name: str) -> tuple[str, str]:
 def check(
     names: Sequence[str], config: Config, problems: Sequence[Problem], *, staged: bool
 ) -> None:
-    """Raises ConfigError for a name that stands for nothing, before any work.
+    """Raises ConfigError for an unknown policy, before any work.
 
     Args:
         names: of policies.
@@ -83,11 +84,11 @@ def check(
         problems: that they are used on.
         staged: whether hints go into traces that are there already.
     """
-    HintLibrary.load(config.library)
+    library(config)
     for name in names:
         kind, what = parts(name)
         if kind in STAGED and not staged:
-            raise ConfigError(f"hints: {name} needs an existing rollout: give --after")
+            raise ConfigError(f"hints: {name} needs an existing trace: give --after, or --staged")
         if kind == "prompt" and what not in PROMPTS:
             raise ConfigError(f"hints: {name!r} is none of prompt:{', prompt:'.join(PROMPTS)}")
         if kind in AGAIN and not (what.isdecimal() and int(what)):
@@ -102,15 +103,15 @@ def check(
 
 
 def fits(name: str, problem: Problem) -> bool:
-    """Whether a policy is for a problem: programs take only the debug hint, as `debug` or `end`,
-    and no other problem takes it. The miniature's code tasks take any."""
+    """Whether a policy is for a problem: `debug` for programs, those that name a place and a hint
+    for the others, `end` for all. The miniature's code tasks take any."""
     if isinstance(problem, TinyTask) or name == "end" or parts(name)[0] not in PLACES:
         return True
     return (name == "debug") == isinstance(problem, CodeProblem)
 
 
 def load(name: str, config: Config, problem: Problem | None) -> HintPolicy:
-    """The policy of a name that is no place: one of ours, a learned one, or a plugin's."""
+    """A policy that looks at the thought: one of ours, a learned one, or a plugin's."""
     kind, what = parts(name)
     if kind == "learned":
         own = Path(what) / f"without-{problem.family if problem else ''}.json"
@@ -126,9 +127,9 @@ def policy_of(name: str, problem: Problem, config: Config, seed: int) -> HintPol
     if kind in ("end", "debug"):
         return BeforeEnd(hints=(hint_of(name, problem, config, seed),))
     if kind == "connective":
-        library, lang = HintLibrary.load(config.library), language(problem)
-        named = (library.get(what),) if what else suiting(problem, config, "connective")
-        return AfterConnective(hints=named, seed=config.seed, lang=lang, library=library)
+        named = (library(config).get(what),) if what else suiting(problem, config, "connective")
+        words = connectives(problem, config)
+        return AfterConnective(words=words, hints=named, seed=config.seed)
     return load(name, config, problem)
 
 
@@ -143,22 +144,22 @@ def hint_of(name: str, problem: Problem, config: Config, seed: int) -> Hint:
     if kind == "debug" or (isinstance(problem, CodeProblem) and problem.samples and not chosen):
         return _debug(problem)
     if chosen:
-        return HintLibrary.load(config.library).get(chosen)
+        return library(config).get(chosen)
     position: Position = "connective" if kind == "connective" else "end"
     return Random(f"{seed}:hint").choice(suiting(problem, config, position))
 
 
 def suiting(problem: Problem, config: Config, position: Position) -> tuple[Hint, ...]:
     """The hints to draw from at a position of a problem's thought."""
-    library, lang = HintLibrary.load(config.library), language(problem)
+    hints, lang = library(config), language(problem)
     if config.hint:
-        return (library.get(config.hint),)
+        return (hints.get(config.hint),)
     science = problem.family.casefold() in SCIENCE
-    if science and (found := library.select(domain="science", lang=lang, position=position)):
+    if science and (found := hints.select(domain="science", lang=lang, position=position)):
         return found
     if position == "end":
-        return (library.get("zh-general" if lang == "zh" else "general"),)
-    return library.select(domain="math", lang=lang, position=position)
+        return (hints.get("zh-general" if lang == "zh" else "general"),)
+    return hints.select(domain="math", lang=lang, position=position)
 
 
 def language(problem: Problem) -> str:
@@ -166,23 +167,47 @@ def language(problem: Problem) -> str:
     return "zh" if _CHINESE.search(problem.question) else "en"
 
 
+def connectives(problem: Problem, config: Config) -> tuple[str, ...]:
+    """The words of a question's language after which a hint may be inserted."""
+    return library(config).connectives.get(language(problem), ())
+
+
+def library(config: Config) -> HintLibrary:
+    """The hints to choose from."""
+    return _read_library(config.library)
+
+
+_read_library = cache(HintLibrary.load)
+
+
+def fitted(name: str) -> list[str]:
+    """What a learned policy consists of; none for any other."""
+    kind, what = parts(name)
+    files = sorted(Path(what).glob("*.json")) if kind == "learned" else []
+    return [file.read_text(encoding="utf-8") for file in files]
+
+
 def again(name: str, config: Config) -> list[Hint]:
     """The hints of `rounds:N` or `wait:N`."""
     kind, what = parts(name)
-    library, times = HintLibrary.load(config.library), int(what)
-    return round_hints(times, library) if kind == "rounds" else [library.get("wait")] * times
+    hints, times = library(config), int(what)
+    return round_hints(times, hints) if kind == "rounds" else [hints.get("wait")] * times
 
 
-def point_of(name: str, trace: Trace, tokenizer: Tokenizer, seed: int) -> InsertionPoint:
-    """Where the hint of a policy goes in a trace.
+def point_of(
+    name: str, trace: Trace, tokenizer: Tokenizer, seed: int, words: Sequence[str]
+) -> InsertionPoint:
+    """Where the hint of a policy goes in a trace; `words` are the connectives.
 
     Raises:
         ConfigError: the trace has no such position.
     """
     kind = parts(name)[0]
     if kind == "start":
-        return InsertionPoint(at=trace.starts[1], position="end", trigger="")
-    points = find_insertion_points(trace, tokenizer, words=WAITS if kind == "last-wait" else None)
+        at = len(trace.segments[0].token_ids)
+        return InsertionPoint(at=at, position="end", trigger="")
+    words = WAITS if kind == "last-wait" else words
+    points = find_insertion_points(trace, tokenizer, words=words)
     point: InsertionPoint | None
     if kind == "last-wait":
         point = last_insertion_point(points, WAITS)
@@ -214,7 +239,7 @@ def _debug(problem: Problem) -> Hint:
 
 
 def _arguments(given: str) -> str:
-    """The arguments of a call: an input has one a line, in JSON."""
+    """The arguments of a call, from an input: one in JSON on each line."""
     lines = [line for line in given.split("\n") if line.strip()]
     try:
         return ", ".join(repr(json.loads(line)) for line in lines)

@@ -11,14 +11,14 @@ from recipes.livecodebench import upstream
 from recipes.reasoning_gym import GymProblem
 from recipes.suites import CodeProblem, Problem, TinyTask
 from recipes.tiny.prompts import with_prompt
-from start_sdk import Interpreter, Message, Trace
+from start_sdk import ConfigError, Interpreter, Message, Trace
 from start_sdk.batch import Job, fingerprint
 from start_sdk.grading import Grader, last_code_block, shuffled
 
 BOXED = "\n\nPlease reason step by step, and put your final answer within \\boxed{}."
 PROGRAM = (
     "\n\nPlease reason step by step, and give your whole program, in Python, in a ```python block"
-    " behind your thoughts."
+    " after your reasoning."
 )
 LETTER = "\n\nPlease reason step by step, and put the letter of your choice within \\boxed{}."
 
@@ -29,6 +29,8 @@ def asked(problem: Problem, prompt: str, seed: int) -> tuple[str | list[Message]
     The options of a multiple choice are shuffled by (seed, problem).
     """
     question, gold, wish = problem.question, problem.gold, BOXED
+    if prompt == "livecodebench" and not isinstance(problem, CodeProblem):
+        raise ConfigError(f"problem {problem.id}: the prompt livecodebench is for programs")
     if isinstance(problem, CodeProblem):
         if prompt == "livecodebench":
             return livecodebench.prompt(problem), gold
@@ -39,6 +41,17 @@ def asked(problem: Problem, prompt: str, seed: int) -> tuple[str | list[Message]
     return (question + wish if prompt == "boxed" else with_prompt(prompt, question)), gold
 
 
+def requested(kind: str, question: str | list[Message]) -> str | list[Message]:
+    """A question with a request for Python (the policies `prompt:...`).
+
+    Raises:
+        ConfigError: it is a conversation.
+    """
+    if not isinstance(question, str):
+        raise ConfigError(f"prompt:{kind} needs a question that is a single text")
+    return with_prompt(kind, question)
+
+
 def conclusion(problem: Problem, config: Config) -> str:
     """How a run that ends without an answer is asked for it: in the form that the prompt wants."""
     if config.conclude or config.prompt not in ("boxed", "livecodebench"):
@@ -47,7 +60,7 @@ def conclusion(problem: Problem, config: Config) -> str:
 
 
 def job_of(problem: Problem, **key: Any) -> Job:
-    """The job of a problem; a text that was edited is another problem."""
+    """The job of a problem; an edited text makes it another problem."""
     row = asdict(problem)
     identity = {name: value for name, value in row.items() if name != "stored"}  # files move
     return Job(problem=f"{problem.id}:{fingerprint(identity)}", input=row, **key)

@@ -6,10 +6,10 @@
     python -m recipes.rollout --config recipes/configs/tiny.toml --part sampled \
         --model runs/x/start-0/model --out runs/x/sampled
 
-All other programs run models with this one; here, on the training problems of a config. The parts
-are tables of the config: `plain` (greedy, no hints), `hinted`, `sampled`, `text` (no tool). With
-`--after`, hints are inserted into the problem's trace from the rollout without hints, which is not
-sampled again (START, section 3). Otherwise the model begins a new thought.
+All other programs run models with this one. Run directly, it uses the training problems of a
+config, whose tables are the parts: `plain` (greedy, no hints), `hinted`, `sampled`, `text` (no
+tool). With `--after`, hints are inserted into the problem's trace from the rollout without hints,
+which is not sampled again (START, section 3). Otherwise the model begins a new thought.
 
 The output folder contains every sample, correct or wrong, with its trace or the reason why there is
 none (rows.sqlite), and counts (report.json). The same command resumes, and tries failed rows again.
@@ -26,12 +26,26 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from recipes.bases import Bases
 from recipes.command import command_line, given, out_of, program
 from recipes.config import Config
 from recipes.data import training_problems
 from recipes.live import LiveTable
-from recipes.policies import AGAIN, PLACES, again, check, fits, hint_of, parts, point_of, policy_of
-from recipes.questions import Judge, asked, conclusion, job_of, problem_of
+from recipes.policies import (
+    AGAIN,
+    PLACES,
+    again,
+    check,
+    connectives,
+    fits,
+    fitted,
+    hint_of,
+    library,
+    parts,
+    point_of,
+    policy_of,
+)
+from recipes.questions import Judge, asked, conclusion, job_of, problem_of, requested
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import Backend, ConfigError, Interpreter, ReasoningSession, Trace, batch, plugins
@@ -59,7 +73,7 @@ def rollout(
         config: the run.
         folder: gets rows and report; several rollouts may share one.
         part: which policies, how often, at which temperature.
-        model: who thinks; the config's base by default.
+        model: the model to run; the config's base by default.
         problems: those of the config by default.
         after: the folder of a rollout without hints, of the same model: hints are inserted into its
             first samples.
@@ -75,74 +89,54 @@ def rollout(
     if part.only_wrong and after is None:
         raise ConfigError("only_wrong needs an existing rollout: give --after")
     with ExitStack() as stack:
-        bases = Bases(after, stack) if after else None
-        solver = Solver(config, part, config.opened(model), bases)
-        # Now that the model is open: only then is one of the hub on this machine.
-        key = solver.key(model or config.base)
-        jobs = [
-            job_of(problem, policy=name, seed=config.seed, config=key)
-            for problem in problems
-            for name in part.hints
-            if fits(name, problem)
-        ]
-        if part.only_wrong and bases:
-            jobs = [job for job in jobs if job.problem not in bases.correct]
-        elif not jobs:
-            raise ConfigError(f"none of the problems takes the policies {', '.join(part.hints)}")
-        check_folder(folder, part.hints, key)
-        compute(folder, in_rounds(jobs, part.samples), solver, config.max_concurrency)
-    report = counted(folder)
+        bases = Bases(after, config.seed, stack) if after else None
+        backend = config.opened(model)
+        try:
+            solver = Solver(config, part, backend, bases)
+            # Computed only now: opening a model of the hub downloads it.
+            key = solver.key(model or config.base)
+            jobs = jobs_of(config, part, problems, key, bases)
+            check_folder(folder, part.hints, (key, config.seed))
+        except StartError:
+            asyncio.run(backend.aclose())
+            raise
+        compute(folder, jobs, solver, config.max_concurrency)
+    report = counted(folder, key)
     about = {"model": model or config.base, **part.model_dump(), "by policy": report}
     (folder / "report.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return report
 
 
-def check_folder(folder: Path, policies: Sequence[str], key: str) -> None:
-    """Raises ConfigError if a folder has rows of these policies that were made in another way."""
+def jobs_of(
+    config: Config, part: RolloutConfig, problems: Sequence[Problem], key: str, bases: Bases | None
+) -> list[Job]:
+    """The jobs of a rollout, the first sample of every problem before the second of any.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    jobs = [
+        job_of(problem, policy=name, seed=config.seed, config=key)
+        for problem in problems
+        for name in part.hints
+        if fits(name, problem)
+    ]
+    if not jobs:
+        raise ConfigError(f"none of the problems takes the policies {', '.join(part.hints)}")
+    if part.only_wrong and bases:
+        jobs = [job for job in jobs if job.problem not in bases.correct]
+    return in_rounds(jobs, part.samples)
+
+
+def check_folder(folder: Path, policies: Sequence[str], made: tuple[str, int]) -> None:
+    """Raises ConfigError if a folder has rows of these policies of another config or seed."""
     if (folder / "rows.sqlite").exists() and any(
-        row.job.policy in policies and row.job.config != key for row in read_rows(folder)
+        row.job.policy in policies and (row.job.config, row.job.seed) != made
+        for row in read_rows(folder)
     ):
         raise ConfigError(
             f"{str(folder)!r} contains rows made with other options: give another --out"
         )
-
-
-class Bases:
-    """The traces of an earlier rollout without hints, by problem; looked up when they are needed.
-
-    Raises:
-        ConfigError: the folder holds no such rollout.
-    """
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._jobs: dict[str, Job] = {}
-        self.correct: set[str] = set()
-        for row in read_rows(folder):
-            if row.result is None or row.job.sample or row.job.policy != "none":
-                continue
-            self._jobs[row.job.problem] = row.job
-            if row.result["correct"]:
-                self.correct.add(row.job.problem)
-        if not self._jobs:
-            raise ConfigError(f"{str(folder)!r} contains no traces without hints")
-        self._store = stack.enter_context(RowStore(folder / "rows.sqlite"))
-
-    @property
-    def config(self) -> str:
-        """Hash of how they were made."""
-        return next(iter(self._jobs.values())).config
-
-    def trace(self, problem: str) -> Trace:
-        """The trace of a problem.
-
-        Raises:
-            ConfigError: there is none.
-        """
-        job = self._jobs.get(problem)
-        row = next(self._store.rows([job]), None) if job else None
-        if row is None or row.result is None:
-            raise ConfigError("this problem has no trace without hints")
-        return Trace.model_validate(row.result["trace"])
 
 
 class Solver:
@@ -154,6 +148,7 @@ class Solver:
         self.backend = backend
         self.python: Interpreter = plugins.load("interpreters", "python")()
         self._config = config
+        self._part = part
         self._bases = bases
         self._sampling = config.sampled_at(part.temperature)
         if config.template:  # refuses options that the template does not read
@@ -171,14 +166,16 @@ class Solver:
             format=detect(self.backend.tokenizer),
             interpreter=self.python,
             asked=[config.prompt, config.template, config.conclude, config.hint],
-            library=config.library and config.library.read_text(encoding="utf-8"),
+            library=library(config),
+            learned=[fitted(name) for name in self._part.hints],
             after=bases.config if bases else None,
         )
 
     async def solve(self, job: Job, judge: Judge) -> dict[str, Any]:
         """A row's result: the verdict, what was spent, and the trace.
 
-        Of several rounds the row is the last one's, and `steps` holds the verdict of each.
+        For a policy of several rounds these are the last round's, with the tokens of all of them,
+        and `steps` has every round's.
         """
         problem = problem_of(job)
         _, gold = asked(problem, self._config.prompt, job.seed)
@@ -193,28 +190,33 @@ class Solver:
             }
             for trace in traces
         ]
-        rounds = {"steps": steps} if parts(job.policy)[0] in AGAIN else {}
-        return {**steps[-1], **rounds, "trace": traces[-1].model_dump(mode="json")}
+        row = {**steps[-1], "trace": traces[-1].model_dump(mode="json")}
+        if parts(job.policy)[0] in AGAIN:
+            row |= {"sampled": sum(step["sampled"] for step in steps), "steps": steps}
+        return row
 
     async def _traces(self, job: Job, problem: Problem) -> list[Trace]:
         """The finished trace; of a policy of several rounds, that of each."""
         config, bases, seed = self._config, self._bases, sample_seed(job)
         kind, what = parts(job.policy)
-        session = self._session(job.policy, problem)
-        question, _ = asked(problem, what if kind == "prompt" else config.prompt, job.seed)
+        session = self._session(job.policy, problem, seed)
+        question, _ = asked(problem, config.prompt, job.seed)
+        if kind == "prompt":
+            question = requested(what, question)
         if kind in AGAIN:
             start = bases.trace(job.problem) if bases else question
             rounds = think_in_rounds(session, start, again(job.policy, config), seed=seed)
             return [trace async for trace in rounds]
         if kind in PLACES and bases:
             base = bases.trace(job.problem)
-            point = point_of(job.policy, base, self.backend.tokenizer, seed)
+            words = connectives(problem, config)
+            point = point_of(job.policy, base, self.backend.tokenizer, seed, words)
             hint = hint_of(job.policy, problem, config, seed)
             return [await session.resume_hinted(base, point, hint, seed=seed)]
         return [await session.run(question, seed=seed)]
 
-    def _session(self, name: str, problem: Problem) -> ReasoningSession:
-        """A session, which costs nothing: each problem may have its own hint."""
+    def _session(self, name: str, problem: Problem, seed: int) -> ReasoningSession:
+        """A session of its own for each problem, which is cheap: each may have its own hint."""
         config, (kind, what) = self._config, parts(name)
         limits = config.limits
         if kind in AGAIN:  # each round may spend as much as one thought
@@ -224,7 +226,7 @@ class Solver:
         return ReasoningSession(
             self.backend,
             interpreter=None if kind in ("no-tool", "wait") else self.python,
-            hints=None if inserted else policy_of(name, problem, config, config.seed),
+            hints=None if inserted else policy_of(name, problem, config, seed),
             limits=limits,
             sampling=self._sampling,
             conclude=conclusion(problem, config),
@@ -259,18 +261,19 @@ def compute(folder: Path, jobs: list[Job], solver: Solver, max_concurrency: int)
         asyncio.run(run(store))
 
 
-def counted(folder: Path) -> dict[str, Any]:
-    """Counts of a folder's rows, by policy."""
+def counted(folder: Path, key: str) -> dict[str, Any]:
+    """Counts of a rollout's rows, by policy; calls that were only replayed do not count."""
     found: dict[str, Counter[str]] = {}
-    for row in read_rows(folder):
+    for row in (row for row in read_rows(folder) if row.job.config == key):
         counts = found.setdefault(row.job.policy, Counter(samples=0, failed=0, correct=0))
         counts["samples"] += 1
         if row.result is None:
             counts["failed"] += 1
             continue
         counts["correct"] += row.result["correct"]
-        counts["with calls"] += row.result["calls"] > 0
-        counts["calls"] += row.result["calls"]
+        calls = row.result["calls"] - row.result["replayed"]
+        counts["with calls"] += calls > 0
+        counts["calls"] += calls
         counts["sampled tokens"] += row.result["sampled"]
     return {name: dict(counts) for name, counts in found.items()}
 

@@ -35,7 +35,7 @@ class RolloutConfig(Settings):
     hints: tuple[str, ...] = ("none",)
     """Each problem is run with each of these policies (recipes/policies.py)."""
     samples: Positive = 1
-    """Of each problem and policy."""
+    """Samples of each problem and policy."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """0 is greedy."""
     only_wrong: bool = False
@@ -58,7 +58,7 @@ class Curation(Settings):
     modify: bool = True
     """Drop failed tries whose absence changes no later output."""
     repeats: Annotated[int, Field(ge=2)] = 4
-    """Copies of a pattern, one behind the other, that make a trace repetitive."""
+    """Copies of a pattern, in a row, that make a trace repetitive."""
     max_tokens: Positive = 16_384
     """Longer traces are left out: the training length."""
     overlap_words: Positive = 13
@@ -111,7 +111,7 @@ class Training(Settings):
     report_to: tuple[str, ...] = ("tensorboard",)
     """Of transformers' loggers, e.g. "tensorboard", "trackio"; train.jsonl is always written."""
     accelerate: str | None = None
-    """A file of `accelerate launch`: `recipes.rft` and `recipes.reproduce` train with it."""
+    """A file of `accelerate launch`: `recipes.reproduce` trains with it."""
 
 
 class Grpo(Settings):
@@ -155,13 +155,13 @@ class Evaluation(Settings):
     n: Positive = 30
     """Problems of each family and seed, of the suites tiny and reasoning_gym."""
     seeds: tuple[Count, ...] = (1009, 2003, 3001)
-    """That draw them."""
+    """Seeds that draw these problems."""
     samples: Positive = 1
     """Of each problem; its share of right ones is what counts."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """0 is greedy."""
     rounds: Count = 3
-    """Of hints, one behind the other, for the curve of test-time scaling; 0 leaves it out."""
+    """Of hints, in a row, for the curve of test-time scaling; 0 leaves it out."""
     rounds_n: Positive = 5
     """Problems of each family, or suite, that have these rounds."""
 
@@ -169,7 +169,7 @@ class Evaluation(Settings):
 class Plan(Settings):
     """What `recipes.plan` assumes of a run; nothing that is computed depends on it.
 
-    What is not said is taken as large as it can be; without a speed no hours are told.
+    Missing values are assumed to be as large as possible; without a speed, hours are not estimated.
     """
 
     thought: Positive | None = None
@@ -195,7 +195,7 @@ class Plan(Settings):
     training_speed: Speed | None = None
     """Tokens trained on per second on one device."""
     training_devices: Positive = 1
-    """That share weights, gradients and Adam's moments; `training.accelerate` goes before it."""
+    """That share weights, gradients and Adam's moments; `training.accelerate` takes precedence."""
     parameters: Positive | None = None
     """Of the base model, where its config.json cannot be read."""
     cache_bytes: Positive | None = None

@@ -224,7 +224,8 @@ def read_processes(config: Config) -> int:
         return config.plan.training_devices
     from accelerate.commands.config.config_args import load_config_from_file
 
-    return int(load_config_from_file(config.training.accelerate).num_processes)
+    found: Any = load_config_from_file(config.training.accelerate)
+    return int(found.num_processes)
 
 
 def check_training(config: Config, processes: int) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 from recipes import plots, report
 from recipes.command import out_of, program
 from recipes.evaluate import command, named
+from recipes.questions import job_of
 from recipes.report import by_problem, inline, interval, results, shown, table
 from recipes.rollout import rollout
 from recipes.settings import RolloutConfig
@@ -151,7 +152,9 @@ def main() -> int:
         longer = RolloutConfig(hints=again, temperature=TEMPERATURE)
         rollout(config, folder, alone, problems=problems)
         rollout(config, folder, longer, problems=problems, after=folder)
-        rows = list(read_rows(folder))
+        names = {"none", *again}
+        asked = {job_of(problem).problem for problem in problems}
+        rows = [r for r in read_rows(folder) if r.job.policy in names and r.job.problem in asked]
         made = {**title, "rounds": options.rounds, "problems": len(steps_of(rows))}
         made["curves"] = curves(rows, options.rounds)
         text = markdown(made)

@@ -153,6 +153,8 @@ def examples(folder: Path) -> Iterator[str]:
         before, after, family = base.get(row.job.problem), row.result, row.job.input.get("family")
         if row.job.sample or str(family) in found or not (before and after):
             continue
+        if "segments" not in after["trace"]:  # from an archive, without its texts
+            continue
         if after["correct"] and after["calls"] and not before["correct"]:
             found[str(family)] = (row.job.input, before, after)
     trained = {str(row.job.input.get("family")) for row in read_rows(folder / "plain")}

@@ -171,10 +171,12 @@ def _calls(base: Sequence[Result], samples: Sequence[Result]) -> Found:
 def _rounds(runs: Sequence[Run], name: str) -> list[Found]:
     """Right answers and tokens after each round; a thought that ended early keeps its last one."""
     steps: dict[str, list[list[Found]]] = {}
+    asked: dict[str, str] = {}
     for _, folder in runs:
         for row in read_rows(folder / f"rounds-{name}"):
             if row.result:
                 steps.setdefault(row.job.problem, []).append(row.result["steps"])
+                asked[row.job.problem] = str(row.job.input.get("question"))
     every = [each for found in steps.values() for each in found]
     made = []
     for number in range(runs[0][0].evaluation.rounds + 1):
@@ -184,7 +186,9 @@ def _rounds(runs: Sequence[Run], name: str) -> list[Found]:
             {
                 "round": number,
                 "problems": len(at),
-                "correct": interval([avg_at_k([s["correct"] for s in found]) for found in at]),
+                "correct": interval(
+                    [avg_at_k([s["correct"] for s in found]) for found in at], [*asked.values()]
+                ),
                 "calls": round(fmean(s["calls"] for found in at for s in found), 2),
                 "tokens": round(tokens, 2),
             }

@@ -2,7 +2,7 @@
 
 A forced hint rescues wrong answers and breaks right ones (START, EMNLP version, table 5: 33.0 % and
 10.4 %), so hinting everything helps below a base accuracy of about 76 % and harms above it. These
-policies hint less, or earlier. `python -m recipes.policies` compares them with the paper's.
+policies hint less, or earlier. docs/hints.md compares them with the paper's.
 """
 
 from __future__ import annotations

@@ -1,0 +1,49 @@
+"""Traces of an earlier rollout that hints are inserted into."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from start_sdk import ConfigError, Trace
+from start_sdk.batch import Job, RowStore, read_rows
+
+
+class Bases:
+    """The traces of an earlier rollout without hints, by problem; looked up when they are needed.
+
+    Raises:
+        ConfigError: the folder has no such rollout of this seed.
+    """
+
+    def __init__(self, folder: Path, seed: int, stack: ExitStack) -> None:
+        self._jobs: dict[str, Job] = {}
+        self.correct: set[str] = set()
+        for row in read_rows(folder):
+            if row.result is None or row.job.sample or row.job.policy != "none":
+                continue
+            if row.job.seed != seed:  # its options may be in another order
+                raise ConfigError(f"{str(folder)!r} was made with --seed {row.job.seed}")
+            self._jobs[row.job.problem] = row.job
+            if row.result["correct"]:
+                self.correct.add(row.job.problem)
+        if not self._jobs or not (folder / "rows.sqlite").exists():  # an archive has no traces
+            raise ConfigError(f"{str(folder)!r} contains no traces without hints")
+        self._store = stack.enter_context(RowStore(folder / "rows.sqlite"))
+
+    @property
+    def config(self) -> str:
+        """Hash of how they were made."""
+        return next(iter(self._jobs.values())).config
+
+    def trace(self, problem: str) -> Trace:
+        """The trace of a problem.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        job = self._jobs.get(problem)
+        row = next(self._store.rows([job]), None) if job else None
+        if row is None or row.result is None:
+            raise ConfigError("this problem has no trace without hints")
+        return Trace.model_validate(row.result["trace"])
