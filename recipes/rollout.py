@@ -48,7 +48,16 @@ from recipes.policies import (
 from recipes.questions import Judge, asked, conclusion, job_of, problem_of, requested
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
-from start_sdk import Backend, ConfigError, Interpreter, ReasoningSession, Trace, batch, plugins
+from start_sdk import (
+    Backend,
+    ConfigError,
+    Interpreter,
+    ReasoningSession,
+    StartError,
+    Trace,
+    batch,
+    plugins,
+)
 from start_sdk.batch import Job, RowStore, config_hash, in_rounds, read_rows, sample_seed
 from start_sdk.cli import say
 from start_sdk.formats import detect

@@ -116,7 +116,9 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     file = write(tmp_path / "math.jsonl", {"problem": "?", "answer": "1"})
     with pytest.raises(ConfigError, match=r"math\.jsonl, row 1: no solution; it has problem, ans"):
         list(data.load("math", file))
-    with pytest.raises(ConfigError, match="not a source of problems: tiny, reasoning_gym, aime, math"):
+    with pytest.raises(
+        ConfigError, match="not a source of problems: tiny, reasoning_gym, aime, math"
+    ):
         list(data.load("maths"))
 
 
