@@ -26,25 +26,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from recipes import policies
 from recipes.bases import Bases
 from recipes.command import command_line, given, out_of, program
 from recipes.config import Config
 from recipes.data import training_problems
 from recipes.live import LiveTable
-from recipes.policies import (
-    AGAIN,
-    PLACES,
-    again,
-    check,
-    connectives,
-    fits,
-    fitted,
-    hint_of,
-    library,
-    parts,
-    point_of,
-    policy_of,
-)
 from recipes.questions import Judge, asked, conclusion, job_of, problem_of, requested
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
@@ -94,7 +81,7 @@ def rollout(
         ConfigError: a policy, a folder or an option that cannot be used.
     """
     problems = training_problems(config) if problems is None else problems
-    check(part.hints, config, problems, staged=after is not None)
+    policies.check(part.hints, config, problems, staged=after is not None)
     if part.only_wrong and after is None:
         raise ConfigError("only_wrong needs an existing rollout: give --after")
     with ExitStack() as stack:
@@ -128,7 +115,7 @@ def jobs_of(
         job_of(problem, policy=name, seed=config.seed, config=key)
         for problem in problems
         for name in part.hints
-        if fits(name, problem)
+        if policies.fits(name, problem)
     ]
     if not jobs:
         raise ConfigError(f"none of the problems takes the policies {', '.join(part.hints)}")
@@ -137,10 +124,10 @@ def jobs_of(
     return in_rounds(jobs, part.samples)
 
 
-def check_folder(folder: Path, policies: Sequence[str], made: tuple[str, int]) -> None:
+def check_folder(folder: Path, hints: Sequence[str], made: tuple[str, int]) -> None:
     """Raises ConfigError if a folder has rows of these policies of another config or seed."""
     if (folder / "rows.sqlite").exists() and any(
-        row.job.policy in policies and (row.job.config, row.job.seed) != made
+        row.job.policy in hints and (row.job.config, row.job.seed) != made
         for row in read_rows(folder)
     ):
         raise ConfigError(
@@ -175,8 +162,8 @@ class Solver:
             format=detect(self.backend.tokenizer),
             interpreter=self.python,
             asked=[config.prompt, config.template, config.conclude, config.hint],
-            library=library(config),
-            learned=[fitted(name) for name in self._part.hints],
+            library=policies.library(config),
+            learned=[policies.fitted(name) for name in self._part.hints],
             after=bases.config if bases else None,
         )
 
@@ -200,42 +187,42 @@ class Solver:
             for trace in traces
         ]
         row = {**steps[-1], "trace": traces[-1].model_dump(mode="json")}
-        if parts(job.policy)[0] in AGAIN:
+        if policies.parts(job.policy)[0] in policies.AGAIN:
             row |= {"sampled": sum(step["sampled"] for step in steps), "steps": steps}
         return row
 
     async def _traces(self, job: Job, problem: Problem) -> list[Trace]:
         """The finished trace; of a policy of several rounds, that of each."""
         config, bases, seed = self._config, self._bases, sample_seed(job)
-        kind, what = parts(job.policy)
+        kind, what = policies.parts(job.policy)
         session = self._session(job.policy, problem, seed)
         question, _ = asked(problem, config.prompt, job.seed)
         if kind == "prompt":
             question = requested(what, question)
-        if kind in AGAIN:
+        if kind in policies.AGAIN:
             start = bases.trace(job.problem) if bases else question
-            rounds = think_in_rounds(session, start, again(job.policy, config), seed=seed)
+            rounds = think_in_rounds(session, start, policies.again(job.policy, config), seed=seed)
             return [trace async for trace in rounds]
-        if kind in PLACES and bases:
+        if kind in policies.PLACES and bases:
             base = bases.trace(job.problem)
-            words = connectives(problem, config)
-            point = point_of(job.policy, base, self.backend.tokenizer, seed, words)
-            hint = hint_of(job.policy, problem, config, seed)
+            words = policies.connectives(problem, config)
+            point = policies.point_of(job.policy, base, self.backend.tokenizer, seed, words)
+            hint = policies.hint_of(job.policy, problem, config, seed)
             return [await session.resume_hinted(base, point, hint, seed=seed)]
         return [await session.run(question, seed=seed)]
 
     def _session(self, name: str, problem: Problem, seed: int) -> ReasoningSession:
         """A session of its own for each problem, which is cheap: each may have its own hint."""
-        config, (kind, what) = self._config, parts(name)
+        config, (kind, what) = self._config, policies.parts(name)
         limits = config.limits
-        if kind in AGAIN:  # each round may spend as much as one thought
+        if kind in policies.AGAIN:  # each round may spend as much as one thought
             more = limits.max_tokens * (int(what) + 1)
             limits = limits.model_copy(update={"max_tokens": more})
-        inserted = self._bases is not None and kind in PLACES
+        inserted = self._bases is not None and kind in policies.PLACES
         return ReasoningSession(
             self.backend,
             interpreter=None if kind in ("no-tool", "wait") else self.python,
-            hints=None if inserted else policy_of(name, problem, config, seed),
+            hints=None if inserted else policies.policy_of(name, problem, config, seed),
             limits=limits,
             sampling=self._sampling,
             conclude=conclusion(problem, config),
