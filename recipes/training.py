@@ -56,7 +56,7 @@ def finished(folder: Path, key: str) -> dict[str, Any] | None:
             begun.write_text(key, encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"cannot write to {str(folder)!r}: {error.strerror}") from error
-    if not (done.exists() and (folder / "model").is_dir()):
+    if not (done.exists() and any((folder / name).is_dir() for name in ("model", "adapter"))):
         return None
     return dict(json.loads(done.read_text(encoding="utf-8")))
 
@@ -207,15 +207,27 @@ def _save(trainer: Any, folder: Path, base: str, options: Training) -> None:
     if not trainer.accelerator.is_main_process:
         return
     (trained / "training_args.bin").unlink(missing_ok=True)  # a pickle that names this machine
+    shutil.rmtree(folder / "model", ignore_errors=True)  # of a run that ended right after this
     if options.lora:
+        model_of(folder, base, options)
+    else:
+        unfinished.rename(folder / "model")
+
+
+def model_of(folder: Path, base: str, options: Training) -> str:
+    """The model that a training made. Of adapters alone, as a repository may keep them, it is
+    merged again."""
+    made, unfinished = folder / "model", folder / "model.part"
+    if options.lora and not made.is_dir():
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(load(base, options)["model"], str(trained))
+        loaded = load(base, options)
+        model = PeftModel.from_pretrained(loaded["model"], str(folder / "adapter"))
         merged: Any = model.merge_and_unload()
         merged.save_pretrained(unfinished)
-        trainer.processing_class.save_pretrained(unfinished)
-    shutil.rmtree(folder / "model", ignore_errors=True)  # of a run that ended right after this
-    unfinished.rename(folder / "model")
+        loaded["processing_class"].save_pretrained(unfinished)
+        unfinished.rename(made)
+    return str(made)
 
 
 def read_processes(config: Config) -> int:

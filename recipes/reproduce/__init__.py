@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from recipes.rollout import rollout
 from recipes.settings import Curation, RolloutConfig
 from recipes.suites import Problem
 from recipes.train_sft import train
+from recipes.training import model_of
 from start_sdk import ConfigError
 
 
@@ -51,8 +51,7 @@ def hint_rft(calls: Calls) -> None:
     easy = None if config.start_data.easy_from is None else out / "text"
     if easy or "text" in config.controls:
         calls.rollout("text", "the base model without a tool, sampled")
-    start_0 = str(out / "start-0" / "model")
-    calls.rollout("sampled", "START-0, sampled", "start-0", model=start_0)
+    calls.rollout("sampled", "START-0, sampled", "start-0", model="start-0")
     needs = "sampled text" if easy else "sampled"
     calls.curate("d-start", "one right trace of each problem", "start_data", needs, easy=easy)
     calls.train("start", "the base model trained on D_START", "d-start")
@@ -119,10 +118,22 @@ class Calls:
         self.out = out
         self._step = step
 
-    def rollout(self, name: str, about: str, needs: str = "", **options: Any) -> None:
+    def rollout(
+        self, name: str, about: str, needs: str = "", model: str = "base", after: Path | None = None
+    ) -> None:
         """Runs a model on the training problems."""
-        work = partial(rollout, self.config, part=getattr(self.config, name), **options)
+        part = getattr(self.config, name)
+
+        def work(folder: Path) -> Report:
+            return rollout(self.config, folder, part, model=self._model(model), after=after)
+
         self._step(name, work, about, name, needs)
+
+    def _model(self, name: str) -> str | None:
+        """A model that the run made; None for the base."""
+        if name == "base":
+            return None
+        return model_of(self.out / name, self.config.base, self.config.training)
 
     def curate(
         self, name: str, about: str, rules: str, needs: str, changes: Changes = dict, **folders: Any
@@ -157,7 +168,6 @@ class Calls:
     ) -> None:
         """Runs a model on the held-out problems; on a few of them in rounds."""
         evaluation, families = self.config.evaluation, self.config.problems.families
-        thinks = None if model == "base" else str(self.out / model / "model")
         part = RolloutConfig(
             hints=hints, samples=evaluation.samples, temperature=evaluation.temperature
         )
@@ -166,8 +176,8 @@ class Calls:
             problems = held_out(evaluation, families)
             if name.startswith("rounds"):
                 problems = first_of_each(problems, evaluation.rounds_n)
-            config = self.config
-            return rollout(config, folder, part, model=thinks, problems=problems, after=after)
+            made, config = self._model(model), self.config
+            return rollout(config, folder, part, model=made, problems=problems, after=after)
 
         needs = [n for n in (model, after.name if after else "base") if n != "base"]
         reads = "evaluation hinted" if name == "eval-hinted" else "evaluation"

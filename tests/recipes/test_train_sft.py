@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from recipes import reproduce, train_sft
 from recipes.config import Config, read_config
 from recipes.settings import Lora, Training
-from recipes.training import last_checkpoint
+from recipes.training import last_checkpoint, model_of
 from start_sdk import (
     BeforeEnd,
     ConfigError,
@@ -253,6 +254,12 @@ async def test_adapters_of_a_bfloat16_model_run_on_it_or_merged_into_it(
         found.append((await session.run("What is 3 + 1?")).token_ids)
         await backend.aclose()
     assert found[0] == found[1]
+    # A repository keeps the adapters alone: the training is done, and its model comes from them.
+    shutil.rmtree(tmp_path / "out" / "model")
+    assert train_sft.train(options, tmp_path / "out", data)["steps"]
+    assert model_of(tmp_path / "out", options.base, options.training) == str(tmp_path / "out/model")
+    again = weights(tmp_path / "out")
+    assert all(torch.equal(again[name], merged[name]) for name in merged)
 
 
 @pytest.mark.slow
