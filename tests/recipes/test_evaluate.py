@@ -12,9 +12,10 @@ pytest.importorskip("math_verify")
 pytest.importorskip("matplotlib")
 
 from recipes import evaluate
-from recipes.questions import BOXED, LETTER, Judge, asked, job_of, problem_of
+from recipes.questions import BOXED, LETTER, Judge, asked, job_of, problem_of, requested
 from recipes.suites import Problem, tiny
 from recipes.tiny.families import CODE, GROUPS, MATH
+from start_sdk import ConfigError
 from start_sdk.batch import Row, read_rows
 
 
@@ -104,10 +105,11 @@ def test_rows_of_other_options_are_not_mixed_in(
 ) -> None:
     line = f"--suite tiny --n 1 --out {tmp_path}"
     assert run(line, monkeypatch) == 0
-    with pytest.raises(SystemExit) as ended:
-        run(f"{line} --limits max_tokens=300", monkeypatch)
-    assert ended.value.code == 2
-    assert "contains rows made with other options" in capsys.readouterr().err
+    for change in ("--limits max_tokens=300", "--seed 4 --seeds 0"):
+        with pytest.raises(SystemExit) as ended:
+            run(f"{line} {change}", monkeypatch)
+        assert ended.value.code == 2
+        assert "contains rows made with other options" in capsys.readouterr().err
 
 
 def test_questions_are_put_as_their_suite_has_them() -> None:
@@ -127,6 +129,11 @@ def test_questions_are_put_as_their_suite_has_them() -> None:
     product = Problem("3", "What is 2 * 3?", "6", family="products")
     assert asked(product, "plain", 0) == ("What is 2 * 3?", "6")
     assert asked(product, "direct", 0)[0] == "What is 2 * 3? Use Python."
+    assert requested("direct", asked(product, "boxed", 0)[0]) == (
+        "What is 2 * 3?" + BOXED + " Use Python."
+    )
+    with pytest.raises(ConfigError, match="the prompt livecodebench is for programs"):
+        asked(product, "livecodebench", 0)
     # A file may have families, too: the prompt alone says how it is asked.
     assert asked(product, "boxed", 0)[0] == "What is 2 * 3?" + BOXED
 
@@ -155,6 +162,9 @@ def test_a_problem_survives_its_row() -> None:
         ("--suite tiny --limits calls=3 --out {}", "calls=3"),
         ("--suite tiny --limits max_calls --out {}", "expected NAME=VALUE"),
         ("--suite tiny --sampling top_p=2 --out {}", "top_p"),
+        ("--suite tiny --sampling temperature=1 --out {}", "sampling.temperature"),
+        ("--suite tiny --staged --hints end --k 2 --out {}", "--staged needs --k 1"),
+        ("--suite tiny --hints debug --families math --out {}", "none of the problems takes"),
         ("--suite tiny --template thinking=true --out {}", "thinking"),
         ("--suite tiny --library none.toml --out {}", "none.toml"),
         ("--suite tiny --prompt loud --out {}", "prompt"),

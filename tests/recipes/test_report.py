@@ -139,6 +139,15 @@ def test_compare_leaves_out_what_one_side_lacks(
     assert "30 problems are in only one evaluation" in capsys.readouterr().out
 
 
+def test_folders_of_one_name_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, right in (("a", [[True]] * 9), ("b", [[False]] * 9)):
+        write_rows(tmp_path / name / "rows", rows(right))
+    assert run([str(tmp_path / name / "rows") for name in "ab"], monkeypatch) == 0
+    assert f"Compared with {tmp_path / 'a' / 'rows'}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("content", ["{", "[]\n", "", '{"problem": "p"}\n'])
 def test_compare_refuses_other_files(
     folders: tuple[Path, Path],

@@ -11,13 +11,14 @@ pytest.importorskip("math_verify")
 
 from recipes import rollout
 from recipes.config import Config
-from recipes.policies import check, fits, hint_of, policy_of
+from recipes.policies import check, connectives, fits, hint_of, point_of, policy_of
 from recipes.questions import Judge
 from recipes.settings import Problems, RolloutConfig
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import GROUPS, MATH
-from start_sdk import BeforeEnd, ConfigError, Limits, Trace
+from start_sdk import BeforeEnd, ConfigError, Limits, Segment, Trace
 from start_sdk.batch import RowStore, read_rows
+from start_sdk.testing import ScriptedBackend
 
 CODE = CodeProblem("c", "Add two numbers.", "", samples=(("1 2", "3"),), cases=(("1 2", "3"),))
 PLAIN = Problem("p", "What is 2 * 3?", "6")
@@ -157,6 +158,25 @@ def test_policies_without_a_hint_take_one_that_suits_the_problem() -> None:
         assert len(drawn(name, science)) > 1
         assert all(hint.startswith("science-") for hint in drawn(name, science))
     assert {h.lang for h in policy_of("connective", chinese, config, 0).candidates} == {"zh"}  # type: ignore[attr-defined]
+
+
+def test_a_staged_hint_goes_after_a_word_of_the_questions_language() -> None:
+    chinese = Problem("z", "小明有3个苹果,小红有5个,一共多少个?", "8")
+    assert set(connectives(chinese, Config())).isdisjoint(connectives(PLAIN, Config()))
+    tokenizer = ScriptedBackend([]).tokenizer
+    text = f"先算。{connectives(chinese, Config())[0]}，再算。"
+    ids = tuple(tokenizer.encode(text))
+    trace = Trace(
+        segments=(
+            Segment(source="prompt", text="<think>\n", token_ids=(1,), phase="prompt"),
+            Segment(source="model", text=text, token_ids=ids, phase="thinking"),
+        ),
+        finish="length",
+    )
+    with pytest.raises(ConfigError, match="no insertion point"):
+        point_of("connective", trace, tokenizer, 0, connectives(PLAIN, Config()))
+    point = point_of("connective", trace, tokenizer, 0, connectives(chinese, Config()))
+    assert point.trigger == connectives(chinese, Config())[0]
 
 
 @pytest.mark.parametrize(
