@@ -19,17 +19,8 @@ from pathlib import Path
 from statistics import fmean
 
 from recipes.command import CommandLine, program
-from recipes.report import (
-    Result,
-    Systems,
-    by_policy,
-    by_problem,
-    interval,
-    points,
-    results,
-    shown,
-    table,
-)
+from recipes.markup import table
+from recipes.report import Result, Systems, by_policy, by_problem, interval, points, results, shown
 from start_sdk import ConfigError
 from start_sdk.batch import read_rows
 from start_sdk.cli import Terminal, say

@@ -24,8 +24,8 @@ from typing import NamedTuple
 import numpy as np
 
 from recipes.command import CommandLine, program
+from recipes.markup import table
 from recipes.policies import parts
-from recipes.report import table
 from start_sdk import ConfigError, MissingExtra, Trace
 from start_sdk.batch import read_rows
 from start_sdk.cli import say

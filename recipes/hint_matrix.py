@@ -24,7 +24,8 @@ from recipes import plots, report
 from recipes.command import out_of, program
 from recipes.compare import Arm, arms, markdown
 from recipes.evaluate import command, evaluate, named
-from recipes.report import by_policy, inline, results
+from recipes.markup import inline
+from recipes.report import by_policy, results
 from start_sdk import ConfigError, HintLibrary
 from start_sdk.cli import say
 

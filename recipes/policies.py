@@ -45,6 +45,7 @@ from start_sdk import (
     find_insertion_points,
     last_insertion_point,
 )
+from start_sdk.batch import fingerprint
 from start_sdk.cli import load_policy
 from start_sdk.hints import AtCalculation, Learned, TrustResult, WhenUnsure, debug_hint, round_hints
 from start_sdk.trace import Position
@@ -180,11 +181,13 @@ def library(config: Config) -> HintLibrary:
 _read_library = cache(HintLibrary.load)
 
 
-def fitted(name: str) -> list[str]:
-    """What a learned policy consists of; none for any other."""
+def key_of(name: str, key: str) -> str:
+    """The key of a policy's rows: the one of all others, for a learned policy with its content."""
     kind, what = parts(name)
-    files = sorted(Path(what).glob("*.json")) if kind == "learned" else []
-    return [file.read_text(encoding="utf-8") for file in files]
+    if kind != "learned":
+        return key
+    files = sorted(Path(what).glob("*.json"))
+    return fingerprint([key, *(file.read_text(encoding="utf-8") for file in files)])
 
 
 def again(name: str, config: Config) -> list[Hint]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,9 +13,9 @@ from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
 from recipes import paper, plots
+from recipes.markup import counted, inline, table
 from start_sdk import ConfigError
 from start_sdk.batch import Row
-from start_sdk.cli import visible
 from start_sdk.grading.statistics import (
     Interval,
     avg_at_k,
@@ -254,37 +253,6 @@ def _scores(parts: Mapping[str, Any]) -> str:
 def shown(score: Mapping[str, float] | None) -> str:
     """A score as tables have it."""
     return f"{score['value']:.1f} [{score['low']:.1f}, {score['high']:.1f}]" if score else "-"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first are numbers."""
-    lines = [row(head), row(["---", *["---:"] * (len(head) - 1)]), *map(row, rows)]
-    return "\n".join(lines) + "\n"
-
-
-def row(cells: Sequence[str]) -> str:
-    """A line of a Markdown table."""
-    return f"| {' | '.join(map(inline, cells))} |"
-
-
-def inline(text: object) -> str:
-    """Text of anyone within a line of Markdown: no second line, cell, HTML, image or link."""
-    line = visible(" ".join(str(text).split()))
-    for mark, instead in (("<", "&lt;"), ("|", "&#124;"), ("](", "]\\("), ("][", "]\\[")):
-        line = line.replace(mark, instead)
-    return line
-
-
-def fenced(text: str) -> str:
-    """Text of anyone as a block of Markdown, in a fence that is longer than all that it holds."""
-    longest = max(map(len, re.findall("`+", text)), default=0)
-    fence = "`" * max(5, longest + 1)
-    return f"{fence}text\n{visible(text)}\n{fence}\n"
-
-
-def counted(counts: Mapping[str, int]) -> str:
-    """Counts as a sentence has them."""
-    return ", ".join(f"{inline(name) or '-'} {n}" for name, n in counts.items())
 
 
 def picture(made: Mapping[str, Any], path: Path) -> None:

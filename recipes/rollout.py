@@ -21,7 +21,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -91,20 +91,25 @@ def rollout(
             solver = Solver(config, part, backend, bases)
             # Computed only now: opening a model of the hub downloads it.
             key = solver.key(model or config.base)
-            jobs = jobs_of(config, part, problems, key, bases)
-            check_folder(folder, part.hints, (key, config.seed))
+            keys = {name: policies.key_of(name, key) for name in part.hints}
+            jobs = jobs_of(config, part, problems, keys, bases)
+            check_folder(folder, keys, config.seed)
         except StartError:
             asyncio.run(backend.aclose())
             raise
         compute(folder, jobs, solver, config.max_concurrency)
-    report = counted(folder, key)
+    report = counted(folder, keys)
     about = {"model": model or config.base, **part.model_dump(), "by policy": report}
     (folder / "report.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return report
 
 
 def jobs_of(
-    config: Config, part: RolloutConfig, problems: Sequence[Problem], key: str, bases: Bases | None
+    config: Config,
+    part: RolloutConfig,
+    problems: Sequence[Problem],
+    keys: Mapping[str, str],
+    bases: Bases | None,
 ) -> list[Job]:
     """The jobs of a rollout, the first sample of every problem before the second of any.
 
@@ -114,7 +119,7 @@ def jobs_of(
     jobs = [
         job_of(problem, policy=name, seed=config.seed, config=key)
         for problem in problems
-        for name in part.hints
+        for name, key in keys.items()
         if policies.fits(name, problem)
     ]
     if not jobs:
@@ -124,10 +129,10 @@ def jobs_of(
     return in_rounds(jobs, part.samples)
 
 
-def check_folder(folder: Path, hints: Sequence[str], made: tuple[str, int]) -> None:
+def check_folder(folder: Path, keys: Mapping[str, str], seed: int) -> None:
     """Raises ConfigError if a folder has rows of these policies of another config or seed."""
     if (folder / "rows.sqlite").exists() and any(
-        row.job.policy in hints and (row.job.config, row.job.seed) != made
+        row.job.policy in keys and (row.job.config, row.job.seed) != (keys[row.job.policy], seed)
         for row in read_rows(folder)
     ):
         raise ConfigError(
@@ -144,7 +149,6 @@ class Solver:
         self.backend = backend
         self.python: Interpreter = plugins.load("interpreters", "python")()
         self._config = config
-        self._part = part
         self._bases = bases
         self._sampling = config.sampled_at(part.temperature)
         if config.template:  # refuses options that the template does not read
@@ -163,7 +167,6 @@ class Solver:
             interpreter=self.python,
             asked=[config.prompt, config.template, config.conclude, config.hint],
             library=policies.library(config),
-            learned=[policies.fitted(name) for name in self._part.hints],
             after=bases.config if bases else None,
         )
 
@@ -257,10 +260,12 @@ def compute(folder: Path, jobs: list[Job], solver: Solver, max_concurrency: int)
         asyncio.run(run(store))
 
 
-def counted(folder: Path, key: str) -> dict[str, Any]:
+def counted(folder: Path, keys: Mapping[str, str]) -> dict[str, Any]:
     """Counts of a rollout's rows, by policy; calls that were only replayed do not count."""
     found: dict[str, Counter[str]] = {}
-    for row in (row for row in read_rows(folder) if row.job.config == key):
+    for row in read_rows(folder):
+        if keys.get(row.job.policy) != row.job.config:
+            continue
         counts = found.setdefault(row.job.policy, Counter(samples=0, failed=0, correct=0))
         counts["samples"] += 1
         if row.result is None:

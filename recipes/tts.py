@@ -24,8 +24,9 @@ from typing import Any
 from recipes import plots, report
 from recipes.command import out_of, program
 from recipes.evaluate import command, named
+from recipes.markup import inline, table
 from recipes.questions import job_of
-from recipes.report import by_problem, inline, interval, results, shown, table
+from recipes.report import by_problem, interval, results, shown
 from recipes.rollout import rollout
 from recipes.settings import RolloutConfig
 from start_sdk import ConfigError

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes.report import counted, fenced, inline, row
+from recipes.markup import counted, fenced, inline, row
 from recipes.settings import Curation
 
 STEPS = (

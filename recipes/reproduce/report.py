@@ -8,7 +8,8 @@ from statistics import stdev
 from typing import Any
 
 from recipes import plots, report
-from recipes.report import fenced, inline, shown, table
+from recipes.markup import fenced, inline, table
+from recipes.report import shown
 from recipes.reproduce.results import HINTED, SYSTEMS, Found, Run, collect
 from start_sdk import Trace
 from start_sdk.batch import read_rows

@@ -20,7 +20,8 @@ from recipes import compare, demo
 from recipes.command import CommandLine
 from recipes.hint_rft.report import samples
 from recipes.live import LiveTable
-from recipes.report import fenced, inline, markdown, results, row, summary
+from recipes.markup import fenced, inline, row
+from recipes.report import markdown, results, summary
 from recipes.reproduce.report import examples
 from start_sdk import ConfigError, Segment, Trace
 from start_sdk.batch import Job, Row, read_rows
