@@ -200,7 +200,7 @@ def _code_contests(row: dict[str, Any]) -> Problem | None:
 
 
 def _livecodebench(row: dict[str, Any]) -> Problem | None:
-    """Before July 2024: the problems behind that are evaluated on."""
+    """Before July 2024: later problems are evaluated on."""
     if str(row["contest_date"]) >= "2024-07-01":
         return None
     place = f"problem {row['question_id']}"

@@ -175,7 +175,7 @@ class Plan(Settings):
     thought: Positive | None = None
     """Tokens that the base model samples without hints; None: `limits.max_tokens`."""
     hinted_thought: Positive | None = None
-    """Tokens that it samples behind a hint; None: `limits.max_tokens`."""
+    """Tokens that it samples after a hint; None: `limits.max_tokens`."""
     start_thought: Positive | None = None
     """Tokens that a trained model samples; None: `limits.max_tokens`."""
     spliced: Count = 0
