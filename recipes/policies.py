@@ -77,7 +77,7 @@ def parts(name: str) -> tuple[str, str]:
 def check(
     names: Sequence[str], config: Config, problems: Sequence[Problem], *, staged: bool
 ) -> None:
-    """Raises ConfigError for an unknown policy, before any work.
+    """Raises ConfigError for an unknown policy, or if no problem takes any, before any work.
 
     Args:
         names: of policies.
@@ -101,6 +101,8 @@ def check(
                 hint_of(name, problem, config, 0)
         elif kind not in ("none", "no-tool", "prompt", *AGAIN):
             load(name, config, problems[0] if problems else None)
+    if not any(fits(name, problem) for name in names for problem in problems):
+        raise ConfigError(f"none of the problems takes the policies {', '.join(names)}")
 
 
 def fits(name: str, problem: Problem) -> bool:
