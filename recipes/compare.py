@@ -20,6 +20,7 @@ from statistics import fmean
 
 from recipes.command import CommandLine, program
 from recipes.markup import table
+from recipes.plots import Score
 from recipes.report import Result, Systems, by_policy, by_problem, interval, points, results, shown
 from start_sdk import ConfigError
 from start_sdk.batch import read_rows
@@ -28,7 +29,6 @@ from start_sdk.grading.statistics import avg_at_k, mcnemar, paired_difference
 
 HEAD = ("", "problems", "before", "after", "gain", "rescued", "broken", "McNemar p", "hinted",
         "with calls", "calls", "tokens")  # fmt: skip
-Score = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ def arm(name: str, before: Sequence[Result], after: Sequence[Result]) -> Arm:
     Raises:
         ConfigError: they share no problem.
     """
-    one, other = by_problem(before), by_problem(after)
-    both = [problem for problem in one if problem in other]
+    sides = by_problem(before), by_problem(after)
+    both = [problem for problem in sides[0] if problem in sides[1]]
     if not both:
         raise ConfigError(f"{name}: no problem in common: use the same suite and seed")
-    same = [one[problem][0].asked for problem in both]
-    shares = [[avg_at_k([s.correct for s in side[p]]) for p in both] for side in (one, other)]
-    first = [[side[p][0].correct for p in both] for side in (one, other)]
+    same = [sides[0][problem][0].asked for problem in both]
+    shares = [[avg_at_k([s.correct for s in side[p]]) for p in both] for side in sides]
+    first = [[side[p][0].correct for p in both] for side in sides]
 
     def turned(was: bool) -> Score | None:
         """Of the first samples that were right, or wrong, those that became the other."""
@@ -84,7 +84,7 @@ def arm(name: str, before: Sequence[Result], after: Sequence[Result]) -> Arm:
         flipped = [float(first[1][i] != was) for i in some]
         return interval(flipped, [same[i] for i in some]) if some else None
 
-    samples = [s for p in both for s in other[p]]
+    samples = [s for p in both for s in sides[1][p]]
     return Arm(
         name=name,
         problems=len(set(same)),

@@ -13,7 +13,6 @@ generalizes.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -177,7 +176,6 @@ def main() -> int:
     parser = CommandLine(
         prog="python -m recipes.fit_policy",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("matrix", type=Path, help="folder of recipes.hint_matrix")
     parser.add_argument("--out", type=Path, required=True, help="output folder for the policies")

@@ -155,7 +155,13 @@ def main() -> int:
         rollout(config, folder, longer, problems=problems, after=folder)
         names = {"none", *again}
         asked = {job_of(problem).problem for problem in problems}
-        rows = [r for r in read_rows(folder) if r.job.policy in names and r.job.problem in asked]
+        rows = [
+            row
+            for row in read_rows(folder)
+            if row.job.policy in names
+            and row.job.problem in asked
+            and row.job.sample < options.votes
+        ]
         made = {**title, "rounds": options.rounds, "problems": len(steps_of(rows))}
         made["curves"] = curves(rows, options.rounds)
         text = markdown(made)
