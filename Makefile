@@ -50,7 +50,7 @@ real: $(REAL_MODEL)/source.json
 test-real: $(REAL_MODEL)/source.json
 	OMP_NUM_THREADS=1 START_REAL_MODEL=$(REAL_MODEL) $(REAL)/bin/python -m pytest -m real tests/real
 
-check: $(READY)
+check: $(GYM)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

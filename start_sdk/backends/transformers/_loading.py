@@ -15,6 +15,7 @@ from transformers.utils import logging
 from start_sdk import models
 from start_sdk.backends.tokenizer import HFTokenizer
 from start_sdk.backends.transformers._adapter import with_adapter
+from start_sdk.backends.transformers._attention import use_decode_attention
 from start_sdk.backends.transformers._options import Loaded, LoadOptions
 from start_sdk.errors import ModelError
 
@@ -43,6 +44,8 @@ def load(model: str, source: models.Source, options: LoadOptions) -> tuple[Any, 
         raise ModelError(_explain(model, source, error)) from error
     if options.dtype is None and loaded.device.type == "cpu" and _is_better_in_float32(loaded):
         loaded = loaded.float()
+    if options.attn_implementation is None and loaded.device.type == "cpu":
+        use_decode_attention(loaded)
     if options.adapter:
         loaded = with_adapter(loaded, options.adapter, model)
     return loaded, HFTokenizer(tokenizer, _eos_ids(loaded))
