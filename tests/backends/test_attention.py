@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch
 from generating import prompt, take
 
-from start_sdk import open_backend
+from start_sdk.backends.transformers import TransformersBackend
 from start_sdk.backends.transformers._attention import NAME, decode_attention
 
 Shape = tuple[int, int, int, int]
@@ -58,10 +59,11 @@ def test_values_of_another_width() -> None:
 
 async def test_models_on_a_processor_use_it_unless_told_otherwise(random_model: Path) -> None:
     found = []
-    for options in ({}, {"attn_implementation": "sdpa"}):
-        backend = open_backend(str(random_model), device="cpu", **options)
-        async with backend:
-            model: Any = backend._engine._model  # type: ignore[attr-defined]
-            assert model.config._attn_implementation == options.get("attn_implementation", NAME)
+    for wanted in (None, "sdpa"):
+        async with TransformersBackend(
+            str(random_model), device="cpu", attn_implementation=wanted
+        ) as backend:
+            model: Any = backend._engine._model
+            assert model.config._attn_implementation == (wanted or NAME)
             found.append((await take(backend, prompt(backend), 40))[0])
     assert found[0] == found[1]
