@@ -48,7 +48,7 @@ real: $(REAL_MODEL)/source.json
 	OMP_NUM_THREADS=1 $(REAL)/bin/python -m recipes.real.demo --model $(REAL_MODEL)
 
 test-real: $(REAL_MODEL)/source.json
-	OMP_NUM_THREADS=1 START_REAL_MODEL=$(REAL_MODEL) $(REAL)/bin/python -m pytest -m real tests/real
+	OMP_NUM_THREADS=1 START_SMOLLM2=$(REAL_MODEL) $(REAL)/bin/python -m pytest -m real tests/real
 
 check: $(GYM)
 	$(BIN)/ruff check .

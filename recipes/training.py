@@ -114,7 +114,10 @@ def load(base: str, options: Training) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be found or read.
     """
-    source, lora = models.find(base).location, options.lora
+    found, lora = models.find(base), options.lora
+    if found.adapter:
+        raise ConfigError(f"{base} is an adapter: train its model, {found.location!r}")
+    source = found.location
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -152,6 +152,12 @@ def model_hash(model: str) -> str:
         return _digest(folder)
     if not folder.is_dir():
         return _commit(model) or model
+    if base := models.base_of(folder):
+        return fingerprint([model_hash(str(base)), _folder_hash(folder)])
+    return _folder_hash(folder)
+
+
+def _folder_hash(folder: Path) -> str:
     files = sorted(p for p in folder.iterdir() if p.suffix in _HASHED and p.is_file())
     with ThreadPoolExecutor() as threads:  # a large model has many weight files
         digests = list(threads.map(_digest, files))

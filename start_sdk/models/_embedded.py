@@ -1,11 +1,18 @@
-"""The embedded models: small models that we trained and ship inside the package."""
+"""The embedded models: small models that we trained and ship inside the package.
+
+Most are whole. An adapter is the difference that our training made to a public model, which has
+to be on the machine; base.json beside it says which, and where it is looked for.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
+
+from start_sdk.errors import ModelError
 
 BASE = "start-tiny-base"
 """Trained without code inside thoughts; the starting point of every miniature experiment."""
@@ -16,12 +23,36 @@ _HERE = Path(__file__).parent
 
 def names() -> list[str]:
     """The names of the embedded models, sorted."""
-    return sorted(p.parent.name for p in _HERE.glob("*/config.json"))
+    return sorted(path.parent.name for path in _HERE.glob("*/README.md"))
 
 
 def folder(name: str) -> Path | None:
     """The folder of an embedded model; None if there is no such model."""
     return _HERE / name if name in names() else None
+
+
+def base_of(folder: Path) -> Path | None:
+    """The folder of the public model that an embedded adapter is for; None if it is no adapter.
+
+    Raises:
+        ModelError: it is not where it is looked for.
+    """
+    about = folder / "base.json"
+    if not about.is_file():
+        return None
+    base: dict[str, str] = json.loads(about.read_text(encoding="utf-8"))
+    if given := os.environ.get(base["variable"]):
+        places = [Path(given)]
+    else:  # the working directory, or the checkout that this package is installed from
+        places = [Path(base["folder"]), _HERE.parents[1] / base["folder"]]
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        raise ModelError(
+            f"{folder.name} is an adapter of {base['name']}, which is not in {str(places[0])!r}: "
+            f"`{base['command']}` in a checkout of start-sdk makes that folder; if it is "
+            f"elsewhere, set {base['variable']}"
+        )
+    return found
 
 
 def outside(name: str, question: str) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from start_sdk import plugins
 from start_sdk.errors import ModelError
 from start_sdk.models import hub
-from start_sdk.models._embedded import folder, names
+from start_sdk.models._embedded import base_of, folder, names
 from start_sdk.models._files import gguf_fault, model_fault, tokenizer_fault
 
 
@@ -25,12 +25,14 @@ class Source:
         gguf_file: name of the GGUF file in it that is the model, if one is.
         revision: of a hub id.
         local: whether everything is on this machine.
+        adapter: the folder of an embedded adapter that belongs to it.
     """
 
     location: str
     gguf_file: str | None = None
     revision: str | None = None
     local: bool = True
+    adapter: str | None = None
 
 
 def find(
@@ -58,7 +60,9 @@ def find(
         raise ModelError(f"the model name is empty; embedded models: {', '.join(names())}")
     if plugins.backend_for(model) == "server":
         raise ModelError(f"{model!r} is a server's address, and no model to load: name no backend")
-    path = folder(model) or Path(model)
+    path, adapter = folder(model) or Path(model), None
+    if base := base_of(path):
+        path, adapter = base, str(path)
     if os.path.isfile(path):  # False for names that no file can have
         if gguf_file or path.suffix != ".gguf":
             raise ModelError(f"{model!r} is a file: name a folder, a GGUF file or a hub id")
@@ -72,7 +76,7 @@ def find(
         if revision:
             raise ModelError(f"{model!r} is a folder: revision= is for models of the hub")
         _check(model, path, gguf_file, weights)
-        return Source(str(path), gguf_file)
+        return Source(str(path), gguf_file, adapter=adapter)
     return _on_hub(model, gguf_file, revision, weights)
 
 

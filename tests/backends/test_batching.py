@@ -257,3 +257,25 @@ def test_the_common_prefix_of_two_lists_is_found() -> None:
         assert shared(a, [*a[:n], -1, *a[n:]], 1000) == n
     assert shared(a, a, 60) == 60
     assert shared([], a, 5) == 0
+
+
+async def test_short_rows_are_not_padded_to_the_length_of_a_long_one(
+    random_backend: TransformersBackend,
+) -> None:
+    model: Any = random_backend._engine._model
+    read: list[int] = []
+
+    def count(_: Any, __: Any, inputs: dict[str, Any]) -> None:
+        rows, columns = len(inputs["input_ids"]), inputs["past_key_values"].get_seq_length()
+        read.append(rows * columns if rows > 1 else 0)
+
+    longest = long_prompt(random_backend, "long", 460)
+    shorts = [[*prompt(random_backend), i] for i in range(31)]
+    starts = [*shorts[:1], longest, *shorts[1:]]  # it is in the batch while there are few
+    requests = [(start, 24 + i % 5) for i, start in enumerate(starts)]
+    alone = [await take(random_backend, *request) for request in requests]
+    hook = model.register_forward_pre_hook(count, with_kwargs=True)
+    found = await asyncio.gather(*(take(random_backend, *request) for request in requests))
+    hook.remove()
+    assert [ids for ids, _ in found] == [ids for ids, _ in alone]
+    assert 0 < max(read) < 31 * 250

@@ -223,7 +223,7 @@ async def test_a_failed_start_is_one_clear_line(
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
-REAL = Path(os.environ.get("START_REAL_MODEL", "runs/smollm2"))
+REAL = Path(os.environ.get("START_SMOLLM2", "runs/smollm2"))
 _REAL_IDS = """
 import asyncio, json, sys
 from contextlib import aclosing

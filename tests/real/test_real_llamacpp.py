@@ -31,7 +31,7 @@ from start_sdk.batch import Job, Row, RowStore, run_batch
 from start_sdk.cli import app
 from start_sdk.testing import check_backend
 
-FOLDER = Path(os.environ.get("START_REAL_MODEL", "runs/smollm2"))
+FOLDER = Path(os.environ.get("START_SMOLLM2", "runs/smollm2"))
 QUANTISED = FOLDER.with_name(f"{FOLDER.name}.Q4_1.gguf")
 FLOATS = FOLDER.with_name(f"{FOLDER.name}.F32.gguf")
 pytestmark = [

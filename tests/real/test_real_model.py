@@ -27,7 +27,7 @@ from start_sdk import (
     verify_trace,
 )
 
-FOLDER = Path(os.environ.get("START_REAL_MODEL", "runs/smollm2"))
+FOLDER = Path(os.environ.get("START_SMOLLM2", "runs/smollm2"))
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no model in {FOLDER}: see `make test-real`"),

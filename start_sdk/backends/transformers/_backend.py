@@ -201,9 +201,12 @@ def _checked(model: str | Loaded, options: LoadOptions) -> models.Source:
     if not isinstance(model, str):
         options.check_loaded()
         return models.Source("")
-    if options.adapter:
-        check_adapter(options.adapter)
-    return models.find(model, gguf_file=options.gguf_file, revision=options.revision)
+    source = models.find(model, gguf_file=options.gguf_file, revision=options.revision)
+    if source.adapter and options.adapter:
+        raise ConfigError(f"{model} is an adapter itself: adapter= cannot be set")
+    if adapter := options.adapter or source.adapter:
+        check_adapter(adapter)
+    return source
 
 
 def _spare_memory(device: torch.device) -> int:

@@ -88,26 +88,26 @@ class Batch:
             inputs["attention_mask"] = columns >= starts
         return inputs
 
-    def peak(self, rows: Sequence[Generation], *, together: bool) -> tuple[int, bool]:
+    def peak(self, rows: Sequence[Generation], together: Sequence[Generation]) -> tuple[int, bool]:
         """What these rows need at most at once, from the reading of their prefixes to a next token.
 
         Args:
             rows: all that would be running.
-            together: whether they will join the batch.
+            together: those of them that would be in the batch.
 
         Returns:
             Columns of single rows, in the batch and in caches of their own; whether any are copied.
         """
-        joined, longest = set(self.rows), max(len(row.ids) for row in rows)
-        apart = [row for row in rows if row not in joined]
-        own = sorted(max(_columns(row), _wanted(row)) for row in apart)
-        held = (self.cache.slots * self.cache.columns if self.cache else 0) + sum(own)
-        grown = 0
-        has_room = self.cache is not None and self.cache.has_room(len(rows), longest)
-        if together and len(rows) > 1 and not has_room:
+        joined = set(self.rows)
+        own = {row: max(_columns(row), _wanted(row)) for row in rows if row not in joined}
+        held = (self.cache.slots * self.cache.columns if self.cache else 0) + sum(own.values())
+        longest, grown = max((len(row.ids) for row in together), default=0), 0
+        has_room = self.cache is not None and self.cache.has_room(len(together), longest)
+        if together and not has_room:
             # It grows for the longest that joins, whose own cache goes, and the others still wait.
-            grown = len(rows) * roomy(longest) + sum(own[:-1])
-        return max(held, grown), bool(grown) or any(_columns(r) < _wanted(r) for r in apart)
+            first = max((own[row] for row in together if row in own), default=0)
+            grown = len(together) * roomy(longest) + sum(own.values()) - first
+        return max(held, grown), bool(grown) or any(_columns(row) < _wanted(row) for row in own)
 
     def _changed(self, cache: KVCache) -> None:
         """Updates what is derived from the rows."""

@@ -59,7 +59,7 @@ class Engine:
         parameters = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         self._takes_positions = "position_ids" in parameters
-        self._rows = Rows(self._memory)
+        self._rows = Rows(self._memory, sum(weight.nbytes for weight in model.parameters()))
         self._turning = False
         self._due, self._delivered = False, 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="start-engine")

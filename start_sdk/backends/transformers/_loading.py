@@ -46,8 +46,8 @@ def load(model: str, source: models.Source, options: LoadOptions) -> tuple[Any, 
         loaded = loaded.float()
     if options.attn_implementation is None and loaded.device.type == "cpu":
         use_decode_attention(loaded)
-    if options.adapter:
-        loaded = with_adapter(loaded, options.adapter, model)
+    if adapter := options.adapter or source.adapter:
+        loaded = with_adapter(loaded, adapter, model)
     return loaded, HFTokenizer(tokenizer, _eos_ids(loaded))
 
 

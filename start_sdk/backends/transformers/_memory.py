@@ -104,6 +104,10 @@ class CacheMemory:
         if isinstance(cache, KVCache):
             self._token_bytes = cache.nbytes // cache.columns
 
+    def columns(self, nbytes: int) -> int:
+        """How many columns of one row have so many bytes; 0 while that is not known."""
+        return nbytes // self._token_bytes if self.known else 0
+
     def fits(self, columns: int, lengths: Sequence[int], *, copied: bool, key: str | None) -> bool:
         """Whether rows can run together, if need be without caches of paused sessions.
 

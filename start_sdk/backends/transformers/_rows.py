@@ -13,19 +13,25 @@ from start_sdk.backends.transformers._generation import Generation, deliver
 from start_sdk.backends.transformers._memory import CacheMemory, Source, out_of_memory
 
 
+SHORT_PASS = 8192
+"""Columns that are read in the time that the shortest forward pass takes."""
+
+
 class Rows:
     """Moves generations between the queue, caches of their own, the batch, and their end.
 
     Args:
         memory: keeps the caches of paused sessions, and knows what fits beside them.
+        weights: bytes of the model's weights.
     """
 
-    def __init__(self, memory: CacheMemory) -> None:
+    def __init__(self, memory: CacheMemory, weights: int) -> None:
         self.waiting: deque[Generation] = deque()
         self.running: list[Generation] = []
         """From the oldest to the youngest."""
         self.batch = Batch()
         self.memory = memory
+        self._weights = weights
 
     def all(self) -> list[Generation]:
         return [*self.waiting, *self.running]
@@ -51,21 +57,35 @@ class Rows:
 
     def groups(self) -> list[list[Generation]]:
         """Which rows share a forward pass. A single row stays in its own cache, without a copy."""
-        if not self.memory.together or len(self.running) < 2:
-            for row in [r for r in self.running if r.cache is None and self._fits_copy(r)]:
-                self._leave(row, keep=True)
-                if row.cache is None:
-                    self._requeue(row)
-            return [[row] for row in self.running]
-        joining = [row for row in self.running if row.cache is not None]
+        together = self._together(self.running)
+        for row in [r for r in self.batch.rows if r not in together and self._fits_copy(r)]:
+            self._leave(row, keep=True)
+            if row.cache is None:
+                self._requeue(row)
+        joining = [row for row in together if row.cache is not None]
         for row in sorted(joining, key=lambda row: -row.read):  # so that the batch grows once
             try:
-                self.batch.join(row, len(self.running))
+                self.batch.join(row, len(together))
             except Exception as error:  # crosses threads: re-raised in the caller's task
                 self._requeue(row)
                 if not self.freed_memory(error, row):
                     self.fail([row], error)
-        return [list(self.batch.rows)] if self.batch.rows else []
+        alone = [[row] for row in self.running if row.cache is not None]
+        return [*([list(self.batch.rows)] if self.batch.rows else []), *alone]
+
+    def _together(self, rows: Sequence[Generation]) -> list[Generation]:
+        """Which rows share a forward pass: all of them, but for long ones that are cheaper alone.
+
+        A batch reads as many columns of each row as its longest row has; a forward pass alone
+        reads the weights once more, which is counted in columns, too.
+        """
+        if not self.memory.together or len(rows) < 2:
+            return []
+        ordered = sorted(rows, key=lambda row: -len(row.ids))
+        alone = max(SHORT_PASS, self.memory.columns(self._weights))
+        costs = [n * alone + (len(rows) - n) * len(row.ids) for n, row in enumerate(ordered)]
+        together = ordered[costs.index(min(costs)) :]
+        return together if len(together) > 1 else []
 
     def park(self, row: Generation) -> None:
         """Removes a row; its session's cache is kept for when the session resumes."""
@@ -144,7 +164,7 @@ class Rows:
         row.cache, row.read = None, 0
 
     def _fit(self, rows: Sequence[Generation]) -> bool:
-        columns, copied = self.batch.peak(rows, together=self.memory.together)
+        columns, copied = self.batch.peak(rows, self._together(rows))
         lengths = [len(row.ids) for row in rows]
         return self.memory.fits(columns, lengths, copied=copied, key=rows[-1].key)
 

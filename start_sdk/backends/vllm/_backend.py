@@ -52,7 +52,8 @@ class VLLMBackend:
     """
 
     def __init__(self, model: str, **engine_args: Any) -> None:
-        models.find(model)  # before vLLM is imported, which takes seconds
+        if models.find(model).adapter:  # before vLLM is imported, which takes seconds
+            raise ModelError(f"{model} is an adapter, which only the backend transformers merges")
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.platforms import current_platform
