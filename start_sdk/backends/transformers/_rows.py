@@ -12,7 +12,6 @@ from start_sdk.backends.transformers._cache import LibraryCache, OneRow
 from start_sdk.backends.transformers._generation import Generation, deliver
 from start_sdk.backends.transformers._memory import CacheMemory, Source, out_of_memory
 
-
 SHORT_PASS = 8192
 """Columns that are read in the time that the shortest forward pass takes."""
 
