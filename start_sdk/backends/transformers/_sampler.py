@@ -9,6 +9,10 @@ import torch
 
 from start_sdk.generation import Sampling
 
+LIKELIEST = 512
+"""Tokens of a large vocabulary that are sorted at first: sorting all of it takes longer than the
+forward pass of a small model."""
+
 
 def uniform(seed: int, position: int) -> float:
     """A number in [0, 1) for a position in a row: the same on every machine, in any order."""
@@ -64,23 +68,53 @@ def _penalised(
 def _sample(
     logits: torch.Tensor, sampling: Sequence[Sampling], noise: Sequence[float]
 ) -> torch.Tensor:
-    def column(values: Sequence[float], dtype: torch.dtype) -> torch.Tensor:
-        return torch.tensor(values, dtype=dtype, device=logits.device).unsqueeze(-1)
-
     # Below this, logits divided by it would overflow; the likeliest token is certain long before.
-    temperature = column([max(s.temperature, 1e-4) for s in sampling], torch.float32)
-    top_p = column([s.top_p for s in sampling], torch.float64)
+    temperature = _column([max(s.temperature, 1e-4) for s in sampling], torch.float32, logits)
     probabilities = (logits / temperature).softmax(-1)
-    ordered, tokens = probabilities.sort(descending=True, stable=True)
-    cumulative = ordered.double().cumsum(-1)
+    tokens = torch.empty(len(sampling), dtype=torch.int64, device=logits.device)
+    left = list(range(len(sampling)))
+    for width in sorted({min(LIKELIEST, logits.shape[-1]), logits.shape[-1]}):
+        if not left:
+            break
+        ordered, ids = _likeliest(probabilities[left], width)
+        cumulative = ordered.double().cumsum(-1)
+        last = _last(ordered, cumulative, [sampling[i] for i in left])
+        mass = _column([noise[i] for i in left], torch.float64, logits) * cumulative.gather(
+            -1, last
+        )
+        index = torch.searchsorted(cumulative, mass, right=True).minimum(last)
+        tokens[left] = ids.gather(-1, index).squeeze(-1)
+        # Beyond the last of the sorted tokens may be more that are kept, or equally likely ones.
+        settled = ordered.gather(-1, last) > ordered[:, -1:]
+        left = [i for i, done in zip(left, settled.squeeze(-1).tolist(), strict=True) if not done]
+    return tokens
+
+
+def _likeliest(probabilities: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `n` likeliest tokens of each row in order, equal ones by id: probabilities and ids."""
+    if n == probabilities.shape[-1]:
+        ordered, ids = probabilities.sort(descending=True, stable=True)
+        return ordered, ids
+    some = probabilities.topk(n, sorted=False).indices.sort().values
+    ordered, order = probabilities.gather(-1, some).sort(descending=True, stable=True)
+    return ordered, some.gather(-1, order)
+
+
+def _last(
+    ordered: torch.Tensor, cumulative: torch.Tensor, sampling: Sequence[Sampling]
+) -> torch.Tensor:
+    """The last token of each row that top-p, top-k and min-p keep, among the likeliest."""
     # top-p keeps the smallest set of likeliest tokens whose mass reaches top_p.
+    top_p = _column([s.top_p for s in sampling], torch.float64, ordered)
     last = (cumulative - ordered < top_p).sum(-1, keepdim=True) - 1
     if any(s.top_k or s.min_p for s in sampling):
-        size = logits.shape[-1]
-        top_k = column([s.top_k or size for s in sampling], torch.int64)
-        min_p = column([s.min_p for s in sampling], torch.float32)
+        size = ordered.shape[-1]
+        top_k = _column([min(s.top_k or size, size) for s in sampling], torch.int64, ordered)
+        min_p = _column([s.min_p for s in sampling], torch.float32, ordered)
         likely = (ordered >= min_p * ordered[:, :1]).sum(-1, keepdim=True)
         last = torch.minimum(last, torch.minimum(top_k, likely) - 1)
-    mass = column(noise, torch.float64) * cumulative.gather(-1, last)
-    index = torch.searchsorted(cumulative, mass, right=True)
-    return tokens.gather(-1, index.minimum(last)).squeeze(-1)
+    return last
+
+
+def _column(values: Sequence[float], dtype: torch.dtype, like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, dtype=dtype, device=like.device).unsqueeze(-1)
