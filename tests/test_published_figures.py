@@ -124,6 +124,12 @@ def test_the_matrix_of_hints(tmp_path: Path) -> None:
     assert found == rows(section("hints.md", "### What a hint rescues and breaks"))
 
 
+def test_a_hint_against_other_words_and_none(tmp_path: Path) -> None:
+    found = compared(unpacked("controls", tmp_path), "none")
+    assert len(found) == 3
+    assert found == rows(section("hints.md", "### What the words of a hint do"))
+
+
 def test_what_was_seen_on_a_gpu() -> None:
     found = result("cuda")
     text = section("integrations.md", "## The transformers backend on CUDA")
@@ -184,5 +190,7 @@ def test_the_curves_of_test_time_scaling(tmp_path: Path) -> None:
 
     found = title(folder, "tts")
     found["curves"] = curves(list(read_rows(folder)), found["rounds"])
-    published = rows(section("hints.md", "### Rounds, and what else the tokens could buy"))
-    assert len(published) == 5 and published == rows(markdown(found))
+    text = section("hints.md", "### Rounds, and what else the tokens could buy")
+    assert len(rows(text)) == 5 and rows(text) == rows(markdown(found))
+    votes = found["curves"]["none"][-1]["steps"]
+    assert f"{votes:.1f} thoughts on average" in text

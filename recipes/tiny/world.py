@@ -1,7 +1,7 @@
 """What the miniature world is made of: questions with parameters, honest work, programs, splits.
 
 A `Family` is a handful of functions over one tuple of integers; to add a family, write one
-file in `recipes/tiny/families/` and name it in that package's `FAMILIES`.
+file in `recipes/tiny/families/` and name it in that package's `MATH` or `CODE`.
 Nothing here needs torch.
 """
 

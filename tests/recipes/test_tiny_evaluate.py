@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib")
 from recipes.questions import Judge
 from recipes.suites import tiny
 from recipes.tiny import evaluate as tiny_evaluate
-from recipes.tiny.families import CODE, FAMILIES, GROUPS, MATH, coins
+from recipes.tiny.families import CODE, FAMILIES, GROUPS, MATH, code_ranges, coins
 from recipes.tiny.prompts import SHOTS, with_prompt
 from start_sdk import ReasoningSession, Trace
 from start_sdk.grading import Grader
@@ -23,9 +23,9 @@ from start_sdk.testing import ScriptedBackend
 PYTHON = PythonTool()
 
 
-async def graded(answer: str, family: int = 0) -> bool:
+async def graded(answer: str) -> bool:
     """Whether this text behind the thought solves a problem of a code family."""
-    (problem,) = tiny((CODE[family],), 1, seed=1)
+    (problem,) = tiny(CODE, 1, seed=1)
     session = ReasoningSession(ScriptedBackend([f"Hm.\n</think>\n\n{answer}"]))
     trace = await session.run(problem.question)
     async with Grader() as grader:
@@ -34,16 +34,15 @@ async def graded(answer: str, family: int = 0) -> bool:
     return bool(result["correct"])
 
 
-@pytest.mark.parametrize("family", [0, 1])
-async def test_functions_are_graded_by_what_they_compute(family: int) -> None:
-    (problem,) = tiny((CODE[family],), 1, seed=1)
+async def test_functions_are_graded_by_what_they_compute() -> None:
+    (problem,) = tiny(CODE, 1, seed=1)
     block = "```python\n{}\n```"
-    assert await graded(block.format(problem.gold), family)
-    assert await graded(f"{block.format('x = 1')}\nor\n{block.format(problem.gold)}", family)
-    assert not await graded(block.format("def f(n):\n    return 7"), family)
-    assert not await graded(block.format("def f(n:"), family)
-    assert not await graded(block.format("def f(n):\n    print('values: [')"), family)
-    assert not await graded("The function is f(n) = n.", family)
+    assert await graded(block.format(problem.gold))
+    assert await graded(f"{block.format('x = 1')}\nor\n{block.format(problem.gold)}")
+    assert not await graded(block.format("def f(n):\n    return 7"))
+    assert not await graded(block.format("def f(n:"))
+    assert not await graded(block.format("def f(n):\n    print('values: [')"))
+    assert not await graded("The function is f(n) = n.")
 
 
 def test_prompts_ask_for_python_and_show_it() -> None:
@@ -86,5 +85,5 @@ def test_an_unwritable_file_is_said_before_any_work(
     assert "no/such/folder" in capsys.readouterr().err
 
 
-def test_every_family_is_of_one_group() -> None:
-    assert {*MATH, *CODE} == {*FAMILIES} and not {*MATH} & {*CODE}
+def test_one_family_is_pretrained_on_but_not_evaluated() -> None:
+    assert {*MATH, *CODE} == {*GROUPS["all"]} == {*FAMILIES} - {code_ranges.FAMILY}

@@ -22,7 +22,7 @@ def draw(rng: Random) -> Params:
 
 
 def key(params: Params) -> Params:
-    """All three."""
+    """All three, although the first two are the function (see `FAMILIES`)."""
     return params
 
 
