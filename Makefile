@@ -93,7 +93,7 @@ $(GYM): $(READY)
 
 $(REAL)/.ready: pyproject.toml constraints.txt
 	test -x $(REAL)/bin/python || $(PYTHON) -m venv $(REAL)
-	$(REAL)/bin/pip install -q -c constraints.txt -e '.[transformers,servers,test]' accelerate
+	$(REAL)/bin/pip install -q -c constraints.txt -e '.[transformers,servers,test]' accelerate peft
 	$(REAL)/bin/pip install -q -c constraints.txt --no-deps gguf xllamacpp  # reads the model; llama.cpp's server
 	touch $@
 

@@ -38,6 +38,7 @@ def main() -> None:
             "hints/library.toml",
             "models/start-tiny-base/model.safetensors",
             "models/start-tiny/model.safetensors",
+            "models/start-smollm2/adapter_model.safetensors",
             "py.typed",
         ):
             assert f"start_sdk/{needed}" in names, f"the wheel lacks {needed}"
