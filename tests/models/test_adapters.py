@@ -28,7 +28,7 @@ def test_without_its_base_one_line_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("START_SMOLLM2", str(tmp_path / "nowhere"))
-    with pytest.raises(ModelError, match="nowhere'.*`make real`.*set START_SMOLLM2"):
+    with pytest.raises(ModelError, match=r"nowhere'.*`make real`.*set START_SMOLLM2"):
         open_backend(NAME)
     done = CliRunner().invoke(app, ["ask", "What is 12 * 7?", "--model", NAME])
     assert done.exit_code == 2 and "make real" in done.output and "Traceback" not in done.output
