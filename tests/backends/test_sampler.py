@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytest.importorskip("torch")
@@ -18,7 +20,8 @@ def drawn(logits: list[float], sampling: Sampling, position: int) -> int:
     """The token, by the definition: likeliest first, equally likely ones by id."""
     row = (torch.tensor(logits) / sampling.temperature).softmax(-1).tolist()
     order = sorted(range(len(row)), key=lambda i: (-row[i], i))
-    kept, total = [], 0.0
+    kept: list[int] = []
+    total = 0.0
     for i in order:
         full = total >= sampling.top_p or (sampling.top_k and len(kept) >= sampling.top_k)
         if full or row[i] < sampling.min_p * row[order[0]]:
@@ -38,7 +41,7 @@ def test_large_vocabularies(spread: float) -> None:
     torch.manual_seed(0)
     # As coarse as bfloat16, so that many are equally likely; with no spread, all of them.
     logits = (torch.randn(24, VOCABULARY) * spread).bfloat16().float()
-    kinds = (
+    kinds: tuple[dict[str, Any], ...] = (
         {},
         {"top_p": 0.3},
         {"top_p": 1.0},
