@@ -183,6 +183,21 @@ def test_the_tables_of_the_miniatures_chain(tmp_path: Path) -> None:
         assert interval in text
 
 
+@pytest.mark.slow
+def test_the_tables_of_the_chain_on_a_public_model() -> None:
+    folder = DOCS / "results" / "smollm2"
+    from recipes.config import read_config
+    from recipes.reproduce.report import markdown
+    from recipes.reproduce.results import collect
+
+    text = markdown(collect([(read_config(folder / "config.json"), folder)]))
+    measured = section("reproduce.md", "## On a public model: results")
+    measured, goals = measured.split("### Goals, and what came of them")
+    assert rows(measured) == rows(text)
+    for interval in re.findall(r"[+-]?[\d.]+ \[[^]]+\]", goals):
+        assert interval in text
+
+
 def test_the_curves_of_test_time_scaling(tmp_path: Path) -> None:
     folder = unpacked("tts", tmp_path)
     from recipes.tts import curves, markdown

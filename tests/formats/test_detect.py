@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from start_sdk import ModelError, ReasoningFormat
 from start_sdk.backends.tokenizer import HFTokenizer, load_tokenizer
 from start_sdk.formats import PLAIN, THINK, detect
-from start_sdk.models import names
+from start_sdk.models import BASE, DEFAULT
 
 KIMI = ReasoningFormat(think=("◁think▷", "◁/think▷"), tag_is_token=False)
 FOUND = {
@@ -56,7 +56,7 @@ def test_every_family_is_tried() -> None:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", [BASE, DEFAULT])
 def test_the_embedded_models_think_in_tags(name: str) -> None:
     assert detect(load_tokenizer(name)) == THINK
 

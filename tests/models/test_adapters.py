@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from start_sdk import ModelError, models, open_backend
+from start_sdk import ConfigError, ModelError, models, open_backend
 from start_sdk.batch import model_hash
 from start_sdk.cli import app
 from start_sdk.models import find
@@ -45,5 +45,5 @@ def test_its_base_is_the_folder_that_is_given(
     assert model_hash(NAME) != model_hash(str(random_model))
     with pytest.raises(ModelError, match="does not fit 'start-smollm2'"):
         open_backend(NAME)
-    with pytest.raises(ModelError, match="is an adapter itself"):
+    with pytest.raises(ConfigError, match="is an adapter itself"):
         open_backend(NAME, adapter=str(tmp_path))

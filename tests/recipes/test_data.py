@@ -163,7 +163,7 @@ def test_the_miniatures_problems_are_those_it_may_be_trained_on() -> None:
     )
     found = data.training_problems(config)
     families = {p.family for p in found}
-    assert not families & KEPT_FROM_TRAINING and len(families) == 12 and len(found) == 48
+    assert not families & KEPT_FROM_TRAINING and len(families) == 11 and len(found) == 44
     assert all("-train-0-" in p.id for p in found)
     assert split_of("products", (0,)) in ("train", "validation", "test")
     with pytest.raises(ConfigError, match=r"problems\.take\.tiny"):
