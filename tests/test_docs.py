@@ -46,7 +46,12 @@ from start_sdk.testing import ScriptedBackend, check_backend
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RESULTS = ROOT / "docs" / "results"  # reports of runs, and what models wrote in them
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.md",
+    *sorted(p for p in (ROOT / "docs").rglob("*.md") if RESULTS not in p.parents),
+]
 SHARED = {*FLAGS, *TABLES, "config", "set", "server", "out"}
 """Options of all programs that run a model."""
 LANGUAGES = {"python", "text", "bash", "console", "toml", "json", "markdown"}
