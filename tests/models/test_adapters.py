@@ -24,6 +24,7 @@ def test_it_is_small_and_the_card_names_its_weights() -> None:
     assert f"`{hashlib.sha256(weights).hexdigest()}`" in card
 
 
+@pytest.mark.torch
 def test_without_its_base_one_line_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

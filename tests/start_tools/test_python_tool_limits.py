@@ -80,6 +80,7 @@ async def test_a_cell_that_keeps_printing_still_times_out(kernel: Kernel) -> Non
 
 
 @pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("patient")
 async def test_a_limit_that_ends_before_the_cell_begins_loses_nothing(kernel: Kernel) -> None:
     await kernel.run("kept = 1")
 
