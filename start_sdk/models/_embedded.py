@@ -38,7 +38,7 @@ def base_of(folder: Path) -> Path | None:
         ModelError: it is not where it is looked for.
     """
     about = folder / "base.json"
-    if not os.path.isfile(about):  # False for names that no file can have
+    if folder.parent != _HERE or not about.is_file():  # a stranger's folder names no other one
         return None
     base: dict[str, str] = json.loads(about.read_text(encoding="utf-8"))
     if given := os.environ.get(base["variable"]):

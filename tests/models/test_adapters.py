@@ -48,3 +48,9 @@ def test_its_base_is_the_folder_that_is_given(
         open_backend(NAME)
     with pytest.raises(ConfigError, match="is an adapter itself"):
         open_backend(NAME, adapter=str(tmp_path))
+
+
+def test_a_strangers_folder_names_no_base(tmp_path: Path) -> None:
+    text = (FOLDER / "base.json").read_text(encoding="utf-8")
+    (tmp_path / "base.json").write_text(text, encoding="utf-8")
+    assert models.base_of(tmp_path) is None
