@@ -161,9 +161,13 @@ async def test_rows_hold_the_verdict_of_the_package_beside_ours() -> None:
 
 
 @pytest.mark.usefixtures("gym")
-def test_the_levels_for_a_small_model_have_enough_problems_that_their_scorers_read() -> None:
-    run = read_config(SMOLLM2)
+@pytest.mark.parametrize("name", ["smollm2", "smollm2-gpu"])
+def test_the_levels_for_a_small_model_have_enough_problems_that_their_scorers_read(
+    name: str,
+) -> None:
+    run = read_config(SMOLLM2.with_stem(name))
     evaluation = run.evaluation
+    assert evaluation.levels == read_config(SMOLLM2).evaluation.levels
     trained, held_out = training_problems(run), problems.held_out(evaluation, "all")
     assert len({p.family for p in trained}) == 12 and len(trained) >= 700
     assert len({p.family for p in held_out}) == 16 and len(held_out) >= 300

@@ -31,6 +31,8 @@ def with_adapter(model: Any, adapter: str, name: str) -> Any:
 
     try:
         config = PeftConfig.from_pretrained(adapter)
+        made_for = config.base_model_name_or_path or "another model"
+        config.base_model_name_or_path = None  # else PEFT warns of a base in another folder
         weights = load_peft_weights(adapter, device="cpu")
         made: Any = get_peft_model(model, config)
     except Exception as error:  # a boundary: broken files and unknown layers raise many kinds
@@ -39,11 +41,10 @@ def with_adapter(model: Any, adapter: str, name: str) -> Any:
     wanted = {key: value.shape for key, value in get_peft_model_state_dict(made).items()}
     found = {key: value.shape for key, value in weights.items()}
     if wanted != found:
-        base = config.base_model_name_or_path or "another model"
         differing = {k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k)}
         raise ModelError(
             f"the adapter in {adapter!r} does not fit {name!r}: {len(differing)} of its "
-            f"{len(found)} weights have no place of their shape there; it was made for {base!r}"
+            f"{len(found)} weights have no place of their shape there; it was made for {made_for!r}"
         )
     set_peft_model_state_dict(made, weights)
     quantized = getattr(model, "hf_quantizer", None) is not None
