@@ -124,7 +124,7 @@ def test_a_thought_without_the_place_is_a_row_that_says_so(config: Config, tmp_p
     rollout.rollout(short, tmp_path / "plain", RolloutConfig())
     hinted = RolloutConfig(hints=("end",))
     report = rollout.rollout(short, tmp_path / "hinted", hinted, after=tmp_path / "plain")
-    assert report == {"end": {"samples": 4, "failed": 4, "correct": 0}}
+    assert {name: n for name, n in report["end"].items() if n} == {"samples": 4, "failed": 4}
     (error,) = {row.error for row in read_rows(tmp_path / "hinted")}
     assert error == "ConfigError: the thought has no insertion point for the hint end"
 
