@@ -9,8 +9,9 @@
 - `debug`: the paper's hint for code problems, filled in for each, where the thought would end.
 - `rounds:N`: N hints, one round after the other (the paper's figure 5); `wait:N`: N times "Wait" in
   place of the end, without Python (budget forcing, s1, arXiv 2501.19393).
-- `calculation`, `unsure` and the others of `OURS`; `learned:FOLDER` (recipes/fit_policy.py); and
-  the policies of plugins.
+- `calculation`, `unsure` and the other policies that `start-sdk ask` takes, plugins among them;
+  those that measure surprise need `--sampling logprobs=true`.
+- `learned:FOLDER` (recipes/fit_policy.py).
 
 A policy that names no hint takes the one of `--hint`, else one that suits the problem: in its
 language, one of the science hints on science problems, the debug hint on programs. At the end of a
@@ -29,24 +30,20 @@ from random import Random
 from recipes.config import Config
 from recipes.suites import SCIENCE, CodeProblem, Problem, TinyTask
 from recipes.tiny.prompts import PROMPTS
-from start_sdk import (
-    AfterConnective,
-    BeforeEnd,
-    ConfigError,
-    FirstOf,
-    Hint,
-    HintLibrary,
-    HintPolicy,
-    InsertionPoint,
-    NoHints,
-    Tokenizer,
-    Trace,
-    draw_insertion_point,
-    find_insertion_points,
-)
+from start_sdk import ConfigError, Hint, HintPolicy, InsertionPoint, Tokenizer, Trace
 from start_sdk.batch import fingerprint
 from start_sdk.cli import load_policy
-from start_sdk.hints import AtCalculation, Learned, TrustResult, WhenUnsure, debug_hint, round_hints
+from start_sdk.hints import (
+    AfterConnective,
+    BeforeEnd,
+    HintLibrary,
+    Learned,
+    NoHints,
+    debug_hint,
+    draw_insertion_point,
+    find_insertion_points,
+    round_hints,
+)
 from start_sdk.trace import Position
 
 WAITS = ("Wait", "wait")
@@ -54,16 +51,6 @@ STAGED = ("last-wait", "start")
 PLACES = ("end", "connective", *STAGED, "debug")
 """Where a hint can be inserted into an existing trace; of `STAGED`, only there."""
 AGAIN = ("rounds", "wait")
-OURS: dict[str, HintPolicy] = {
-    "three-rounds": BeforeEnd(rounds=3),
-    "calculation": AtCalculation(),
-    "calculation-else-end": FirstOf((AtCalculation(), BeforeEnd())),
-    "unsure-results": WhenUnsure(BeforeEnd()),
-    "unsure-surprise": WhenUnsure(BeforeEnd(), surprise=0.3, results=False),
-    "unsure": WhenUnsure(BeforeEnd(), surprise=0.3),
-    "end-trust": FirstOf((BeforeEnd(), TrustResult())),
-}
-"""Those that look at the thought (docs/hints.md); surprise needs `--sampling logprobs=true`."""
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -129,7 +116,7 @@ def policy_of(name: str, problem: Problem, config: Config, seed: int) -> HintPol
     if kind == "learned":
         own = Path(what) / f"without-{problem.family}.json"
         return Learned.load(own if own.exists() else Path(what) / "all.json", library(config))
-    return OURS.get(name) or load_policy(name, rounds=1, seed=config.seed)
+    return load_policy(name, rounds=1, seed=config.seed)
 
 
 def hint_of(name: str, problem: Problem, config: Config, seed: int) -> Hint:

@@ -36,16 +36,7 @@ from recipes.questions import Judge, asked, conclusion, job_of, problem_of, requ
 from recipes.report import by_policy, results
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
-from start_sdk import (
-    Backend,
-    ConfigError,
-    Interpreter,
-    Message,
-    ReasoningSession,
-    Trace,
-    batch,
-    plugins,
-)
+from start_sdk import Backend, ConfigError, Interpreter, ReasoningSession, Trace, batch, plugins
 from start_sdk.batch import Job, RowStore, config_hash, read_rows, sample_seed
 from start_sdk.cli import say
 from start_sdk.formats import detect
@@ -169,8 +160,8 @@ class Solver:
         and `steps` has every round's.
         """
         problem = problem_of(job)
-        question, gold = asked(problem, self.config.prompt, job.seed)
-        traces = await self._traces(job, problem, question)
+        _, gold = asked(problem, self.config.prompt, job.seed)
+        traces = await self._traces(job, problem)
         steps = [
             {
                 **await judge.judge(trace, problem, gold),
@@ -186,9 +177,7 @@ class Solver:
             row |= {"sampled": sum(step["sampled"] for step in steps), "steps": steps}
         return row
 
-    async def _traces(
-        self, job: Job, problem: Problem, question: str | list[Message]
-    ) -> list[Trace]:
+    async def _traces(self, job: Job, problem: Problem) -> list[Trace]:
         """The finished trace; of a policy of several rounds, that of each."""
         config, name, seed = self.config, job.policy, sample_seed(job)
         kind, what = policies.parts(name)
@@ -208,6 +197,7 @@ class Solver:
             conclude=conclusion(problem, config),
             template=config.template or None,
         )
+        question, _ = asked(problem, config.prompt, job.seed)
         if kind in policies.AGAIN:
             hints = policies.again(name, config)
             rounds = think_in_rounds(session, base or question, hints, seed=seed)

@@ -105,7 +105,7 @@ async def _inspect_all(
     """Looks at all rows; those without a reason against them are candidates, a line for each."""
     audits, good = [], []
     rows = (row for folder in rollouts for row in read_rows(folder))
-    try:
+    async with inspector.grader:
         with BatchProgress(None) as progress:
             while batch := list(islice(rows, BATCH)):
                 inspected = await asyncio.gather(*map(inspector.inspect, batch))
@@ -116,8 +116,6 @@ async def _inspect_all(
                         good.append(_candidate(audit, row, trace, seed))
                         about = {name: row.job.input.get(name, "") for name in ("question", "gold")}
                         lines.write(_line({**audit, **about, "trace": timeless(trace)}))
-    finally:
-        await inspector.grader.aclose()
     return audits, good
 
 
