@@ -461,6 +461,8 @@ def test_nothing_kept_says_why(tmp_path: Path) -> None:
     assert "| no trace | 1 | 0 |" in (tmp_path / "out" / "report.md").read_text()
     with pytest.raises(ConfigError, match="give --plain"):
         curate(config, tmp_path / "out", Curation(), [tmp_path])
+    with pytest.raises(ConfigError, match="cannot create folder"):
+        curate(config, tmp_path / "rows.sqlite", Curation(rescued=False), [tmp_path])
 
 
 def test_the_command_line(
