@@ -17,6 +17,8 @@ class Bases:
     """
 
     def __init__(self, folder: Path, seed: int, stack: ExitStack) -> None:
+        self.config = ""
+        """Hash of how they were made."""
         self._jobs: dict[str, Job] = {}
         self.correct: set[str] = set()
         for row in read_rows(folder):
@@ -24,17 +26,12 @@ class Bases:
                 continue
             if row.job.seed != seed:  # its options may be in another order
                 raise ConfigError(f"{str(folder)!r} was made with --seed {row.job.seed}")
-            self._jobs[row.job.problem] = row.job
+            self.config, self._jobs[row.job.problem] = row.job.config, row.job
             if row.result["correct"]:
                 self.correct.add(row.job.problem)
         if not self._jobs or not (folder / "rows.sqlite").exists():  # an archive has no traces
             raise ConfigError(f"{str(folder)!r} contains no traces without hints")
         self._store = stack.enter_context(RowStore(folder / "rows.sqlite"))
-
-    @property
-    def config(self) -> str:
-        """Hash of how they were made."""
-        return next(iter(self._jobs.values())).config
 
     def trace(self, problem: str) -> Trace:
         """The trace of a problem.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,7 +39,7 @@ class CommandLine(argparse.ArgumentParser):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **options})
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
         report_visibly()
 
     def error(self, message: str) -> NoReturn:
@@ -67,17 +67,32 @@ def command_line(
     parser = CommandLine(prog=f"python -m {program}", description=doc)
     add = parser.add_argument
     add("--config", type=Path, required=needs_config, metavar="FILE", help="TOML or JSON")
-    many: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
-    pairs = {**many, "metavar": "NAME=VALUE"}
-    add("--set", **pairs, dest="changes", help="values of the config, e.g. training.epochs=1")
-    for flag, (_, about) in FLAGS.items():
-        add(f"--{flag}", help=about)
-    for flag, (_, about) in TABLES.items():
-        add(f"--{flag}", **pairs, help=about)
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    pairs = {**several, "type": assigned, "metavar": "NAME=VALUE"}
+    add("--set", **pairs, help="values of the config, e.g. training.epochs=1")
+    for flag, (name, about) in FLAGS.items():
+        add(f"--{flag}", dest=name, metavar="VALUE", help=about)
+    for flag, (name, about) in TABLES.items():
+        add(f"--{flag}", dest=name, **pairs, help=about)
     about = "address that serves the model; several share the sessions"
-    add("--server", **many, metavar="URL", help=about)
+    add("--server", dest="servers", **several, metavar="URL", help=about)
     add("--out", type=Path, metavar="PATH", help=out)
     return parser
+
+
+def assigned(text: str) -> tuple[str, Any]:
+    """A name and its value, from `NAME=VALUE`; what TOML cannot read is text.
+
+    Raises:
+        argparse.ArgumentTypeError: it has no "=".
+    """
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=VALUE")
+    try:
+        return name, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name, value
 
 
 def given(options: argparse.Namespace, usual: dict[str, Any] | None = None) -> Config:
@@ -88,39 +103,19 @@ def given(options: argparse.Namespace, usual: dict[str, Any] | None = None) -> C
         usual: a program's own defaults, by dotted name, where there is no config.
 
     Raises:
-        ConfigError: a value that is not NAME=VALUE; otherwise as `read_config`.
+        ConfigError: as `read_config`.
     """
+    flags = vars(options)
     changes = dict(usual or {}) if options.config is None else {}
-    changes |= parsed(options.changes, "--set")
-    for flag, (name, _) in FLAGS.items():
-        if (value := getattr(options, flag.replace("-", "_"))) is not None:
-            changes[name] = value
-    for flag, (table, _) in TABLES.items():
-        values = parsed(getattr(options, flag.replace("-", "_")), f"--{flag}")
-        changes |= {f"{table}.{name}": value for name, value in values.items()}
-    if options.server:
-        changes["servers"] = options.server
+    changes |= flags["set"]
+    changes |= {name: flags[name] for name, _ in FLAGS.values() if flags[name] is not None}
+    for table, _ in TABLES.values():
+        changes |= {f"{table}.{name}": value for name, value in flags[table]}
+    if options.servers:
+        changes["servers"] = options.servers
         if options.config is None:
             changes.setdefault("base", "")  # the servers' only model
     return read_config(options.config, changes)
-
-
-def parsed(texts: Iterable[str], flag: str) -> dict[str, Any]:
-    """Values by name, from `NAME=VALUE`; what TOML cannot read is text.
-
-    Raises:
-        ConfigError: one has no "=".
-    """
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise ConfigError(f"{flag} {text}: expected NAME=VALUE")
-        try:
-            found[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[name] = value
-    return found
 
 
 def program(parser: argparse.ArgumentParser, body: Callable[[], int | None]) -> int:
@@ -142,4 +137,17 @@ def out_of(options: argparse.Namespace) -> Path:
     if options.out is None:
         raise ConfigError("--out is required: the folder for rows and reports")
     folder: Path = options.out
+    return folder
+
+
+def created(folder: Path) -> Path:
+    """A folder, made if there is none.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot create folder {str(folder)!r}: {error.strerror}") from error
     return folder

@@ -7,8 +7,8 @@ Inputs, from the matrix's rows: features of each thought without a hint
 (start_sdk/hints/_features.py), whether its answer was correct, and whether it was correct with each
 hint at the end of the thought. For each family, `without-FAMILY.json` is fitted on all other
 families and evaluated on this one; `all.json` is fitted on all. A policy that does not beat the
-best constant policy (one hint for all, or none) on unseen families has learned nothing that
-generalizes.
+best constant policy (one hint for all, or none) on unseen families, by an interval above 0, has
+learned nothing that generalizes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from recipes.command import CommandLine, program
+from recipes.command import CommandLine, created, program
 from recipes.markup import table
 from recipes.policies import parts
 from start_sdk import ConfigError, MissingExtra, Trace
@@ -97,16 +96,16 @@ def logit(examples: Sequence[Example], hint: str) -> Logit:
     )
 
 
-def choice(policy: LearnedPolicy, one: Example) -> str:
-    """The hint that a policy gives to a thought, or none."""
-    gains = {hint: p(one.features) for hint, p in policy.hinted.items()}
-    best = max(gains, key=gains.__getitem__)
-    return best if gains[best] - policy.correct(one.features) > policy.margin else NONE
-
-
 def best_constant(examples: Sequence[Example]) -> str:
     """The hint, or none, with which most of these were right."""
     return max(examples[0].correct, key=lambda hint: sum(one.correct[hint] for one in examples))
+
+
+def judged(one: Example, policy: LearnedPolicy, constant: str) -> tuple[bool, bool, bool, bool]:
+    """Whether a thought was right: without a hint, with the constant one, with the one that the
+    policy chooses; and whether that is a hint."""
+    hint = policy.choice(one.features)
+    return one.correct[NONE], one.correct[constant], one.correct[hint or NONE], hint is not None
 
 
 def run(folder: Path, out: Path) -> None:
@@ -115,72 +114,38 @@ def run(folder: Path, out: Path) -> None:
     families = sorted({one.family for one in examples})
     if len(families) < 2:
         raise ConfigError("policies are evaluated on unseen families: give two or more")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot create folder {str(out)!r}: {error.strerror}") from error
-    (out / "all.json").write_text(fit(examples).model_dump_json(indent=1), encoding="utf-8")
-    found: list[Judged] = []
-    rows = []
+    fitted = {"all.json": fit(examples)}
+    found: dict[str, list[tuple[bool, ...]]] = {}
     for family in families:
-        policy, usual = _fitted_without(family, examples, out)
-        some = [
-            Judged(one.correct[NONE], one.correct[usual], one.correct[hint], hint != NONE)
-            for one in examples
-            if one.family == family
-            for hint in (choice(policy, one),)
-        ]
-        rows.append([family, *_shares(some)])
-        found += some
-    head = ["left out", "thoughts", "no hint", "best constant", "learned", "hinted"]
-    say(table(head, [*rows, ["all", *_shares(found)]]))
-    gain = paired_difference([f.constant for f in found], [f.learned for f in found])
+        seen = [one for one in examples if one.family != family]
+        policy, constant = fit(seen), best_constant(seen)
+        fitted[f"without-{family}.json"] = policy
+        found[family] = [judged(one, policy, constant) for one in examples if one.family == family]
+    created(out)
+    for name, policy in fitted.items():
+        (out / name).write_text(policy.model_dump_json(indent=1), encoding="utf-8")
+    every = [one for some in found.values() for one in some]
+    lines = [*found.items(), ("all", every)]
+    rows = [[name, str(len(some)), *shares(some)] for name, some in lines]
+    say(table(["left out", "thoughts", "no hint", "best constant", "learned", "hinted"], rows))
+    _, usual, learned, _ = zip(*every, strict=True)
+    gain = paired_difference(usual, learned)
     low, high = 100 * gain.low, 100 * gain.high
     say(f"learned - best constant: {100 * gain.value:+.1f} points [{low:+.1f}, {high:+.1f}]")
-    if gain.low > 0:
-        say("the policy generalizes")
-    elif gain.value > 0:
-        say("inconclusive: the interval contains 0")
-    else:
-        say("the policy does not generalize: use the constant one")
 
 
-class Judged(NamedTuple):
-    """Whether an unseen thought was right: without a hint, with the constant one, with the one that
-    was learned; and whether that was a hint."""
-
-    none: bool
-    constant: bool
-    learned: bool
-    hinted: bool
-
-
-def _fitted_without(
-    family: str, examples: Sequence[Example], out: Path
-) -> tuple[LearnedPolicy, str]:
-    """The policy fitted on all other families, which is written, and their best constant."""
-    seen = [one for one in examples if one.family != family]
-    policy = fit(seen)
-    text = policy.model_dump_json(indent=1)
-    (out / f"without-{family}.json").write_text(text, encoding="utf-8")
-    return policy, best_constant(seen)
-
-
-def _shares(some: Sequence[Judged]) -> list[str]:
-    shares = [100 * sum(column) / len(some) for column in zip(*some, strict=True)]
-    return [str(len(some)), *(f"{share:.1f}" for share in shares[:3]), f"{shares[3]:.0f}%"]
+def shares(some: Sequence[tuple[bool, ...]]) -> list[str]:
+    """What share of these each column is true of, in percent."""
+    return [f"{100 * sum(column) / len(some):.1f}" for column in zip(*some, strict=True)]
 
 
 def main() -> int:
     """The fit; 2 for bad input."""
-    parser = CommandLine(
-        prog="python -m recipes.fit_policy",
-        description=__doc__,
-    )
+    parser = CommandLine(prog="python -m recipes.fit_policy", description=__doc__)
     parser.add_argument("matrix", type=Path, help="folder of recipes.hint_matrix")
     parser.add_argument("--out", type=Path, required=True, help="output folder for the policies")
-    config = parser.parse_args()
-    return program(parser, lambda: run(config.matrix, config.out))
+    options = parser.parse_args()
+    return program(parser, lambda: run(options.matrix, options.out))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@
 - `debug`: the paper's hint for code problems, filled in for each, where the thought would end.
 - `rounds:N`: N hints, one round after the other (the paper's figure 5); `wait:N`: N times "Wait" in
   place of the end, without Python (budget forcing, s1, arXiv 2501.19393).
-- `calculation`, `unsure` and the others of `OURS`; `learned:FOLDER` (recipes/fit_policy.py); and
-  the policies of plugins.
+- `calculation`, `unsure` and the other policies that `start-sdk ask` takes, plugins among them;
+  those that measure surprise need `--sampling logprobs=true`.
+- `learned:FOLDER` (recipes/fit_policy.py).
 
 A policy that names no hint takes the one of `--hint`, else one that suits the problem: in its
 language, one of the science hints on science problems, the debug hint on programs. At the end of a
@@ -29,25 +30,20 @@ from random import Random
 from recipes.config import Config
 from recipes.suites import SCIENCE, CodeProblem, Problem, TinyTask
 from recipes.tiny.prompts import PROMPTS
-from start_sdk import (
-    AfterConnective,
-    BeforeEnd,
-    ConfigError,
-    FirstOf,
-    Hint,
-    HintLibrary,
-    HintPolicy,
-    InsertionPoint,
-    NoHints,
-    Tokenizer,
-    Trace,
-    draw_insertion_point,
-    find_insertion_points,
-    last_insertion_point,
-)
+from start_sdk import ConfigError, Hint, HintPolicy, InsertionPoint, Tokenizer, Trace
 from start_sdk.batch import fingerprint
 from start_sdk.cli import load_policy
-from start_sdk.hints import AtCalculation, Learned, TrustResult, WhenUnsure, debug_hint, round_hints
+from start_sdk.hints import (
+    AfterConnective,
+    BeforeEnd,
+    HintLibrary,
+    Learned,
+    NoHints,
+    debug_hint,
+    draw_insertion_point,
+    find_insertion_points,
+    round_hints,
+)
 from start_sdk.trace import Position
 
 WAITS = ("Wait", "wait")
@@ -55,16 +51,6 @@ STAGED = ("last-wait", "start")
 PLACES = ("end", "connective", *STAGED, "debug")
 """Where a hint can be inserted into an existing trace; of `STAGED`, only there."""
 AGAIN = ("rounds", "wait")
-OURS: dict[str, HintPolicy] = {
-    "three-rounds": BeforeEnd(rounds=3),
-    "calculation": AtCalculation(),
-    "calculation-else-end": FirstOf((AtCalculation(), BeforeEnd())),
-    "unsure-results": WhenUnsure(BeforeEnd()),
-    "unsure-surprise": WhenUnsure(BeforeEnd(), surprise=0.3, results=False),
-    "unsure": WhenUnsure(BeforeEnd(), surprise=0.3),
-    "end-trust": FirstOf((BeforeEnd(), TrustResult())),
-}
-"""Those that look at the thought (docs/hints.md); surprise needs `--sampling logprobs=true`."""
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -96,11 +82,11 @@ def check(
             raise ConfigError(f"hints: {name!r}: give the number of rounds, e.g. {kind}:3")
         if what and kind not in ("prompt", "learned", *AGAIN, *PLACES[:-1]):
             raise ConfigError(f"hints: {name!r}: {kind} does not take a hint")
-        if kind in PLACES:
-            for problem in (p for p in problems if fits(name, p)):
+        if kind not in PLACES and problems:
+            policy_of(name, problems[0], config, 0)
+        for problem in problems if kind in PLACES else ():
+            if fits(name, problem):
                 hint_of(name, problem, config, 0)
-        elif kind not in ("none", "no-tool", "prompt", *AGAIN):
-            load(name, config, problems[0] if problems else None)
     if not any(fits(name, problem) for name in names for problem in problems):
         raise ConfigError(f"none of the problems takes the policies {', '.join(names)}")
 
@@ -113,56 +99,53 @@ def fits(name: str, problem: Problem) -> bool:
     return (name == "debug") == isinstance(problem, CodeProblem)
 
 
-def load(name: str, config: Config, problem: Problem | None) -> HintPolicy:
-    """A policy that looks at the thought: one of ours, a learned one, or a plugin's."""
-    kind, what = parts(name)
-    if kind == "learned":
-        own = Path(what) / f"without-{problem.family if problem else ''}.json"
-        return Learned.load(own if own.exists() else Path(what) / "all.json")
-    return OURS.get(name) or load_policy(name, rounds=1, seed=config.seed)
-
-
 def policy_of(name: str, problem: Problem, config: Config, seed: int) -> HintPolicy:
-    """The policy of a name, for a model that begins a thought."""
+    """The policy of a name, for a model that begins a thought.
+
+    Raises:
+        ConfigError: there is none.
+    """
     kind, what = parts(name)
     if kind in ("none", "no-tool", "prompt", *AGAIN):
         return NoHints()
     if kind in ("end", "debug"):
         return BeforeEnd(hints=(hint_of(name, problem, config, seed),))
     if kind == "connective":
-        named = (library(config).get(what),) if what else suiting(problem, config, "connective")
-        words = connectives(problem, config)
-        return AfterConnective(words=words, hints=named, seed=config.seed)
-    return load(name, config, problem)
+        hints, words = hints_of(name, problem, config), connectives(problem, config)
+        return AfterConnective(words=words, hints=hints, seed=config.seed)
+    if kind == "learned":
+        own = Path(what) / f"without-{problem.family}.json"
+        return Learned.load(own if own.exists() else Path(what) / "all.json", library(config))
+    return load_policy(name, rounds=1, seed=config.seed)
 
 
 def hint_of(name: str, problem: Problem, config: Config, seed: int) -> Hint:
-    """The hint of a policy that inserts one, for this problem.
+    """The hint that a policy inserts into a thought about this problem; raises as `hints_of`."""
+    return Random(f"{seed}:hint").choice(hints_of(name, problem, config))
+
+
+def hints_of(name: str, problem: Problem, config: Config) -> tuple[Hint, ...]:
+    """The hints that a policy draws from for this problem.
 
     Raises:
-        ConfigError: an unknown id, or `debug` for a problem without sample tests.
+        ConfigError: an unknown id, a library that has none, or `debug` for a problem without sample
+            tests.
     """
     kind, what = parts(name)
-    chosen = what or config.hint
+    hints, lang, chosen = library(config), language(problem), what or config.hint
     if kind == "debug" or (isinstance(problem, CodeProblem) and problem.samples and not chosen):
-        return _debug(problem)
+        return (_debug(problem),)
     if chosen:
-        return library(config).get(chosen)
+        return (hints.get(chosen),)
     position: Position = "connective" if kind == "connective" else "end"
-    return Random(f"{seed}:hint").choice(suiting(problem, config, position))
-
-
-def suiting(problem: Problem, config: Config, position: Position) -> tuple[Hint, ...]:
-    """The hints to draw from at a position of a problem's thought."""
-    hints, lang = library(config), language(problem)
-    if config.hint:
-        return (hints.get(config.hint),)
     science = problem.family.casefold() in SCIENCE
     if science and (found := hints.select(domain="science", lang=lang, position=position)):
         return found
     if position == "end":
         return (hints.get("zh-general" if lang == "zh" else "general"),)
-    return hints.select(domain="math", lang=lang, position=position)
+    if not (found := hints.select(domain="math", lang=lang, position=position)):
+        raise ConfigError(f"the library has no hint of mathematics for a {position}, lang={lang!r}")
+    return found
 
 
 def language(problem: Problem) -> str:
@@ -212,18 +195,14 @@ def point_of(
         at = len(trace.segments[0].token_ids)
         return InsertionPoint(at=at, position="end", trigger="")
     words = WAITS if kind == "last-wait" else words
-    points = find_insertion_points(trace, tokenizer, words=words)
-    point: InsertionPoint | None
-    if kind == "last-wait":
-        point = last_insertion_point(points, WAITS)
-    elif kind == "connective":
-        some = [s for s in points if s.position == "connective"]
-        point = draw_insertion_point(some, seed=seed, trace_id=trace.id) if some else None
-    else:
-        point = next((s for s in points if s.position == "end"), None)
-    if point is None:
+    position = "connective" if kind in ("connective", "last-wait") else "end"
+    found = find_insertion_points(trace, tokenizer, words=words)
+    points = [point for point in found if point.position == position]
+    if not points:
         raise ConfigError(f"the thought has no insertion point for the hint {name}")
-    return point
+    if kind == "connective":
+        return draw_insertion_point(points, seed=seed, trace_id=trace.id)
+    return points[-1]
 
 
 def _debug(problem: Problem) -> Hint:

@@ -20,32 +20,24 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recipes import policies
 from recipes.bases import Bases
-from recipes.command import command_line, given, out_of, program
+from recipes.command import command_line, created, given, out_of, program
 from recipes.config import Config
 from recipes.data import training_problems
 from recipes.live import LiveTable
 from recipes.questions import Judge, asked, conclusion, job_of, problem_of, requested
+from recipes.report import by_policy, results
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
-from start_sdk import (
-    Backend,
-    ConfigError,
-    Interpreter,
-    ReasoningSession,
-    StartError,
-    Trace,
-    batch,
-    plugins,
-)
-from start_sdk.batch import Job, RowStore, config_hash, in_rounds, read_rows, sample_seed
+from start_sdk import Backend, ConfigError, Interpreter, ReasoningSession, Trace, batch, plugins
+from start_sdk.batch import Job, RowStore, config_hash, read_rows, sample_seed
 from start_sdk.cli import say
 from start_sdk.formats import detect
 from start_sdk.grading import Grader
@@ -86,83 +78,80 @@ def rollout(
         raise ConfigError("only_wrong needs an existing rollout: give --after")
     with ExitStack() as stack:
         bases = Bases(after, config.seed, stack) if after else None
-        backend = config.opened(model)
-        try:
-            solver = Solver(config, part, backend, bases)
-            # Computed only now: opening a model of the hub downloads it.
-            key = solver.key(model or config.base)
-            keys = {name: policies.key_of(name, key) for name in part.hints}
-            jobs = jobs_of(config, part, problems, keys, bases)
-            check_folder(folder, keys, config.seed)
-        except StartError:
-            asyncio.run(backend.aclose())
-            raise
-        compute(folder, jobs, solver, config.max_concurrency)
+        solver = Solver(config, part, model or config.base, config.opened(model), bases)
+        keys = asyncio.run(solver.compute(folder, problems))
     report = counted(folder, keys)
     about = {"model": model or config.base, **part.model_dump(), "by policy": report}
     (folder / "report.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return report
 
 
-def jobs_of(
-    config: Config,
-    part: RolloutConfig,
-    problems: Sequence[Problem],
-    keys: Mapping[str, str],
-    bases: Bases | None,
-) -> list[Job]:
-    """The jobs of a rollout, the first sample of every problem before the second of any."""
-    jobs = [
-        job_of(problem, policy=name, seed=config.seed, config=key)
-        for problem in problems
-        for name, key in keys.items()
-        if policies.fits(name, problem)
-    ]
-    if part.only_wrong and bases:
-        jobs = [job for job in jobs if job.problem not in bases.correct]
-    return in_rounds(jobs, part.samples)
-
-
-def check_folder(folder: Path, keys: Mapping[str, str], seed: int) -> None:
-    """Raises ConfigError if a folder has rows of these policies of another config or seed."""
-    if (folder / "rows.sqlite").exists() and any(
-        row.job.policy in keys and (row.job.config, row.job.seed) != (keys[row.job.policy], seed)
-        for row in read_rows(folder)
-    ):
-        raise ConfigError(
-            f"{str(folder)!r} contains rows made with other options: give another --out"
-        )
-
-
+@dataclass(frozen=True)
 class Solver:
-    """Has the model think about one problem at a time, as a policy says."""
+    """Has a model think about problems, as policies say."""
 
-    def __init__(
-        self, config: Config, part: RolloutConfig, backend: Backend, bases: Bases | None = None
-    ) -> None:
-        self.backend = backend
-        self.python: Interpreter = plugins.load("interpreters", "python")()
-        self._config = config
-        self._bases = bases
-        self._sampling = config.sampled_at(part.temperature)
+    config: Config
+    part: RolloutConfig
+    model: str
+    backend: Backend
+    bases: Bases | None
+    python: Interpreter = field(default_factory=lambda: plugins.load("interpreters", "python")())
+
+    async def compute(self, folder: Path, problems: Sequence[Problem]) -> dict[str, str]:
+        """Computes the rows that are missing, under a live table, and closes the backend.
+
+        Returns:
+            the keys of the rows, by policy.
+        """
+        async with aclosing(self.backend), Grader() as grader:
+            keys = self.keys()  # only now: opening a model of the hub has downloaded it
+            jobs = self.jobs(problems, keys)
+            check_folder(folder, keys, self.config.seed)
+            judge = Judge(grader, self.python)
+            with (
+                RowStore(created(folder) / "rows.sqlite") as store,
+                LiveTable(store.rows(jobs), len(jobs)) as table,
+            ):
+                await batch.run_batch(
+                    store,
+                    jobs,
+                    lambda job: self.solve(job, judge),
+                    max_concurrency=self.config.max_concurrency,
+                    retry_failed=True,  # a server may have been down
+                    on_row=table.add,
+                )
+        return keys
+
+    def keys(self) -> dict[str, str]:
+        """Of each policy, a hash of what its rows depend on beside problem and seed."""
+        config, tokenizer = self.config, self.backend.tokenizer
         if config.template:  # refuses options that the template does not read
-            backend.tokenizer.render([{"role": "user", "content": "2 + 2?"}], config.template)
-
-    def key(self, model: str) -> str:
-        """A hash of what rows depend on beside problem, policy and seed."""
-        config, bases = self._config, self._bases
-        return config_hash(
-            model or self.backend.capabilities.model,
+            tokenizer.render([{"role": "user", "content": "2 + 2?"}], config.template)
+        key = config_hash(
+            self.model or self.backend.capabilities.model,
             backend=config.backend,
             options=config.backend_options,
-            sampling=self._sampling,
+            sampling=config.sampled_at(self.part.temperature),
             limits=config.limits,
-            format=detect(self.backend.tokenizer),
+            format=detect(tokenizer),
             interpreter=self.python,
             asked=[config.prompt, config.template, config.conclude, config.hint],
             library=policies.library(config),
-            after=bases.config if bases else None,
+            after=self.bases.config if self.bases else None,
         )
+        return {name: policies.key_of(name, key) for name in self.part.hints}
+
+    def jobs(self, problems: Sequence[Problem], keys: Mapping[str, str]) -> list[Job]:
+        """The first sample of every problem before the second of any."""
+        jobs = [
+            job_of(problem, policy=name, seed=self.config.seed, config=key)
+            for problem in problems
+            for name, key in keys.items()
+            if policies.fits(name, problem)
+        ]
+        if self.part.only_wrong and self.bases:
+            jobs = [job for job in jobs if job.problem not in self.bases.correct]
+        return batch.in_rounds(jobs, self.part.samples)
 
     async def solve(self, job: Job, judge: Judge) -> dict[str, Any]:
         """A row's result: the verdict, what was spent, and the trace.
@@ -171,7 +160,7 @@ class Solver:
         and `steps` has every round's.
         """
         problem = problem_of(job)
-        _, gold = asked(problem, self._config.prompt, job.seed)
+        _, gold = asked(problem, self.config.prompt, job.seed)
         traces = await self._traces(job, problem)
         steps = [
             {
@@ -190,87 +179,64 @@ class Solver:
 
     async def _traces(self, job: Job, problem: Problem) -> list[Trace]:
         """The finished trace; of a policy of several rounds, that of each."""
-        config, bases, seed = self._config, self._bases, sample_seed(job)
-        kind, what = policies.parts(job.policy)
-        session = self._session(job.policy, problem, seed)
-        question, _ = asked(problem, config.prompt, job.seed)
-        if kind == "prompt":
-            question = requested(what, question)
-        if kind in policies.AGAIN:
-            start = bases.trace(job.problem) if bases else question
-            rounds = think_in_rounds(session, start, policies.again(job.policy, config), seed=seed)
-            return [trace async for trace in rounds]
-        if kind in policies.PLACES and bases:
-            base = bases.trace(job.problem)
-            words = policies.connectives(problem, config)
-            point = policies.point_of(job.policy, base, self.backend.tokenizer, seed, words)
-            hint = policies.hint_of(job.policy, problem, config, seed)
-            return [await session.resume_hinted(base, point, hint, seed=seed)]
-        return [await session.run(question, seed=seed)]
-
-    def _session(self, name: str, problem: Problem, seed: int) -> ReasoningSession:
-        """A session of its own for each problem, which is cheap: each may have its own hint."""
-        config, (kind, what) = self._config, policies.parts(name)
+        config, name, seed = self.config, job.policy, sample_seed(job)
+        kind, what = policies.parts(name)
+        bases = self.bases if kind in (*policies.PLACES, *policies.AGAIN) else None
+        base = bases.trace(job.problem) if bases else None
         limits = config.limits
         if kind in policies.AGAIN:  # each round may spend as much as one thought
             more = limits.max_tokens * (int(what) + 1)
             limits = limits.model_copy(update={"max_tokens": more})
-        inserted = self._bases is not None and kind in policies.PLACES
-        return ReasoningSession(
+        # A session of its own for each problem, which is cheap: each may have its own hint.
+        session = ReasoningSession(
             self.backend,
             interpreter=None if kind in ("no-tool", "wait") else self.python,
-            hints=None if inserted else policies.policy_of(name, problem, config, seed),
+            hints=None if base else policies.policy_of(name, problem, config, seed),
             limits=limits,
-            sampling=self._sampling,
+            sampling=config.sampled_at(self.part.temperature),
             conclude=conclusion(problem, config),
             template=config.template or None,
         )
+        question, _ = asked(problem, config.prompt, job.seed)
+        if kind in policies.AGAIN:
+            hints = policies.again(name, config)
+            rounds = think_in_rounds(session, base or question, hints, seed=seed)
+            return [trace async for trace in rounds]
+        if base:
+            words = policies.connectives(problem, config)
+            point = policies.point_of(name, base, self.backend.tokenizer, seed, words)
+            hint = policies.hint_of(name, problem, config, seed)
+            return [await session.resume_hinted(base, point, hint, seed=seed)]
+        if kind == "prompt":
+            question = requested(what, question)
+        return [await session.run(question, seed=seed)]
 
 
-def compute(folder: Path, jobs: list[Job], solver: Solver, max_concurrency: int) -> None:
-    """Computes the jobs that are not done yet, under a live table, and closes the backend."""
-
-    async def run(store: RowStore) -> None:
-        try:
-            async with Grader() as grader:
-                judge = Judge(grader, solver.python)
-                with LiveTable(store.rows(jobs), len(jobs)) as table:
-                    await batch.run_batch(
-                        store,
-                        jobs,
-                        lambda job: solver.solve(job, judge),
-                        max_concurrency=max_concurrency,
-                        retry_failed=True,  # a server may have been down
-                        on_row=table.add,
-                    )
-        finally:
-            await solver.backend.aclose()
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot create folder {str(folder)!r}: {error.strerror}") from error
-    with RowStore(folder / "rows.sqlite") as store:
-        asyncio.run(run(store))
+def check_folder(folder: Path, keys: Mapping[str, str], seed: int) -> None:
+    """Raises ConfigError if a folder has rows of these policies of another config or seed."""
+    if (folder / "rows.sqlite").exists() and any(
+        row.job.policy in keys and (row.job.config, row.job.seed) != (keys[row.job.policy], seed)
+        for row in read_rows(folder)
+    ):
+        raise ConfigError(
+            f"{str(folder)!r} contains rows made with other options: give another --out"
+        )
 
 
 def counted(folder: Path, keys: Mapping[str, str]) -> dict[str, Any]:
     """Counts of a rollout's rows, by policy; calls that were only replayed do not count."""
-    found: dict[str, Counter[str]] = {}
-    for row in read_rows(folder):
-        if keys.get(row.job.policy) != row.job.config:
-            continue
-        counts = found.setdefault(row.job.policy, Counter(samples=0, failed=0, correct=0))
-        counts["samples"] += 1
-        if row.result is None:
-            counts["failed"] += 1
-            continue
-        counts["correct"] += row.result["correct"]
-        calls = row.result["calls"] - row.result["replayed"]
-        counts["with calls"] += calls > 0
-        counts["calls"] += calls
-        counts["sampled tokens"] += row.result["sampled"]
-    return {name: dict(counts) for name, counts in found.items()}
+    rows = (row for row in read_rows(folder) if keys.get(row.job.policy) == row.job.config)
+    return {
+        name: {
+            "samples": len(some),
+            "failed": sum(one.finish == "failed" for one in some),
+            "correct": sum(one.correct for one in some),
+            "with calls": sum(one.calls > 0 for one in some),
+            "calls": sum(one.calls for one in some),
+            "sampled tokens": sum(one.sampled for one in some),
+        }
+        for name, some in by_policy(results(rows)).items()
+    }
 
 
 def main() -> int:

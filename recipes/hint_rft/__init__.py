@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from recipes.command import created
 from recipes.config import Config
 from recipes.hint_rft.contamination import Overlap, words
 from recipes.hint_rft.inspector import Inspector, timeless
@@ -71,36 +72,27 @@ def curate(
     Raises:
         ConfigError: a folder that holds no rollout, or `plain` is missing; nothing is kept.
     """
-    if rules.rescued and plain is None:
-        raise ConfigError("rescued needs the rollout without hints: give --plain")
-    if rules.easy_from is not None and easy is None:
-        raise ConfigError("easy_from needs a rollout without Python: give --easy")
-    questions = (problem.question for problem in held_out(config.evaluation, "all"))
-    overlap = Overlap(questions, run=rules.overlap_words, share=rules.overlap_share)
     right: set[str] = set()
-    if rules.rescued and plain:
+    if rules.rescued:
+        if plain is None:
+            raise ConfigError("rescued needs the rollout without hints: give --plain")
         right = {problem for problem, found in verdicts(plain).items() if found[0]}
     easily: set[str] | None = None
-    if rules.easy_from is not None and easy:
-        all_found = verdicts(easy).items()
-        easily = {problem for problem, found in all_found if avg_at_k(found) >= rules.easy_from}
-    inspector = Inspector(
-        rules,
-        load_tokenizer(config.base),
-        plugins.load("interpreters", "python")(),
-        Grader(),
-        overlap,
-        right,
-        easily,
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=folder) as lines:
+    if (share := rules.easy_from) is not None:
+        if easy is None:
+            raise ConfigError("easy_from needs a rollout without Python: give --easy")
+        easily = {problem for problem, found in verdicts(easy).items() if avg_at_k(found) >= share}
+    questions = (problem.question for problem in held_out(config.evaluation, "all"))
+    overlap = Overlap(questions, run=rules.overlap_words, share=rules.overlap_share)
+    tokenizer, python = load_tokenizer(config.base), plugins.load("interpreters", "python")()
+    inspector = Inspector(rules, tokenizer, python, Grader(), overlap, right, easily)
+    with TemporaryFile(dir=created(folder)) as lines:
         audits, good = asyncio.run(_inspect_all(inspector, rollouts, config.seed, lines))
         choose(good, rules.size, config.seed)
         lines.seek(0)
         made = zip(lines, good, strict=True)
         _write(folder / "data.jsonl", (line for line, one in made if one.audit["reason"] is None))
-    _write(folder / "audit.jsonl", (_line(audit) for audit in audits))
+    _write(folder / "audit.jsonl", map(_line, audits))
     report = write_report(audits, rules, folder)
     if not report["kept"]:
         raise ConfigError(f"no row was kept: see {str(folder / 'report.md')!r} for the reasons")
@@ -113,7 +105,7 @@ async def _inspect_all(
     """Looks at all rows; those without a reason against them are candidates, a line for each."""
     audits, good = [], []
     rows = (row for folder in rollouts for row in read_rows(folder))
-    try:
+    async with inspector.grader:
         with BatchProgress(None) as progress:
             while batch := list(islice(rows, BATCH)):
                 inspected = await asyncio.gather(*map(inspector.inspect, batch))
@@ -124,8 +116,6 @@ async def _inspect_all(
                         good.append(_candidate(audit, row, trace, seed))
                         about = {name: row.job.input.get(name, "") for name in ("question", "gold")}
                         lines.write(_line({**audit, **about, "trace": timeless(trace)}))
-    finally:
-        await inspector.grader.aclose()
     return audits, good
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese and Japanese
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
@@ -47,63 +47,42 @@ class Overlap:
     def __init__(self, texts: Iterable[str], *, run: int = 13, share: float = 0.6) -> None:
         self._run, self._share = run, share
         self._texts = list(dict.fromkeys(filter(None, map(words, texts))))
-        self._counts = list(map(Counter, self._texts))
+        self._spelled = list(map(_spelled, self._texts))
         self._with_run: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        self._with_word: dict[str, list[int]] = defaultdict(list)
-        self._short_by_rarest: dict[str, list[int]] = defaultdict(list)
         for i, text in enumerate(self._texts):
             for part in self._runs(text):
                 self._with_run[part].append(i)
-            for word in {*text}:
-                self._with_word[word].append(i)
-        for i, text in enumerate(self._texts):
-            if len(text) < run:
-                self._short_by_rarest[self._rarest(text)].append(i)
 
-    def find(self, text: str) -> str | None:
-        """The words of the first text that overlaps with this one; None if none does."""
+    def __contains__(self, text: str) -> bool:
         mine = words(text)
-        found = next(self._with_common_run(mine), None) or next(self._with_whole(mine), None)
-        return " ".join(found) if found else None
+        alike = {i for part in self._runs(mine) for i in self._with_run.get(part, ())}
+        return any(self._in_order(mine, self._texts[i]) for i in alike) or self._whole(mine)
 
-    def _with_common_run(self, mine: Sequence[str]) -> Iterator[Sequence[str]]:
-        count = Counter(mine)
-        for i in _distinct(self._with_run.get(part, ()) for part in self._runs(mine)):
-            other = self._texts[i]
-            needed = self._share * min(len(mine), len(other))
-            # Words in common, in any order, are counted much faster, and are no fewer.
-            shared = (count & self._counts[i]).total()
-            if shared >= needed and common_subsequence(mine, other) >= needed:
-                yield other
+    def _in_order(self, mine: Sequence[str], other: Sequence[str]) -> bool:
+        needed = self._share * min(len(mine), len(other))
+        # Words in common, in any order, are counted much faster, and are no fewer.
+        shared = (Counter(mine) & Counter(other)).total()
+        return shared >= needed and common_subsequence(mine, other) >= needed
 
-    def _with_whole(self, mine: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Texts that contain this one or are in it, if the one inside is short."""
-        candidates = [self._short_by_rarest.get(word, ()) for word in {*mine}]
-        if mine and len(mine) < self._run:
-            candidates.append(self._with_word.get(self._rarest(mine), ()))
-        for i in _distinct(candidates):
-            inner, outer = sorted((mine, self._texts[i]), key=len)
-            numbered = any(map(str.isdigit, "".join(inner)))
-            telling = numbered and len(inner) >= TELLING
-            if (telling or len(inner) >= self._share * len(outer)) and _in(inner, outer):
-                yield self._texts[i]
-
-    def _rarest(self, text: Sequence[str]) -> str:
-        """A word that leads to as few texts as possible."""
-        return min(text, key=lambda word: len(self._with_word.get(word, ())))
+    def _whole(self, mine: Sequence[str]) -> bool:
+        """Whether this is in one of the texts, or contains one, and the one inside is short."""
+        spelled = _spelled(mine)
+        for other, text in zip(self._texts, self._spelled, strict=True):
+            if spelled in text or text in spelled:
+                inner, outer = sorted((mine, other), key=len)
+                telling = len(inner) >= TELLING and any(map(str.isdigit, "".join(inner)))
+                if len(inner) < self._run and (telling or len(inner) >= self._share * len(outer)):
+                    return True
+        return False
 
     def _runs(self, text: Sequence[str]) -> set[tuple[str, ...]]:
         return {tuple(text[i : i + self._run]) for i in range(len(text) - self._run + 1)}
 
 
-def _distinct(groups: Iterable[Sequence[int]]) -> list[int]:
-    return sorted({i for group in groups for i in group})
-
-
-def _in(inner: Sequence[str], outer: Sequence[str]) -> bool:
-    """Whether words stand in others in a row; numbers in a row are one, which must be the same."""
-    one, other = (_BETWEEN_NUMBERS.sub(",", f" {' '.join(text)} ") for text in (inner, outer))
-    return one in other
+def _spelled(text: Sequence[str]) -> str:
+    """Words as a text, to be looked for in others; numbers in a row are one, that has to be the
+    same."""
+    return _BETWEEN_NUMBERS.sub(",", f" {' '.join(text)} ")
 
 
 def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:

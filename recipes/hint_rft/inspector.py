@@ -102,21 +102,21 @@ class Inspector:
         }
         if row.result is None:
             return audit, None
-        original = trace = Trace.model_validate(row.result["trace"])
-        dropped: tuple[int, ...] = ()
+        trace = Trace.model_validate(row.result["trace"])
         score = measured(trace, correct=bool(row.result["correct"]))
         reason = self._refusal(row, trace, score)
+        audit |= {"reason": reason, "trace_id": trace.id, "score": score}
         if self.rules.modify and reason == "failed code":
             trace, dropped = await without_failed_tries(trace, self.python)
-        if dropped:  # with them perhaps the answer
-            problem = problem_of(row.job)
-            _, gold = asked(problem, "plain", row.job.seed)
-            verdict = await Judge(self.grader, self.python).judge(trace, problem, gold)
-            score = measured(trace, correct=bool(verdict["correct"]))
-            reason = self._refusal(row, trace, score)
-            reason = reason if score["correct"] else "wrong once modified"
-        found = {"reason": reason, "trace_id": original.id, "score": score}
-        return {**audit, **found, "dropped": list(dropped)}, trace
+            if dropped:  # with them perhaps the answer
+                problem = problem_of(row.job)
+                _, gold = asked(problem, "plain", row.job.seed)
+                verdict = await Judge(self.grader, self.python).judge(trace, problem, gold)
+                score = measured(trace, correct=bool(verdict["correct"]))
+                reason = self._refusal(row, trace, score)
+                reason = reason if score["correct"] else "wrong once modified"
+                audit |= {"reason": reason, "score": score, "dropped": list(dropped)}
+        return audit, trace
 
     def _refusal(self, row: Row, trace: Trace, score: dict[str, int]) -> str | None:
         """The first reason not to train on a trace; None for a good one."""
@@ -125,7 +125,7 @@ class Inspector:
         notices = {segment.notice for segment in trace.segments}
         easy = self.easy is not None and row.job.problem in self.easy
         reasons = {
-            "overlaps with the evaluation": self.overlap.find(str(row.job.input["question"])),
+            "overlaps with the evaluation": str(row.job.input["question"]) in self.overlap,
             "not token-exact": not trace.exact,
             "wrong answer": not score["correct"],
             # That something is used up is a limit; that the answer is asked for is none.

@@ -46,13 +46,13 @@ async def without_failed_tries(
 
 
 def _try_of(segments: Sequence[Segment], cell: int) -> range:
-    """The segments of a failed cell's try; empty if it cannot go."""
-    first = cell  # and the first thought, segment 1, stays
-    while first > 2 and segments[first - 1].source in ("model", "hint"):
-        first -= 1
-    # The shortest try: from the last place before the cell at which no block is open.
-    begin = next((b for b in range(cell - 1, first - 1, -1) if _can_begin(segments, b)), cell)
-    return range(begin, cell + 1) if begin < cell else range(0)
+    """The segments of a failed cell's try, the shortest that can be cut out; empty if none can."""
+    for begin in range(cell - 1, 1, -1):  # the first thought, segment 1, stays
+        if segments[begin].source not in ("model", "hint"):
+            break
+        if _can_begin(segments, begin):
+            return range(begin, cell + 1)
+    return range(0)
 
 
 def _can_begin(segments: Sequence[Segment], begin: int) -> bool:

@@ -5,33 +5,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from recipes.markup import counted, fenced, inline, row
+from recipes.markup import counted, fenced, inline, table
+from recipes.report import write
 from recipes.settings import Curation
 
 STEPS = (
-    "no trace",
-    "overlaps with the evaluation",
-    "not token-exact",
-    "wrong answer",
-    "ended by a limit",
-    "no code",
-    "repetitive",
-    "output written by the model",
-    "failed code",
-    "wrong once modified",
-    "void code",
-    "too long",
-    "right without hints",
-    "code for an easy problem",
-    "no code for a hard problem",
-    "drift",
-    "duplicate",
-    "another one is kept",
-    "not drawn",
-)
+    "no trace", "overlaps with the evaluation", "not token-exact", "wrong answer",
+    "ended by a limit", "no code", "repetitive", "output written by the model", "failed code",
+    "wrong once modified", "void code", "too long", "right without hints",
+    "code for an easy problem", "no code for a hard problem", "drift", "duplicate",
+    "another one is kept", "not drawn",
+)  # fmt: skip
 """Reasons to leave a row out, in the order in which they are looked for."""
 SAMPLES = 3
 
@@ -51,23 +39,20 @@ def write_report(audits: Sequence[dict[str, Any]], rules: Curation, folder: Path
         "by hint": dict(sorted(Counter(audit["policy"] for audit in kept).items())),
         "by family": dict(sorted(Counter(audit["family"] for audit in kept).items())),
     }
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    text = markdown(report) + samples(folder / "data.jsonl")
-    (folder / "report.md").write_text(text, encoding="utf-8")
+    write(report, markdown(report) + samples(folder / "data.jsonl"), folder)
     return report
 
 
 def markdown(report: dict[str, Any]) -> str:
     """The counts as text."""
-    lines = ["# Training data", "", row(["step", "left out", "left"]), row(["---", "---:", "---:"])]
     left = report["rows"]
-    lines.append(row(["rows of the rollouts", "", str(left)]))
+    rows = [["rows of the rollouts", "", str(left)]]
     for step, count in report["left out"].items():
         left -= count
-        lines.append(row([step, str(count), str(left)]))
+        rows.append([step, str(count), str(left)])
+    lines = ["# Training data", "", table(["step", "left out", "left"], rows)]
     kept = f"Kept: {report['kept']}, one per question; {report['with calls']} ran code."
-    dropped = f"{report['modified']} lost a failed try. {report['tokens']} tokens."
-    lines += ["", f"{kept} {dropped}"]
+    lines += [f"{kept} {report['modified']} lost a failed try. {report['tokens']} tokens."]
     for name in ("by hint", "by family"):
         lines += ["", f"{name.capitalize()}: {counted(report[name])}."]
     return "\n".join(lines) + "\n"
@@ -77,8 +62,7 @@ def samples(data: Path) -> str:
     """The first rows of the training set, to be read."""
     parts: list[str] = []
     with data.open(encoding="utf-8") as lines:
-        for line, _ in zip(lines, range(SAMPLES), strict=False):
-            datum = json.loads(line)
+        for datum in map(json.loads, islice(lines, SAMPLES)):
             text = "".join(segment["text"] for segment in datum["trace"]["segments"])
             head = f"{datum['problem']}, {datum['policy']}, sample {datum['sample']}"
             parts.append(f"\n## {inline(head)}\n\n{fenced(text)}")

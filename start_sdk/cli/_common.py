@@ -17,7 +17,10 @@ from start_sdk.errors import StartError
 Args = ParamSpec("Args")
 
 # Options of more than one command.
-Hints = Annotated[str, typer.Option(help="When to hint: none, end, connective, or a plugin.")]
+Hints = Annotated[
+    str,
+    typer.Option(help="When to hint: none, end, connective, calculation, unsure, ... or a plugin."),
+]
 Temperature = Annotated[float, typer.Option(help="0 always picks the likeliest token.")]
 Seed = Annotated[int, typer.Option(help="Seed for sampling.")]
 

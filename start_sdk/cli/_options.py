@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from start_sdk import plugins
 from start_sdk.errors import ConfigError, PluginError
+from start_sdk.hints import AtCalculation, BeforeEnd, FirstOf, TrustResult, WhenUnsure
 from start_sdk.protocols import Hint, HintPolicy, Tool
+
+BUILT_IN: dict[str, Callable[[], HintPolicy]] = {
+    "three-rounds": lambda: BeforeEnd(rounds=3),
+    "calculation": AtCalculation,
+    "calculation-else-end": lambda: FirstOf((AtCalculation(), BeforeEnd())),
+    "unsure-results": lambda: WhenUnsure(BeforeEnd()),
+    "unsure-surprise": lambda: WhenUnsure(BeforeEnd(), surprise=0.3, results=False),
+    "unsure": lambda: WhenUnsure(BeforeEnd(), surprise=0.3),
+    "end-trust": lambda: FirstOf((BeforeEnd(), TrustResult())),
+}
+"""Policies with options of their own, most of them beyond the paper (docs/hints.md)."""
 
 
 def check_writable(path: Path) -> None:
@@ -36,13 +48,16 @@ def load_tool(named: str) -> Tool:
 
 
 def load_policy(name: str, rounds: int, seed: int, own: Sequence[Hint] = ()) -> HintPolicy:
-    """Creates a hint policy by its plugin's name; hints of tools come before the library's."""
+    """Creates a hint policy: one of `BUILT_IN`, or by its plugin's name.
+
+    Hints of tools come before the library's.
+    """
     if rounds != 1 and name != "end":
         raise ConfigError("--rounds requires --hints end")
     options: dict[str, dict[str, Any]] = {"end": {"rounds": rounds}, "connective": {"seed": seed}}
     if own and name in options:
         options[name]["hints"] = tuple(own)
-    make = plugins.load("hints", name)
+    make = BUILT_IN.get(name) or plugins.load("hints", name)
     try:
         policy: HintPolicy = make(**options.get(name, {}))
     except TypeError as error:

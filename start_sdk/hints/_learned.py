@@ -51,6 +51,12 @@ class LearnedPolicy(Settings):
     hinted: Annotated[dict[str, Logit], Field(min_length=1)]
     margin: float = 0.0
 
+    def choice(self, found: Mapping[str, float]) -> str | None:
+        """The id of the hint for a thought with these features; None if no hint is worth it."""
+        gains = {hint: p(found) for hint, p in self.hinted.items()}
+        best = max(gains, key=gains.__getitem__)
+        return best if gains[best] - self.correct(found) > self.margin else None
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -89,9 +95,5 @@ class Learned:
     def decide(self, context: HintContext) -> Hint | None:
         if context.position != "end" or any(h.position == "end" for h in context.trace.hints):
             return None
-        found = features(context.trace)
-        gains = {hint: p(found) for hint, p in self.policy.hinted.items()}
-        best = max(gains, key=gains.__getitem__)
-        if gains[best] - self.policy.correct(found) <= self.policy.margin:
-            return None
-        return (self.library or HintLibrary.load()).get(best)
+        chosen = self.policy.choice(features(context.trace))
+        return (self.library or HintLibrary.load()).get(chosen) if chosen else None

@@ -14,8 +14,9 @@ from start_tools.search import Search
 from typer.testing import CliRunner
 
 import start_sdk as start_sdk_package
-from start_sdk import AfterConnective, BeforeEnd, NoHints, Trace
+from start_sdk import AfterConnective, BeforeEnd, ConfigError, FirstOf, NoHints, Trace
 from start_sdk.cli import app, load_policy
+from start_sdk.hints import AtCalculation
 
 COMMAND = [sys.executable, "-c", "from start_sdk.cli import main; main()"]
 
@@ -90,6 +91,13 @@ def test_hints_of_tools_come_before_library_hints() -> None:
         policy = load_policy("connective", 1, 3, search.hints)
         assert policy == AfterConnective(seed=3, hints=search.hints)
         assert load_policy("none", 1, 0, search.hints) == NoHints()
+
+
+def test_policies_that_read_the_thought_have_names() -> None:
+    expected = FirstOf((AtCalculation(), BeforeEnd()))
+    assert load_policy("calculation-else-end", 1, 0) == expected
+    with pytest.raises(ConfigError, match="--rounds requires --hints end"):
+        load_policy("unsure", 2, 0)
 
 
 def test_json_is_the_only_output_on_stdout(random_model: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from recipes import data
-from recipes.command import parsed
+from recipes.command import assigned
 from recipes.config import Config, read_config
 from recipes.settings import Problems
 from recipes.suites import CodeProblem
@@ -173,8 +173,8 @@ def test_the_miniatures_problems_are_those_it_may_be_trained_on() -> None:
 def test_a_config_is_read_checked_and_changed(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text('base = "m"\n[training]\nepochs = 2\n', encoding="utf-8")
-    changes = parsed(["training.epochs=3", "backend=vllm", 'problems.sources=["math"]'], "--set")
-    config = read_config(file, changes)
+    changes = ["training.epochs=3", "backend=vllm", 'problems.sources=["math"]']
+    config = read_config(file, dict(map(assigned, changes)))
     assert (config.training.epochs, config.backend, config.problems.sources) == (
         3,
         "vllm",
@@ -184,10 +184,9 @@ def test_a_config_is_read_checked_and_changed(tmp_path: Path) -> None:
         "training.epoch=1": "epoch",
         "training.batch=0": "batch",
         "base.x=1": "base is not a table",
-        "epochs": "expected NAME=VALUE",
     }.items():
         with pytest.raises(ConfigError, match=says) as caught:
-            read_config(file, parsed([change], "--set"))
+            read_config(file, dict([assigned(change)]))
         assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="cannot read the config"):
         read_config(tmp_path / "none.toml")

@@ -277,14 +277,14 @@ async def test_the_first_thought_stays_and_no_sentence_is_torn() -> None:
 def test_overlap_needs_words_in_a_row_and_enough_in_common() -> None:
     known = " ".join(f"word{i}" for i in range(20))
     overlap = Overlap([known, "Find x."], run=13, share=0.6)
-    assert overlap.find(known.upper().replace(" ", ",  ")) == known
-    assert overlap.find(" ".join(known.split()[4:]) + " and more") == known
+    assert known.upper().replace(" ", ",  ") in overlap
+    assert " ".join(known.split()[4:]) + " and more" in overlap
     scattered = " ".join(f"{w} x" for w in known.split())
-    assert overlap.find(scattered) is None
+    assert scattered not in overlap
     long = " ".join(known.split()[:13] + [f"other{i}" for i in range(40)])
-    assert overlap.find(long) == known
-    assert Overlap([known], share=0.8).find(long) is None
-    assert overlap.find("") is None
+    assert long in overlap
+    assert long not in Overlap([known], share=0.8)
+    assert "" not in overlap
     assert words("Is $x^2=4$?") == ("is", "x", "2", "4")
     assert common_subsequence("axbycz", "abc") == 3 and common_subsequence("", "abc") == 0
 
@@ -316,15 +316,15 @@ def test_short_texts_overlap_if_one_contains_the_other(
     one: str, other: str, overlaps: bool
 ) -> None:
     for known, asked in ((one, other), (other, one)):
-        assert (Overlap([known]).find(asked) is not None) is overlaps
+        assert (asked in Overlap([known])) is overlaps
         among = Overlap([*(f"What is {n}*{n + 5}?" for n in range(90)), known])
-        assert (among.find(asked) is not None) is overlaps
+        assert (asked in among) is overlaps
 
 
 def test_templates_with_other_numbers_do_not_overlap() -> None:
     known = Overlap([f"What is {a}*{b}?" for a in range(2, 40) for b in range(2, 40)])
     asked = [f"What is {a}*{b}?" for a in range(30, 60) for b in range(30, 60)]
-    found = [text for text in asked if known.find(text)]
+    found = [text for text in asked if text in known]
     assert found == [f"What is {a}*{b}?" for a in range(30, 40) for b in range(30, 40)]
 
 
@@ -461,6 +461,8 @@ def test_nothing_kept_says_why(tmp_path: Path) -> None:
     assert "| no trace | 1 | 0 |" in (tmp_path / "out" / "report.md").read_text()
     with pytest.raises(ConfigError, match="give --plain"):
         curate(config, tmp_path / "out", Curation(), [tmp_path])
+    with pytest.raises(ConfigError, match="cannot create folder"):
+        curate(config, tmp_path / "rows.sqlite", Curation(rescued=False), [tmp_path])
 
 
 def test_the_command_line(

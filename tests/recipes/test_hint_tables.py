@@ -173,12 +173,18 @@ def fit(rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int
     return fit_policy.main()
 
 
+def low(out: str) -> float:
+    """The lower end of the interval of what the learned policy gains."""
+    _, _, interval = out.partition("learned - best constant: ")
+    return float(interval.partition("[")[2].partition(",")[0])
+
+
 def test_a_fitted_policy_hints_where_hints_rescue_in_families_it_has_not_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fit(matrix(tells=True), tmp_path, monkeypatch) == 0
     out = capsys.readouterr().out
-    assert "the policy generalizes" in out
+    assert low(out) > 0
     whole = next(line for line in out.splitlines() if line.startswith("| all |"))
     assert whole.split(" | ")[4] == "100.0"
     policy = Learned.load(tmp_path / "out" / "without-a.json")
@@ -191,8 +197,7 @@ def test_what_cannot_be_told_is_not_said_to_carry_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fit(matrix(tells=False), tmp_path, monkeypatch) == 0
-    out = capsys.readouterr().out
-    assert "learned - best constant: " in out and "the policy generalizes" not in out
+    assert low(capsys.readouterr().out) <= 0
 
 
 @pytest.mark.parametrize(
