@@ -1,10 +1,10 @@
 """Keeps what a table stands on: `python -m recipes.archive runs/tiny-0 --out tiny-0.tar.xz`.
 
-Of a folder of rows, or of a whole run in stages, this keeps the rows (as rows.jsonl), reports and
-configs. Of each trace, only how it ended and its token counts are kept, so that the archive is
-small enough for a repository. The programs that write reports read the unpacked archive like the
-folder. Where the folder was is left out, so that equal contents give equal bytes. The tables of the
-documentation stand on those in docs/results.
+Of a folder of rows, or of a whole run in stages, this keeps the rows (as rows.jsonl), reports,
+configs and the logs of trainings. Of each trace, only how it ended and its token counts are kept,
+so that the archive is small enough for a repository. The programs that write reports read the unpacked
+archive like the folder. Where the folder was is left out, so that equal contents give equal bytes.
+The tables of the documentation stand on those in docs/results.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def archive(folder: Path, out: Path) -> int:
     rows = {path.with_name("rows.jsonl") for path in stores}
     try:
         with tarfile.open(out, "w:xz", preset=9) as packed:
-            for path in sorted({*rows, *folder.rglob("*.json")}):
+            for path in sorted({*rows, *folder.rglob("*.json"), *folder.rglob("train.jsonl")}):
                 inside = path.relative_to(folder)
                 if "model" in inside.parts or "checkpoint" in str(inside):
                     continue
@@ -50,12 +50,6 @@ def archive(folder: Path, out: Path) -> int:
     except OSError as error:
         raise ConfigError(f"cannot write {str(out)!r}: {error.strerror}") from error
     return out.stat().st_size
-
-
-def unpack(file: Path, folder: Path) -> None:
-    """Unpacks an archive; what would be written outside the folder is refused."""
-    with tarfile.open(file, "r:xz") as packed:
-        packed.extractall(folder, filter="data")
 
 
 def _rows(folder: Path) -> bytes:
