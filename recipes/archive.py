@@ -2,9 +2,9 @@
 
 Of a folder of rows, or of a whole run in stages, this keeps the rows (as rows.jsonl), reports,
 configs and the logs of trainings. Of each trace, only how it ended and its token counts are kept,
-so that the archive is small enough for a repository. The programs that write reports read the unpacked
-archive like the folder. Where the folder was is left out, so that equal contents give equal bytes.
-The tables of the documentation stand on those in docs/results.
+so that the archive is small enough for a repository. The programs that write reports read the
+unpacked archive like the folder. Where the folder was is left out, so that equal contents give
+equal bytes. The tables of the documentation stand on those in docs/results.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def archive(folder: Path, out: Path) -> int:
     Raises:
         ConfigError: the folder contains no rows, or the archive cannot be written.
     """
-    stores = [*folder.rglob("rows.sqlite"), *folder.rglob("rows.jsonl")]
-    if not stores:
+    stores = ("rows.sqlite", "rows.jsonl")
+    rows = {path.with_name("rows.jsonl") for store in stores for path in folder.rglob(store)}
+    if not rows:
         raise ConfigError(f"{str(folder)!r} contains no rows")
-    rows = {path.with_name("rows.jsonl") for path in stores}
     try:
         with tarfile.open(out, "w:xz", preset=9) as packed:
             for path in sorted({*rows, *folder.rglob("*.json"), *folder.rglob("train.jsonl")}):

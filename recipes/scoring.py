@@ -130,7 +130,7 @@ def shared(
     """What two systems did on the problems that both were asked, in the same order; of all families
     or some."""
     one, other = by_problem(before), by_problem(after)
-    both = [p for p in one if p in other and (not families or one[p][0].family in families)]
+    both = [p for p in one if p in other and (families is None or one[p][0].family in families)]
     return [one[problem] for problem in both], [other[problem] for problem in both]
 
 

@@ -66,17 +66,12 @@ def curves(samples: Iterable[Result], rounds: int) -> dict[str, list[dict[str, A
         some = [within(p[way], tokens) for p, tokens in zip(problems, budgets, strict=True)]
         return {
             "round": number,
-            "accuracy": mean(some, vote if way == "none" else last),
+            "accuracy": mean(some, vote if way == "none" else lambda steps: steps[-1].correct),
             "tokens": fmean(steps[-1].sampled for steps in some),
             "steps": fmean(map(len, some)),
         }
 
     return {way: [point(way, number) for number in range(rounds + 1)] for way in WAYS}
-
-
-def last(steps: Sequence[Result]) -> float:
-    """Whether the last step is right."""
-    return float(steps[-1].correct)
 
 
 def markdown(made: Mapping[str, Any]) -> str:
