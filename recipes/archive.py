@@ -19,7 +19,7 @@ from typing import Any
 
 from recipes.command import CommandLine, program
 from start_sdk import ConfigError
-from start_sdk.batch import read_rows
+from start_sdk.batch import Row, read_rows
 from start_sdk.cli import say
 
 KEPT = ("finish", "usage")
@@ -53,19 +53,14 @@ def archive(folder: Path, out: Path) -> int:
 
 
 def _rows(folder: Path) -> bytes:
-    light = (json.dumps(_without_segments(row.as_dict())) for row in read_rows(folder))
-    return "".join(f"{line}\n" for line in light).encode("ascii")
+    return "".join(f"{json.dumps(_light(row))}\n" for row in read_rows(folder)).encode("ascii")
 
 
-def _without_segments(value: Any) -> Any:
-    """A value of JSON whose traces are reduced to `KEPT`."""
-    if isinstance(value, list):
-        return [_without_segments(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    if "segments" in value:
-        return {name: value[name] for name in KEPT if name in value}
-    return {name: _without_segments(each) for name, each in value.items()}
+def _light(row: Row) -> dict[str, Any]:
+    """A row whose trace is reduced to `KEPT`."""
+    if row.result and isinstance(trace := row.result.get("trace"), dict):
+        row.result["trace"] = {name: trace[name] for name in KEPT if name in trace}
+    return row.as_dict()
 
 
 def main() -> int:

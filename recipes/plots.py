@@ -13,12 +13,9 @@ COLOURS = ("#2f5d7c", "#d08c4a", "#7aa6c2", "#4f9d69", "#c8553d")
 
 def figure(width: float, height: float) -> Any:
     """An empty figure."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(made)
-    return made
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def save(made: Any, path: Path) -> None:
