@@ -35,9 +35,8 @@ def summary(samples: Sequence[Result], title: Mapping[str, Any]) -> dict[str, An
         made["disagreements"] = disagreements(systems)
     suite = str(title.get("suite"))
     if suite in paper.SCORES:
-        made["paper"] = {"source": paper.SOURCE, **paper.SCORES[suite]}
-        made["paper parts"] = paper.PARTS.get(suite, {})
-        made["paper notes"] = paper.NOTES.get(suite, "")
+        made["paper"] = {"source": paper.SOURCE, "scores": paper.SCORES[suite]}
+        made["paper"] |= {"parts": paper.PARTS.get(suite, {}), "notes": paper.NOTES.get(suite, "")}
     return made
 
 
@@ -63,11 +62,10 @@ def markdown(made: Mapping[str, Any]) -> str:
         lines += [f"Right by which grader, samples: {counted(made['graders'])}.", ""]
         lines += [grid(made["disagreements"].items(), "problem, policy, sample")]
     if "paper" in made:
-        lines += [f"The paper's ({made['paper']['source']}; other models, not measured here):", ""]
-        figures = {name: value for name, value in made["paper"].items() if name != "source"}
-        lines += [f"{counted(figures)}. {made['paper notes']}".rstrip(), ""]
-        for part, of in made["paper parts"].items():
-            lines += [f"{part.capitalize()}: {counted(of)}.", ""]
+        source, scores, parts, notes = made["paper"].values()
+        lines += [f"The paper's ({source}; other models, not measured here):", ""]
+        lines += [f"{counted(scores)}. {notes}".rstrip(), ""]
+        lines += [f"{part.capitalize()}: {counted(of)}.\n" for part, of in parts.items()]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -76,13 +76,13 @@ def run(options: argparse.Namespace) -> int:
     """What the command line asks for."""
     if options.pool:
         pool(options.pool, out_of(options))
-        return 0
-    if options.config is None:
+    elif options.config is None:
         raise ConfigError("--config or --pool is required")
-    config = given(options)
-    if options.plan:
+    elif options.plan:
+        config = given(options)
         return plan(config, names(config))
-    reproduce(config, out_of(options))
+    else:
+        reproduce(given(options), out_of(options))
     return 0
 
 
