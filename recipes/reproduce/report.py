@@ -107,8 +107,11 @@ def _calls(found: Found) -> Lines:
 
 def _rounds(found: Found) -> Lines:
     for at in zip(*found["rounds"].values(), strict=True):
-        cells = [f"{shown(p['correct'])} ({p['tokens']:.0f}, {p['calls']:.1f})" for p in at]
-        yield at[0]["round"], dict(zip(found["rounds"], cells, strict=True))
+        cells: dict[str, object] = {}
+        for name, of in zip(found["rounds"], at, strict=True):
+            spent = f"({of['tokens']:.0f}, {of['calls per problem']:.1f})"
+            cells[name] = f"{shown(of['pass@1'])} {spent}"
+        yield at[0]["round"], cells
 
 
 def _counts(made: Found) -> str:
@@ -181,7 +184,7 @@ def _show_right(axes: Any, found: Found) -> None:
 
 def _show_rounds(axes: Any, found: Found) -> None:
     for name, at in found["rounds"].items():
-        plots.curve(axes, [p["round"] for p in at], [p["correct"] for p in at], name)
+        plots.curve(axes, [p["round"] for p in at], [p["pass@1"] for p in at], name)
         axes.legend(fontsize=8)
     axes.set(xlabel="rounds of hints", ylabel="percent right")
 

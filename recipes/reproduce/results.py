@@ -141,16 +141,8 @@ def _rounds(runs: Sequence[Run], step: str) -> list[Found]:
     made = []
     for number in range(runs[0][0].evaluation.rounds + 1):
         at = [thought[: number + 1][-1] for thought in thoughts]
-        problems = list(by_problem(at).values())
-        made.append(
-            {
-                "round": number,
-                "problems": len(problems),
-                "correct": scoring.mean(problems, scoring.right),
-                "calls": round(fmean(sample.calls for sample in at), 2),
-                "tokens": round(fmean(sample.sampled for sample in at), 2),
-            }
-        )
+        tokens = round(fmean(sample.sampled for sample in at), 2)
+        made.append({"round": number, **scoring.scores(at), "tokens": tokens})
     return made
 
 

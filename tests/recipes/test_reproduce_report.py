@@ -118,9 +118,9 @@ def test_calls_are_split_by_what_the_base_model_does(tmp_path: Path) -> None:
 
 def test_a_thought_that_ended_early_keeps_its_last_round(tmp_path: Path) -> None:
     base = collect([run_of(tmp_path)])["rounds"]["base"]
-    assert [point["correct"]["value"] for point in base] == [0, 50]
+    assert [point["pass@1"]["value"] for point in base] == [0, 50]
     assert [point["tokens"] for point in base] == [10, 15]
-    assert [point["calls"] for point in base] == [0, 0.5]
+    assert [point["calls per problem"] for point in base] == [0, 0.5]
 
 
 def test_seeds_are_samples_of_the_same_problems(tmp_path: Path) -> None:
