@@ -1,10 +1,10 @@
 """Keeps what a table stands on: `python -m recipes.archive runs/tiny-0 --out tiny-0.tar.xz`.
 
-Of a folder of rows, or of a whole run in stages, this keeps the rows (as rows.jsonl), reports and
-configs. Of each trace, only how it ended and its token counts are kept, so that the archive is
-small enough for a repository. The programs that write reports read the unpacked archive like the
-folder. Where the folder was is left out, so that equal contents give equal bytes. The tables of the
-documentation stand on those in docs/results.
+Of a folder of rows, or of a whole run in stages, this keeps the rows (as rows.jsonl), reports,
+configs and the logs of trainings. Of each trace, only how it ended and its token counts are kept,
+so that the archive is small enough for a repository. The programs that write reports read the
+unpacked archive like the folder. Where the folder was is left out, so that equal contents give
+equal bytes. The tables of the documentation stand on those in docs/results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from recipes.command import CommandLine, program
 from start_sdk import ConfigError
-from start_sdk.batch import read_rows
+from start_sdk.batch import Row, read_rows
 from start_sdk.cli import say
 
 KEPT = ("finish", "usage")
@@ -32,13 +32,13 @@ def archive(folder: Path, out: Path) -> int:
     Raises:
         ConfigError: the folder contains no rows, or the archive cannot be written.
     """
-    stores = [*folder.rglob("rows.sqlite"), *folder.rglob("rows.jsonl")]
-    if not stores:
+    stores = ("rows.sqlite", "rows.jsonl")
+    rows = {path.with_name("rows.jsonl") for store in stores for path in folder.rglob(store)}
+    if not rows:
         raise ConfigError(f"{str(folder)!r} contains no rows")
-    rows = {path.with_name("rows.jsonl") for path in stores}
     try:
         with tarfile.open(out, "w:xz", preset=9) as packed:
-            for path in sorted({*rows, *folder.rglob("*.json")}):
+            for path in sorted({*rows, *folder.rglob("*.json"), *folder.rglob("train.jsonl")}):
                 inside = path.relative_to(folder)
                 if "model" in inside.parts or "checkpoint" in str(inside):
                     continue
@@ -52,26 +52,15 @@ def archive(folder: Path, out: Path) -> int:
     return out.stat().st_size
 
 
-def unpack(file: Path, folder: Path) -> None:
-    """Unpacks an archive; what would be written outside the folder is refused."""
-    with tarfile.open(file, "r:xz") as packed:
-        packed.extractall(folder, filter="data")
-
-
 def _rows(folder: Path) -> bytes:
-    light = (json.dumps(_without_segments(row.as_dict())) for row in read_rows(folder))
-    return "".join(f"{line}\n" for line in light).encode("ascii")
+    return "".join(f"{json.dumps(_light(row))}\n" for row in read_rows(folder)).encode("ascii")
 
 
-def _without_segments(value: Any) -> Any:
-    """A value of JSON whose traces are reduced to `KEPT`."""
-    if isinstance(value, list):
-        return [_without_segments(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    if "segments" in value:
-        return {name: value[name] for name in KEPT if name in value}
-    return {name: _without_segments(each) for name, each in value.items()}
+def _light(row: Row) -> dict[str, Any]:
+    """A row whose trace is reduced to `KEPT`."""
+    if row.result and isinstance(trace := row.result.get("trace"), dict):
+        row.result["trace"] = {name: trace[name] for name in KEPT if name in trace}
+    return row.as_dict()
 
 
 def main() -> int:

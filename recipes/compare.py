@@ -14,54 +14,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+from recipes import scoring
 from recipes.command import CommandLine, program
-from recipes.markup import table
-from recipes.plots import Score
-from recipes.report import Result, Systems, by_policy, by_problem, interval, points, results, shown
+from recipes.markup import Score, grid
+from recipes.scoring import Result, Systems, grouped, shared
 from start_sdk import ConfigError
 from start_sdk.batch import read_rows
 from start_sdk.cli import Terminal, say
-from start_sdk.grading.statistics import avg_at_k, mcnemar, paired_difference
+from start_sdk.grading.statistics import mcnemar
 
-HEAD = ("", "problems", "before", "after", "gain", "rescued", "broken", "McNemar p", "hinted",
-        "with calls", "calls", "tokens")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Arm:
-    """How one system did on the problems that it shares with the one it is compared with."""
-
-    name: str
-    problems: int
-    before: Score
-    """Right in the other system, in percent, with its interval."""
-    after: Score
-    gain: Score
-    """In points, paired by problem."""
-    rescued: Score | None
-    """Of the wrong answers, in percent; None if there were none."""
-    broken: Score | None
-    """Of the right answers."""
-    p_value: float
-    hinted: float
-    """Share of the samples with a hint."""
-    called: float
-    """Share with a call; calls that were replayed from an earlier trace do not count."""
-    calls: float
-    """Mean, as are the tokens that the model sampled."""
-    tokens: float
-
-    @property
-    def cells(self) -> list[str]:
-        """A row of the table."""
-        some = [shown(s) for s in (self.before, self.after, self.gain, self.rescued, self.broken)]
-        shares = [f"{self.p_value:.2g}", f"{self.hinted:.0%}", f"{self.called:.0%}"]
-        means = [f"{self.calls:.2f}", f"{self.tokens:.0f}"]
-        return [self.name, str(self.problems), *some, *shares, *means]
+Arm = dict[str, Any]
+"""How one system did on the problems that it shares with the one it is compared with."""
+FORMATS = {"McNemar p": ".2g", "hinted": ".0%", "with calls": ".0%", "calls": ".2f",
+           "tokens": ".0f"}  # fmt: skip
+"""Of the numbers of an arm, those that are not counts."""
 
 
 def arm(name: str, before: Sequence[Result], after: Sequence[Result]) -> Arm:
@@ -70,38 +40,33 @@ def arm(name: str, before: Sequence[Result], after: Sequence[Result]) -> Arm:
     Raises:
         ConfigError: they share no problem.
     """
-    sides = by_problem(before), by_problem(after)
-    both = [problem for problem in sides[0] if problem in sides[1]]
-    if not both:
+    sides = shared(before, after)
+    if not sides[0]:
         raise ConfigError(f"{name}: no problem in common: use the same suite and seed")
-    same = [sides[0][problem][0].asked for problem in both]
-    shares = [[avg_at_k([s.correct for s in side[p]]) for p in both] for side in sides]
-    first = [[side[p][0].correct for p in both] for side in sides]
+    first = [[problem[0].correct for problem in side] for side in sides]
 
     def turned(was: bool) -> Score | None:
         """Of the first samples that were right, or wrong, those that became the other."""
-        some = [i for i, right in enumerate(first[0]) if right == was]
-        flipped = [float(first[1][i] != was) for i in some]
-        return interval(flipped, [same[i] for i in some]) if some else None
+        some = [other for one, other in zip(*sides, strict=True) if one[0].correct == was]
+        return scoring.mean(some, lambda problem: problem[0].correct != was) if some else None
 
-    samples = [s for p in both for s in sides[1][p]]
-    return Arm(
-        name=name,
-        problems=len(set(same)),
-        before=interval(shares[0], same),
-        after=interval(shares[1], same),
-        gain=points(paired_difference(*shares, clusters=same)),
-        rescued=turned(False),
-        broken=turned(True),
-        p_value=mcnemar(*first).p_value,
-        hinted=fmean(s.hints > 0 for s in samples),
-        called=fmean(s.calls > 0 for s in samples),
-        calls=fmean(s.calls for s in samples),
-        tokens=fmean(s.sampled for s in samples),
-    )
+    samples = [sample for problem in sides[1] for sample in problem]
+    return {
+        "problems": scoring.distinct(sides[0]),
+        "before": scoring.mean(sides[0], scoring.right),
+        "after": scoring.mean(sides[1], scoring.right),
+        "gain": scoring.gain(*sides),
+        "rescued": turned(False),
+        "broken": turned(True),
+        "McNemar p": mcnemar(*first).p_value,
+        "hinted": fmean(s.hints > 0 for s in samples),
+        "with calls": scoring.called(samples),
+        "calls": fmean(s.calls for s in samples),
+        "tokens": fmean(s.sampled for s in samples),
+    }
 
 
-def arms(systems: Systems, against: str) -> list[Arm]:
+def arms(systems: Systems, against: str) -> dict[str, Arm]:
     """Every other system compared with one.
 
     Raises:
@@ -109,48 +74,50 @@ def arms(systems: Systems, against: str) -> list[Arm]:
     """
     if against not in systems or len(systems) < 2:
         raise ConfigError(f"compare {against!r} with what? There are: {', '.join(systems)}")
-    before = systems[against]
-    return [arm(name, before, after) for name, after in systems.items() if name != against]
+    others = (name for name in systems if name != against)
+    return {name: arm(name, systems[against], systems[name]) for name in others}
 
 
-def markdown(found: Iterable[Arm]) -> str:
+def markdown(found: Iterable[tuple[str, Arm]]) -> str:
     """The comparison as a table."""
-    return table(HEAD, [one.cells for one in found])
+    return grid(
+        (name, {**one, **{kind: format(one[kind], form) for kind, form in FORMATS.items()}})
+        for name, one in found
+    )
 
 
 def read(paths: Sequence[Path]) -> Systems:
     """The systems of some folders: policies, models, or both."""
     found: Systems = {}
     for path in paths:
-        policies = by_policy(results(read_rows(path)))
+        policies = grouped(scoring.results(read_rows(path)), "policy")
         if not policies:
             raise ConfigError(f"{str(path)!r} contains no rows")
+        if len(paths) == 1:
+            return policies
         name = path.name if [other.name for other in paths].count(path.name) == 1 else str(path)
         for policy, samples in policies.items():
-            if len(paths) == 1:
-                found[policy] = samples
-            else:
-                found[name if len(policies) == 1 else f"{name}: {policy}"] = samples
+            found[name if len(policies) == 1 else f"{name}: {policy}"] = samples
     return found
 
 
-def families(before: Sequence[Result], after: Sequence[Result]) -> list[Arm]:
+def families(before: Sequence[Result], after: Sequence[Result]) -> dict[str, Arm]:
     """A comparison of two, family by family."""
-    return [
-        arm(name, *([s for s in side if s.family == name] for side in (before, after)))
-        for name in sorted({s.family for s in before} & {s.family for s in after} - {""})
-    ]
+    one, other = grouped(before, "family"), grouped(after, "family")
+    both = sorted({*one} & {*other} - {""})
+    return {family: arm(family, one[family], other[family]) for family in both}
 
 
 def flips(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
     """A line for each problem whose first sample is right on one side alone."""
-    one, other = by_problem(before), by_problem(after)
-    lines = []
-    for a, b in ((one[p][0], other[p][0]) for p in one if p in other):
-        if a.correct != b.correct:
-            what = "wrong -> right" if b.correct else "right -> wrong"
-            lines.append(f"{what}  {a.answer!r} -> {b.answer!r}  {a.asked[:100]}")
-    return sorted(lines)
+    sides = zip(*shared(before, after), strict=True)
+    firsts = ((one[0], other[0]) for one, other in sides)
+    return sorted(
+        f"{'wrong -> right' if b.correct else 'right -> wrong'}  "
+        f"{a.answer!r} -> {b.answer!r}  {a.asked[:100]}"
+        for a, b in firsts
+        if a.correct != b.correct
+    )
 
 
 def show(systems: Systems, against: str) -> None:
@@ -158,10 +125,10 @@ def show(systems: Systems, against: str) -> None:
     say(f"Compared with {against}; percent, with 95 % intervals, gain in points.\n")
     found = arms(systems, against)
     if len(systems) > 2:
-        say(markdown(found))
+        say(markdown(found.items()))
         return
-    sides = systems[against], systems[found[0].name]
-    say(markdown([*families(*sides), *found]))
+    sides = systems[against], systems[next(iter(found))]
+    say(markdown([*families(*sides).items(), *found.items()]))
     missing = len({s.problem for s in sides[0]} ^ {s.problem for s in sides[1]})
     if missing:
         say(f"{missing} problems are in only one evaluation and were left out")

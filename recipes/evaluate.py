@@ -26,13 +26,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes import problems, report
+from recipes import problems
 from recipes.command import CommandLine, command_line, given, out_of, program
 from recipes.config import Config
 from recipes.policies import AGAIN, PLACES, parts
 from recipes.questions import job_of
-from recipes.report import results
+from recipes.report import markdown, picture, summary, write
 from recipes.rollout import rollout
+from recipes.scoring import results
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import ConfigError
@@ -41,14 +42,7 @@ from start_sdk.cli import say
 
 
 def evaluate(
-    config: Config,
-    folder: Path,
-    some: Sequence[Problem],
-    hints: Sequence[str],
-    *,
-    k: int = 1,
-    temperature: float | None = None,
-    staged: bool = False,
+    config: Config, folder: Path, some: Sequence[Problem], part: RolloutConfig, *, staged: bool
 ) -> list[Row]:
     """Runs each policy on each problem, and reads the rows.
 
@@ -56,31 +50,28 @@ def evaluate(
         config: who thinks, and how.
         folder: gets the rows.
         some: the problems.
-        hints: names of policies (recipes/policies.py).
-        k: samples of each.
-        temperature: by default 0 for one sample, and the paper's 0.6 for several.
-        staged: insert hints, and begin rounds, where the model's own trace without a hint ends.
+        part: the policies, how often, and at which temperature.
+        staged: insert hints, and begin rounds, where the model's own trace without a hint ends:
+            its first sample, so that such a policy has one sample of each problem.
 
     Returns:
         the rows of these policies; those without a hint that were only continued are left out.
     """
-    if temperature is None:
-        temperature = 0.0 if k == 1 else 0.6
-    after = [name for name in hints if staged and parts(name)[0] in (*PLACES, *AGAIN)]
-    if after and k > 1:  # all samples would begin with the first one's thought
-        raise ConfigError("--staged needs --k 1")
-    anew = [name for name in hints if name not in after]
+    after = [name for name in part.hints if staged and parts(name)[0] in (*PLACES, *AGAIN)]
+    anew = [name for name in part.hints if name not in after]
     if after and "none" not in anew:
         anew.insert(0, "none")
-    for names, base in ((anew, None), (after, folder)):
-        if names:
-            part = RolloutConfig(hints=tuple(names), samples=k, temperature=temperature)
-            rollout(config, folder, part, problems=some, after=base)
+    for hints, samples, base in ((anew, part.samples, None), (after, 1, folder)):
+        if hints:
+            now = RolloutConfig(hints=tuple(hints), samples=samples, temperature=part.temperature)
+            rollout(config, folder, now, problems=some, after=base)
     asked = {job_of(problem).problem for problem in some}
     return [
         row
         for row in read_rows(folder)
-        if row.job.policy in hints and row.job.problem in asked and row.job.sample < k
+        if row.job.policy in part.hints
+        and row.job.problem in asked
+        and row.job.sample < part.samples
     ]
 
 
@@ -102,25 +93,22 @@ def named(options: argparse.Namespace) -> tuple[Config, list[Problem], dict[str,
 
 def run(options: argparse.Namespace) -> None:
     """The evaluation and its report."""
-    if options.k < 1:
+    k, staged, grader = options.k, options.staged, options.grader
+    if k < 1:
         raise ConfigError("--k must be at least 1")
+    if staged and k > 1:  # all samples would begin with the first one's thought
+        raise ConfigError("--staged needs --k 1")
     config, some, title = named(options)
+    usual = 0.0 if k == 1 else 0.6
+    temperature = usual if options.temperature is None else options.temperature
+    part = RolloutConfig(hints=tuple(options.hints), samples=k, temperature=temperature)
     folder = out_of(options)
-    rows = evaluate(
-        config,
-        folder,
-        some,
-        options.hints,
-        k=options.k,
-        temperature=options.temperature,
-        staged=options.staged,
-    )
-    title |= {"hint": config.hint, "k": options.k, "seed": config.seed, "grader": options.grader}
-    samples = results(rows, upstream=options.grader == "upstream")
-    made = report.summary(samples, {name: value for name, value in title.items() if value})
-    text = report.markdown(made)
-    report.write(made, text, folder)
-    report.picture(made, folder / "report.png")
+    rows = evaluate(config, folder, some, part, staged=staged)
+    title |= {"hint": config.hint, "k": k, "seed": config.seed, "grader": grader}
+    samples = results(rows, upstream=grader == "upstream")
+    made = summary(samples, {name: value for name, value in title.items() if value})
+    text = markdown(made)
+    write(made, text, picture(made), folder)
     say(text)
 
 

@@ -16,16 +16,18 @@ other hints, `--library` another file of them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes import plots, report
+from recipes import plots
 from recipes.command import out_of, program
 from recipes.compare import Arm, arms, markdown
 from recipes.evaluate import command, evaluate, named
-from recipes.markup import inline
-from recipes.report import by_policy, results
+from recipes.markup import heading
+from recipes.report import write
+from recipes.scoring import grouped, results
+from recipes.settings import RolloutConfig
 from start_sdk import ConfigError, HintLibrary
 from start_sdk.cli import say
 
@@ -36,7 +38,7 @@ PAPER = {"rescued": 33.0, "broken": 10.4}
 """START, EMNLP version, table 5, in percent: of other models, measured by its authors."""
 
 
-def policies(ids: Sequence[str], path: Path | None) -> list[str]:
+def policies(ids: Sequence[str], path: Path | None) -> tuple[str, ...]:
     """The policies of a matrix: without ids the paper's six hints for math, or all of another
     library.
 
@@ -54,30 +56,30 @@ def policies(ids: Sequence[str], path: Path | None) -> list[str]:
         for hint in hints
         if position in hint.positions
     ]
-    return ["none", *placed, *WISHES]
+    return ("none", *placed, *WISHES)
 
 
-def text_of(found: Sequence[Arm], title: dict[str, Any]) -> str:
+def text_of(found: Mapping[str, Arm], title: Mapping[str, Any]) -> str:
     """The matrix as text."""
-    lines = [inline(f"# Rescue/break matrix: {title['model']} on {title['suite']}"), ""]
-    lines += [f"- {name}: {inline(value)}" for name, value in title.items()]
-    lines += ["", "Percent with 95 % intervals; gain in points, paired.", "", markdown(found)]
-    lines += ["The paper's, over its own hints, models and problems (START, EMNLP version,"]
-    lines += [f"table 5): {PAPER['rescued']} % rescued, {PAPER['broken']} % broken."]
-    return "\n".join(lines) + "\n"
+    return f"""{heading(f"Rescue/break matrix: {title['model']} on {title['suite']}", title)}
+Percent with 95 % intervals; gain in points, paired.
+
+{markdown(found.items())}
+The paper's, over its own hints, models and problems (START, EMNLP version,
+table 5): {PAPER["rescued"]} % rescued, {PAPER["broken"]} % broken.
+"""
 
 
-def picture(found: Sequence[Arm], path: Path) -> None:
+def picture(found: Mapping[str, Arm]) -> Any:
     """Rescued and broken by policy, with the paper's for comparison."""
     figure = plots.figure(7.5, 1.5 + 0.34 * len(found))
     axes = figure.add_subplot()
-    groups = {kind: [getattr(arm, kind) for arm in found] for kind in PAPER}
-    plots.bars(axes, [arm.name for arm in found], groups)
+    plots.bars(axes, {name: {kind: arm[kind] for kind in PAPER} for name, arm in found.items()})
     for colour, (kind, value) in zip(plots.COLOURS, PAPER.items(), strict=False):
         axes.axvline(value, color=colour, linestyle=":", label=f"{kind}, the paper's models")
     axes.legend(fontsize=7)
     axes.set_xlabel("percent of the wrong (rescued) or right (broken) answers", fontsize=9)
-    plots.save(figure, path)
+    return figure
 
 
 def main() -> int:
@@ -89,15 +91,13 @@ def main() -> int:
 
     def body() -> None:
         config, problems, title = named(options)
-        folder, names = out_of(options), policies(options.ids, config.library)
-        samples = results(evaluate(config, folder, problems, names, staged=True))
+        folder, part = out_of(options), RolloutConfig(hints=policies(options.ids, config.library))
+        samples = results(evaluate(config, folder, problems, part, staged=True))
         # Where a thought has no such place, the hint was not tried.
-        tried = by_policy(s for s in samples if s.how != "failed")
-        found = arms(tried, "none")
-        text = text_of(found, {**title, "seed": config.seed})
-        made = {**title, "paper": PAPER, "arms": [vars(one) for one in found]}
-        report.write(made, text, folder, "matrix")
-        picture(found, folder / "matrix.png")
+        found = arms(grouped((s for s in samples if s.how != "failed"), "policy"), "none")
+        title |= {"seed": config.seed}
+        text = text_of(found, title)
+        write({**title, "paper": PAPER, "arms": found}, text, picture(found), folder, "matrix")
         say(text)
 
     return program(parser, body)

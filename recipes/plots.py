@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recipes.markup import Score
+
 COLOURS = ("#2f5d7c", "#d08c4a", "#7aa6c2", "#4f9d69", "#c8553d")
-Score = dict[str, float]
-"""A value with its interval: `value`, `low`, `high`."""
 
 
 def figure(width: float, height: float) -> Any:
     """An empty figure."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(made)
-    return made
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def save(made: Any, path: Path) -> None:
@@ -26,25 +23,26 @@ def save(made: Any, path: Path) -> None:
     made.savefig(path, metadata={"Software": None})
 
 
-def bars(axes: Any, names: Sequence[str], groups: Mapping[str, Sequence[Score | None]]) -> None:
-    """Horizontal bars in percent: a line for each name, in it a bar for each group."""
-    height = 0.8 / len(groups)
-    for number, (label, scores) in enumerate(groups.items()):
-        shift = (number - (len(groups) - 1) / 2) * height
-        some = [(i + shift, score) for i, score in enumerate(scores) if score]
+def bars(axes: Any, found: Mapping[str, Mapping[str, Score | None]]) -> None:
+    """Horizontal bars in percent: a line for each name, in it a bar for each kind of score."""
+    kinds = list(dict.fromkeys(kind for scores in found.values() for kind in scores))
+    height = 0.8 / len(kinds)
+    for number, kind in enumerate(kinds):
+        shift = (number - (len(kinds) - 1) / 2) * height
+        some = {i + shift: score for i, of in enumerate(found.values()) if (score := of.get(kind))}
         axes.barh(
-            [at for at, _ in some],
-            [score["value"] for _, score in some],
+            list(some),
+            [score["value"] for score in some.values()],
             height=height,
-            xerr=errors([score for _, score in some]),
+            xerr=errors(some.values()),
             color=COLOURS[number],
-            label=label,
+            label=kind,
             error_kw={"elinewidth": 0.8},
         )
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_yticks(range(len(found)), found, fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
-    if len(groups) > 1:
+    if len(kinds) > 1:
         axes.legend(fontsize=7)
 
 
@@ -55,9 +53,7 @@ def curve(axes: Any, across: Sequence[float], scores: Sequence[Score], label: st
     axes.set_ylim(0, 100)
 
 
-def errors(scores: Sequence[Score]) -> list[list[float]]:
+def errors(scores: Collection[Score]) -> list[list[float]]:
     """Distances from the values to the ends of their intervals."""
-    return [
-        [score["value"] - score["low"] for score in scores],
-        [score["high"] - score["value"] for score in scores],
-    ]
+    below = [score["value"] - score["low"] for score in scores]
+    return [below, [score["high"] - score["value"] for score in scores]]

@@ -16,113 +16,79 @@ them (tts.md, tts.json, tts.png).
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from recipes import plots, report
+from recipes import plots
 from recipes.command import out_of, program
-from recipes.evaluate import command, named
-from recipes.markup import inline, table
-from recipes.questions import job_of
-from recipes.report import by_problem, interval, results, shown
-from recipes.rollout import rollout
+from recipes.evaluate import command, evaluate, named
+from recipes.markup import heading, shown, table
+from recipes.report import write
+from recipes.scoring import Result, Systems, by_problem, mean, results, states, vote
 from recipes.settings import RolloutConfig
 from start_sdk import ConfigError
-from start_sdk.batch import Row, read_rows
 from start_sdk.cli import say
-from start_sdk.grading.statistics import maj_at_k
 
 WAYS = {"rounds": "hints, with Python", "wait": "longer thinking, no tool", "none": "majority vote"}
 """Policies that spend tokens on a problem; all begin with the first sample of `none`."""
 TEMPERATURE = 0.6
-Step = Mapping[str, Any]
 
 
-def steps_of(rows: Sequence[Row]) -> dict[str, dict[str, list[Step]]]:
-    """Of each problem that all ways were tried on, the steps of each way, with `tokens` so far."""
-    found: dict[str, dict[str, list[Step]]] = {}
-    for row in sorted(rows, key=lambda row: row.job.sample):
-        if row.result:
-            ways = found.setdefault(row.job.problem, {})
-            steps = row.result.get("steps") or [row.result]
-            ways.setdefault(row.job.policy.partition(":")[0], []).extend(steps)
-    return {
-        problem: {way: _summed(ways[way]) for way in WAYS}
-        for problem, ways in found.items()
-        if ways.keys() >= WAYS.keys()
-    }
+def thoughts(samples: Iterable[Result]) -> list[Systems]:
+    """Of each problem that all ways were tried on: the states of each way, after every step."""
+    done = (sample for sample in samples if sample.how != "failed")
+    found = []
+    for some in by_problem(done).values():
+        ways = {way: [s for s in some if s.policy.partition(":")[0] == way] for way in WAYS}
+        if all(ways.values()):
+            found.append({way: states(steps) for way, steps in ways.items()})
+    return found
 
 
-def _summed(steps: Sequence[Step]) -> list[Step]:
-    tokens = 0
-    made: list[Step] = []
-    for step in steps:
-        tokens += step["sampled"]
-        made.append({**step, "tokens": tokens})
-    return made
+def within(steps: Sequence[Result], tokens: int) -> Sequence[Result]:
+    """The steps that fit into so many tokens, and always the first: it is the same for all ways."""
+    return [step for step in steps if step.sampled <= tokens] or steps[:1]
 
 
-def right_within(way: str, steps: Sequence[Step], tokens: int) -> tuple[float, int, int]:
-    """How right a way is with the steps that fit into so many tokens, the tokens and the steps.
-
-    The first step is always there; it is the same thought for all ways.
-    """
-    fitting = [step for step in steps if step["tokens"] <= tokens] or list(steps[:1])
-    used = int(fitting[-1]["tokens"])
-    right = float(fitting[-1]["correct"])
-    if way == "none":
-        right = maj_at_k([s["answer"] for s in fitting], [s["correct"] for s in fitting])
-    return right, used, len(fitting)
-
-
-def curves(rows: Sequence[Row], rounds: int) -> dict[str, list[dict[str, Any]]]:
+def curves(samples: Iterable[Result], rounds: int) -> dict[str, list[dict[str, Any]]]:
     """For each way and round: accuracy with its interval, mean tokens, mean steps.
 
     The tokens of a round are, for each problem, those that the hints had used by then. A thought
     that a limit ended early counts with its last round.
     """
-    asked = {problem: found[0].asked for problem, found in by_problem(results(rows)).items()}
-    problems = steps_of(rows)
+    problems = thoughts(samples)
     if not problems:
         raise ConfigError("there are no rows to report: see rows.sqlite for what went wrong")
-    made: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
-    for way, curve in made.items():
-        for number in range(rounds + 1):
-            budgets = [s["rounds"][min(number, len(s["rounds"]) - 1)] for s in problems.values()]
-            found = [
-                right_within(way, steps[way], budget["tokens"])
-                for steps, budget in zip(problems.values(), budgets, strict=True)
-            ]
-            curve.append(
-                {
-                    "round": number,
-                    "accuracy": interval([f[0] for f in found], [asked[p] for p in problems]),
-                    "tokens": fmean(f[1] for f in found),
-                    "steps": fmean(f[2] for f in found),
-                }
-            )
-    return made
+
+    def point(way: str, number: int) -> dict[str, Any]:
+        budgets = [ways["rounds"][: number + 1][-1].sampled for ways in problems]
+        some = [within(p[way], tokens) for p, tokens in zip(problems, budgets, strict=True)]
+        return {
+            "round": number,
+            "accuracy": mean(some, vote if way == "none" else lambda steps: steps[-1].correct),
+            "tokens": fmean(steps[-1].sampled for steps in some),
+            "steps": fmean(map(len, some)),
+        }
+
+    return {way: [point(way, number) for number in range(rounds + 1)] for way in WAYS}
 
 
 def markdown(made: Mapping[str, Any]) -> str:
     """The curves as text."""
-    lines = [inline(f"# Test-time scaling: {made['model']} on {made['suite']}"), ""]
-    lines += [f"- {name}: {inline(value)}" for name, value in made.items() if name != "curves"]
-    votes = made["curves"]["none"][-1]["steps"]
-    lines += ["", "Percent right with 95 % intervals (mean tokens that were sampled).", ""]
-    rows = []
-    for number in range(made["rounds"] + 1):
-        some = [made["curves"][way][number] for way in WAYS]
-        cells = [f"{shown(point['accuracy'])} ({point['tokens']:.0f})" for point in some]
-        rows.append([str(number), *cells])
-    lines += [table(["round", *WAYS.values()], rows)]
-    lines += [f"At the last round, a vote has {votes:.1f} thoughts on average."]
-    return "\n".join(lines) + "\n"
+    found = made["curves"]
+    facts = {name: value for name, value in made.items() if name != "curves"}
+    cells = [[f"{shown(p['accuracy'])} ({p['tokens']:.0f})" for p in found[way]] for way in WAYS]
+    rounds = table(["round", *WAYS.values()], zip(range(made["rounds"] + 1), *cells, strict=True))
+    return f"""{heading(f"Test-time scaling: {made['model']} on {made['suite']}", facts)}
+Percent right with 95 % intervals (mean tokens that were sampled).
+
+{rounds}
+At the last round, a vote has {found["none"][-1]["steps"]:.1f} thoughts on average.
+"""
 
 
-def picture(made: Mapping[str, Any], path: Path) -> None:
+def picture(made: Mapping[str, Any]) -> Any:
     """Accuracy against rounds, and against tokens."""
     figure = plots.figure(9, 3.6)
     for axes, across in zip(figure.subplots(1, 2, sharey=True), ("round", "tokens"), strict=True):
@@ -132,7 +98,7 @@ def picture(made: Mapping[str, Any], path: Path) -> None:
         axes.set_xlabel("rounds" if across == "round" else "tokens sampled, mean")
     figure.axes[0].set_ylabel("percent right, 95 % intervals")
     figure.axes[0].legend(fontsize=8)
-    plots.save(figure, path)
+    return figure
 
 
 def main() -> int:
@@ -147,26 +113,15 @@ def main() -> int:
         if min(options.rounds, options.waits, options.votes) < 1:
             raise ConfigError("--rounds, --waits and --votes must be at least 1")
         config, problems, title = named(options)
+        hints = ("none", f"rounds:{options.rounds}", f"wait:{options.waits}")
+        part = RolloutConfig(hints=hints, samples=options.votes, temperature=TEMPERATURE)
         folder = out_of(options)
-        alone = RolloutConfig(samples=options.votes, temperature=TEMPERATURE)
-        again = (f"rounds:{options.rounds}", f"wait:{options.waits}")
-        longer = RolloutConfig(hints=again, temperature=TEMPERATURE)
-        rollout(config, folder, alone, problems=problems)
-        rollout(config, folder, longer, problems=problems, after=folder)
-        names = {"none", *again}
-        asked = {job_of(problem).problem for problem in problems}
-        rows = [
-            row
-            for row in read_rows(folder)
-            if row.job.policy in names
-            and row.job.problem in asked
-            and row.job.sample < options.votes
-        ]
-        made = {**title, "rounds": options.rounds, "problems": len(steps_of(rows))}
-        made["curves"] = curves(rows, options.rounds)
+        rows = evaluate(config, folder, problems, part, staged=True)
+        samples = results(rows)
+        made = {**title, "rounds": options.rounds, "problems": len(thoughts(samples))}
+        made["curves"] = curves(samples, options.rounds)
         text = markdown(made)
-        report.write(made, text, folder, "tts")
-        picture(made, folder / "tts.png")
+        write(made, text, picture(made), folder, "tts")
         say(text)
 
     return program(parser, body)

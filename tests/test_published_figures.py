@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,8 @@ def test_what_sessions_cost_vllm(page: str, heading: str) -> None:
 def unpacked(name: str, folder: Path) -> Path:
     """The rows of a run, without its traces."""
     pytest.importorskip("statsmodels")
-    from recipes.archive import unpack
-
-    unpack(DOCS / "results" / f"{name}.tar.xz", folder / name)
+    with tarfile.open(DOCS / "results" / f"{name}.tar.xz") as packed:
+        packed.extractall(folder / name, filter="data")
     return folder / name
 
 
@@ -112,10 +112,10 @@ def title(folder: Path, name: str) -> dict[str, Any]:
 def compared(folder: Path, against: str) -> list[list[str]]:
     """The rows of a table of `recipes.compare`."""
     from recipes.compare import arms, markdown
-    from recipes.report import by_policy, results
+    from recipes.scoring import grouped, results
     from start_sdk.batch import read_rows
 
-    return rows(markdown(arms(by_policy(results(read_rows(folder))), against)))
+    return rows(markdown(arms(grouped(results(read_rows(folder)), "policy"), against).items()))
 
 
 def test_the_matrix_of_hints(tmp_path: Path) -> None:
@@ -200,11 +200,12 @@ def test_the_tables_of_the_chain_on_a_public_model() -> None:
 
 def test_the_curves_of_test_time_scaling(tmp_path: Path) -> None:
     folder = unpacked("tts", tmp_path)
+    from recipes.scoring import results
     from recipes.tts import curves, markdown
     from start_sdk.batch import read_rows
 
     found = title(folder, "tts")
-    found["curves"] = curves(list(read_rows(folder)), found["rounds"])
+    found["curves"] = curves(results(read_rows(folder)), found["rounds"])
     text = section("hints.md", "### Rounds, and what else the tokens could buy")
     assert len(rows(text)) == 5 and rows(text) == rows(markdown(found))
     votes = found["curves"]["none"][-1]["steps"]

@@ -32,7 +32,7 @@ from recipes.config import Config, read_config
 from recipes.plan import plan
 from recipes.reproduce import chain, names
 from recipes.reproduce.report import markdown, write_report
-from recipes.reproduce.steps import Steps
+from recipes.reproduce.steps import do
 from start_sdk import ConfigError
 from start_sdk.cli import say
 
@@ -43,13 +43,11 @@ ASIDE = {"seed", "max_concurrency", "servers", "plan", "grpo"}
 
 def reproduce(config: Config, out: Path) -> None:
     """Does what is not done yet, and prints the report and what the steps took."""
-    steps = Steps(config, out)
-    chain(config, out, steps.check)
-    chain(config, out, steps)
+    seconds = do(chain(config, out), config, out)
     (out / CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
     say(markdown(write_report([(config, out)], out / "report")))
-    say(", ".join(f"{name} {seconds:.0f} s" for name, seconds in steps.seconds.items()))
-    say(f"In all {sum(steps.seconds.values()) / 60:.1f} minutes.")
+    say(", ".join(f"{name} {took:.0f} s" for name, took in seconds.items()))
+    say(f"In all {sum(seconds.values()) / 60:.1f} minutes.")
 
 
 def pool(folders: list[Path], out: Path) -> None:
@@ -78,13 +76,13 @@ def run(options: argparse.Namespace) -> int:
     """What the command line asks for."""
     if options.pool:
         pool(options.pool, out_of(options))
-        return 0
-    if options.config is None:
+    elif options.config is None:
         raise ConfigError("--config or --pool is required")
-    config = given(options)
-    if options.plan:
+    elif options.plan:
+        config = given(options)
         return plan(config, names(config))
-    reproduce(config, out_of(options))
+    else:
+        reproduce(given(options), out_of(options))
     return 0
 
 

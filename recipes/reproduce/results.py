@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from recipes import scoring
 from recipes.config import Config
-from recipes.report import Result, Systems, by_policy, by_problem, interval, points, results, scores
+from recipes.report import disagreements
 from recipes.reproduce import names
 from recipes.reproduce.steps import report_of
-from start_sdk.batch import Row, read_rows
-from start_sdk.grading.statistics import avg_at_k, paired_difference
+from recipes.scoring import Result, Systems, by_problem
+from start_sdk.batch import read_rows
 
 HINTED = "Hint-infer: "
+KEPT = "kept from training"
 SYSTEMS = {
     "base": "base",
     "no-tool": "base without a tool",
@@ -40,157 +42,112 @@ def collect(runs: Sequence[Run]) -> Found:
     """
     config, folder = runs[0]
     steps = names(config)
-    systems: Systems = {}
-    for number, one in enumerate(runs):
-        for step in (name for name in steps if name.startswith("eval-")):
-            for name, samples in _systems(one, step):
-                moved = [replace(s, sample=s.sample + number * _many(config)) for s in samples]
-                systems.setdefault(name, []).extend(moved)
+    seeds = [_systems(folder, steps) for _, folder in runs]
+    systems = {name: _together([seed[name] for seed in seeds]) for name in seeds[0]}
+    base = systems["base"]
     trained = {str(row.job.input.get("family")) for row in read_rows(folder / "plain")}
-    groups = _groups({s.family for s in systems["base"]}, trained)
+    groups = _groups({sample.family for sample in base}, trained)
     hinted = [name for name in systems if name.startswith(HINTED)]
     # Chosen on these very problems: a hard rival.
     best = max(hinted, key=lambda name: sum(s.correct for s in systems[name]), default=None)
+    made = [name for name in steps if not name.startswith(("eval-", "rounds-"))]
     return {
         "base model": config.base,
         "seeds": [config.seed for config, _ in runs],
         "suites": list(config.evaluation.suites),
-        "problems": len({sample.asked for sample in systems["base"]}),
+        "problems": scoring.distinct(by_problem(base).values()),
         "best hint": best,
         "groups": {name: sorted(families) for name, families in groups.items()},
-        "systems": {name: _scored(samples, groups) for name, samples in systems.items()},
-        "by seed": {name: _by_seed(samples, runs) for name, samples in systems.items()},
+        "systems": {name: scoring.by_part(some, groups) for name, some in systems.items()},
+        "by seed": {name: [_right(seed[name]) for seed in seeds] for name in systems},
         "gains": _gains(systems, groups, best),
-        "calls": {name: _calls(systems["base"], some) for name, some in systems.items()},
+        "calls": {name: _calls(base, samples) for name, samples in systems.items()},
+        "disagreements": disagreements(systems),
         "rounds": {
-            SYSTEMS[name]: _rounds(runs, name)
-            for name in ("base", "start")
-            if f"rounds-{name}" in steps
+            SYSTEMS[step.removeprefix("rounds-")]: _rounds(runs, step)
+            for step in steps
+            if step.startswith("rounds-")
         },
-        "data": {
-            name: [report_of(folder / name) for _, folder in runs]
-            for name in steps
-            if not name.startswith(("eval-", "rounds-"))
-        },
+        "data": {name: [report_of(folder / name) for _, folder in runs] for name in made},
+        "losses": {name: curve for name in made if (curve := _losses(folder / name))},
     }
 
 
-def _many(config: Config) -> int:
-    return config.evaluation.samples
+def _systems(folder: Path, steps: Sequence[str]) -> Systems:
+    """What each system did in one run."""
+    found: Systems = {}
+    for step in (name for name in steps if name.startswith("eval-")):
+        samples = scoring.results(read_rows(folder / step))
+        for policy, some in scoring.grouped(samples, "policy").items():
+            model = "no-tool" if policy == "no-tool" else step.removeprefix("eval-")
+            found[HINTED + policy if step == "eval-hinted" else SYSTEMS[model]] = some
+    return found
 
 
-def _systems(run: Run, step: str) -> Iterator[tuple[str, list[Result]]]:
-    """The systems that a step evaluated."""
-    config, folder = run
-    found = by_policy(results(_light(read_rows(folder / step))))
-    if step == "eval-hinted":
-        for hint in config.hinted.hints:
-            yield HINTED + hint, found.get(hint, [])
-        return
-    for policy, samples in found.items():
-        yield SYSTEMS["no-tool" if policy == "no-tool" else step.removeprefix("eval-")], samples
-
-
-def _light(rows: Iterator[Row]) -> Iterator[Row]:
-    """Rows without the segments of their traces: all of them may not fit into the memory."""
-    for row in rows:
-        if row.result:
-            row.result["trace"].pop("segments", None)
-        yield row
+def _together(seeds: Sequence[Sequence[Result]]) -> list[Result]:
+    """The samples of several seeds, numbered as those of one."""
+    return [
+        sample.model_copy(update={"sample": sample.sample * len(seeds) + number})
+        for number, samples in enumerate(seeds)
+        for sample in samples
+    ]
 
 
 def _groups(families: set[str], trained: set[str]) -> dict[str, set[str]]:
     """Families that were trained on, those that were not, and all."""
-    found = {"trained on": families & trained, "kept from training": families - trained}
+    found = {"trained on": families & trained, KEPT: families - trained}
     return {**(found if all(found.values()) else {}), "all": families}
 
 
-def _of(samples: Sequence[Result], families: set[str]) -> list[Result]:
-    return [sample for sample in samples if sample.family in families]
-
-
-def _scored(samples: Sequence[Result], groups: Mapping[str, set[str]]) -> Found:
-    def of(families: set[str]) -> Found:
-        found = scores(_of(samples, families))
-        del found["verdicts"], found["finish"]
-        return found
-
-    return {
-        "families": {name: of({name}) for name in sorted(groups["all"])},
-        "groups": {name: of(some) for name, some in groups.items()},
-    }
-
-
-def _by_seed(samples: Sequence[Result], runs: Sequence[Run]) -> list[float]:
-    """pass@1 of each seed, in percent: how much trainings and draws differ."""
-    many = _many(runs[0][0])
-    return [
-        scores([s for s in samples if s.sample // many == number])["pass@1"]["value"]
-        for number in range(len(runs))
-    ]
+def _right(samples: Sequence[Result]) -> float:
+    """pass@1 of a seed, in percent: how much trainings and draws differ."""
+    return round(100 * fmean(map(scoring.right, by_problem(samples).values())), 2)
 
 
 def _gains(systems: Systems, groups: Mapping[str, set[str]], best: str | None) -> Found:
     """Differences that are claimed, in points, paired by problem, with 95 % intervals."""
-    start, seed = SYSTEMS["start"], SYSTEMS["start-0"]
-    rivals = (SYSTEMS["base"], SYSTEMS["no-tool"], SYSTEMS["text-rft"], best, seed)
-    controls = (SYSTEMS[name] for name in ("base", "unselected", "masked", "longer"))
-    pairs = [*((start, other) for other in rivals), *((seed, other) for other in controls)]
+    base, no_tool, text, seed, start, *controls = SYSTEMS.values()
+    against: dict[str, list[str | None]] = {
+        start: [base, no_tool, text, best, seed],
+        seed: [base, *controls],
+    }
     return {
         f"{one} - {other}": {
-            name: _gain(_of(systems[other], some), _of(systems[one], some))
-            for name, some in groups.items()
+            group: scoring.gain(*scoring.shared(systems[other], systems[one], families))
+            for group, families in groups.items()
         }
-        for one, other in pairs
+        for one, others in against.items()
+        for other in others
         if other in systems
     }
-
-
-def _gain(before: Sequence[Result], after: Sequence[Result]) -> dict[str, float]:
-    one, other = by_problem(before), by_problem(after)
-    both = [problem for problem in one if problem in other]
-    share = [[avg_at_k([s.correct for s in side[p]]) for p in both] for side in (one, other)]
-    same = [one[problem][0].asked for problem in both]
-    return points(paired_difference(*share, clusters=same))
 
 
 def _calls(base: Sequence[Result], samples: Sequence[Result]) -> Found:
     """How often a system runs code where the base model is wrong, and where it is right, in percent
     of the problems (a problem counts as right where the base's first sample is)."""
-    right = {problem: found[0].correct for problem, found in by_problem(base).items()}
     made: Found = {}
     for name, wanted in (("base wrong", False), ("base right", True)):
-        some = [found for p, found in by_problem(samples).items() if right[p] == wanted]
-        shares = [avg_at_k([s.calls > 0 for s in found]) for found in some]
-        same = [found[0].asked for found in some]
-        called = interval(shares, same) if shares else None
-        made[name] = {"problems": len(set(same)), "with calls": called}
+        sides = zip(*scoring.shared(base, samples), strict=True)
+        some = [after for before, after in sides if before[0].correct == wanted]
+        share = scoring.mean(some, scoring.called) if some else None
+        made[name] = {"problems": scoring.distinct(some), "with calls": share}
     return made
 
 
-def _rounds(runs: Sequence[Run], name: str) -> list[Found]:
+def _rounds(runs: Sequence[Run], step: str) -> list[Found]:
     """Right answers and tokens after each round; a thought that ended early keeps its last one."""
-    steps: dict[str, list[list[Found]]] = {}
-    asked: dict[str, str] = {}
-    for _, folder in runs:
-        for row in read_rows(folder / f"rounds-{name}"):
-            if row.result:
-                steps.setdefault(row.job.problem, []).append(row.result["steps"])
-                asked[row.job.problem] = str(row.job.input.get("question"))
-    every = [each for found in steps.values() for each in found]
+    rows = (row for _, folder in runs for row in read_rows(folder / step))
+    thoughts = [scoring.states([sample]) for sample in scoring.results(rows) if sample.rounds]
     made = []
     for number in range(runs[0][0].evaluation.rounds + 1):
-        at = [[each[min(number, len(each) - 1)] for each in found] for found in steps.values()]
-        tokens = fmean(sum(step["sampled"] for step in each[: number + 1]) for each in every)
-        made.append(
-            {
-                "round": number,
-                "problems": len(at),
-                "correct": interval(
-                    [avg_at_k([s["correct"] for s in found]) for found in at], [*asked.values()]
-                ),
-                "calls": round(fmean(s["calls"] for found in at for s in found), 2),
-                "tokens": round(tokens, 2),
-            }
-        )
+        at = [thought[: number + 1][-1] for thought in thoughts]
+        tokens = round(fmean(sample.sampled for sample in at), 2)
+        made.append({"round": number, **scoring.scores(at), "tokens": tokens})
     return made
+
+
+def _losses(folder: Path) -> list[tuple[float, float]]:
+    """Tokens so far, and the loss, of the steps of a training; nothing where the log is missing."""
+    log = folder / "train.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    return [(s["num_tokens"], s["loss"]) for s in map(json.loads, lines) if "loss" in s]

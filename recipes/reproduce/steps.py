@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from recipes.config import Config
 from recipes.train_sft import ASIDE
@@ -21,90 +22,95 @@ COMMON = ("backend", "backend_options", "prompt", "template", "sampling", "limit
 RECORD = "step.json"
 
 
-class Step(Protocol):
-    """Does one step of a chain, or notes it down."""
-
-    def __call__(
-        self, name: str, work: Callable[[Path], Report], about: str, reads: str, needs: str = ""
-    ) -> None:
-        """Args:
-        name: of the step, and of its folder.
-        work: does it in that folder, and continues where it was stopped; returns its report.
-        about: what it does, in a few words.
-        reads: parts of the config that it depends on, beside `COMMON`.
-        needs: names of the steps whose folders it reads.
-        """
+Work = Callable[[Path], Report]
+"""Does a step in its folder, and continues where it was stopped; returns its report."""
 
 
-class Steps:
-    """Does each step of a chain once, and skips those that are done.
+@dataclass(frozen=True)
+class Step:
+    """What a run does once, in a folder that is named like the step."""
 
-    A finished step writes step.json to its folder, with a key of all that it depends on. A folder
-    that belongs to another run is refused; with `check` as the step of a chain, before any work.
+    name: str
+    about: str
+    """What it does, in a few words."""
+    reads: str
+    """Parts of the config that it depends on, beside `COMMON`."""
+    needs: str
+    """Names of the steps whose folders it reads."""
+    work: Work
+
+
+def do(steps: Sequence[Step], config: Config, out: Path) -> dict[str, float]:
+    """Does the steps that are not done yet, in order.
+
+    A finished step has a step.json in its folder, with a key of all that it depends on.
+
+    Returns:
+        the seconds that each step took, by its name.
+
+    Raises:
+        ConfigError: a folder holds the step of another run; no work was done then.
     """
-
-    def __init__(self, config: Config, out: Path) -> None:
-        self._config = config
-        self._out = out
-        self._base = model_hash(config.base)
-        self._keys: dict[str, str] = {}
-        self.seconds: dict[str, float] = {}
-
-    def __call__(
-        self, name: str, work: Callable[[Path], Report], about: str, reads: str, needs: str = ""
-    ) -> None:
-        self.check(name, work, about, reads, needs)
-        if name in self.seconds:
-            say(f"{name}: {about}: already done", error=True)
-            return
-        say(f"{name}: {about}", error=True)
-        folder, began = self._out / name, time.monotonic()
-        report = work(folder)
-        self.seconds[name] = round(time.monotonic() - began, 1)
-        record = {"key": self._keys[name], "seconds": self.seconds[name], "report": report}
+    keys = _keys(steps, config)
+    seconds = _finished(keys, out)
+    for step in steps:
+        name, folder = step.name, out / step.name
+        if name in seconds:
+            say(f"{name}: {step.about}: already done", error=True)
+            continue
+        say(f"{name}: {step.about}", error=True)
+        began = time.monotonic()
+        report = step.work(folder)
+        seconds[name] = round(time.monotonic() - began, 1)
+        record = {"key": keys[name], "seconds": seconds[name], "report": report}
         unfinished = folder / f"{RECORD}.part"  # whole or not at all: it says that the step is done
         unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         unfinished.replace(folder / RECORD)
-        say(f"{name}: {self.seconds[name]:.0f} s", error=True)
+        say(f"{name}: {seconds[name]:.0f} s", error=True)
+    return seconds
 
-    def check(
-        self, name: str, work: Callable[[Path], Report], about: str, reads: str, needs: str = ""
-    ) -> None:
-        """Notes what a step depends on, and whether it is done.
 
-        Raises:
-            ConfigError: its folder holds the step of another run.
-        """
-        parts = self._config.model_dump(mode="json", include={*COMMON, *reads.split()})
+def _keys(steps: Sequence[Step], config: Config) -> dict[str, str]:
+    """Hashes of all that the steps depend on, by their names."""
+    base, keys = model_hash(config.base), dict[str, str]()
+    for step in steps:
+        parts = config.model_dump(mode="json", include={*COMMON, *step.reads.split()})
         for option in ASIDE:
             parts.get("training", {}).pop(option, None)
-        before = [self._keys[need] for need in needs.split()]
-        self._keys[name] = fingerprint([name, self._base, parts, before])
-        folder = self._out / name
-        if (folder / RECORD).exists():
-            record = record_of(folder)
-            if record["key"] != self._keys[name]:
-                raise ConfigError(
-                    f"{str(folder)!r} was made with other options: give another --out, or remove "
-                    "that folder and the folders that depend on it"
-                )
-            self.seconds[name] = record["seconds"]
+        needs = [keys[need] for need in step.needs.split()]
+        keys[step.name] = fingerprint([step.name, base, parts, needs])
+    return keys
 
 
-def record_of(folder: Path) -> Report:
-    """What a finished step wrote down.
+def _finished(keys: Mapping[str, str], out: Path) -> dict[str, float]:
+    """The seconds of the steps that are done.
+
+    Raises:
+        ConfigError: a folder holds the step of another run.
+    """
+    records = {name: _record(out / name) for name in keys if (out / name / RECORD).exists()}
+    for name, record in records.items():
+        if record["key"] != keys[name]:
+            raise ConfigError(
+                f"{str(out / name)!r} was made with other options: give another --out, or remove "
+                "that folder and the folders that depend on it"
+            )
+    return {name: record["seconds"] for name, record in records.items()}
+
+
+def report_of(folder: Path) -> Report:
+    """The report of a finished step.
 
     Raises:
         ConfigError: it cannot be read.
     """
+    report: Report = _record(folder)["report"]
+    return report
+
+
+def _record(folder: Path) -> dict[str, Any]:
     try:
-        found: Report = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{str(folder / RECORD)!r} cannot be read: {error}") from error
     return found
-
-
-def report_of(folder: Path) -> Report:
-    """The report of a finished step; the same error."""
-    report: Report = record_of(folder)["report"]
-    return report

@@ -143,9 +143,8 @@ def test_a_matrix_holds_each_hint_at_each_place_in_one_and_the_same_thought(
         assert trace.token_ids[:at] == Trace.model_validate(base).token_ids[:at]
         assert trace.hints[0].id == hint
         assert trace.hints[0].position == ("end" if place == "end" else "connective")
-    arms = {arm["name"]: arm for arm in made["arms"]}
-    assert {"end:general", "end:check-logic", "prompt:direct"} <= set(arms)
-    for name, arm in arms.items():
+    assert {"end:general", "end:check-logic", "prompt:direct"} <= set(made["arms"])
+    for name, arm in made["arms"].items():
         some = {problem: r["correct"] for (problem, policy), r in tried.items() if policy == name}
         assert arm["problems"] == len(some)
         assert arm["after"]["value"] == 100 * sum(some.values()) / len(some)

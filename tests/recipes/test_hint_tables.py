@@ -17,7 +17,7 @@ from rows import write_rows
 
 from recipes import fit_policy, tts
 from recipes.compare import Arm, arms, markdown
-from recipes.report import by_policy, results
+from recipes.scoring import grouped, results
 from start_sdk import ConfigError, HintContext, Segment, Trace
 from start_sdk.batch import Job, Row
 from start_sdk.hints import Learned
@@ -32,8 +32,8 @@ def done(
     return Row(job, "done", {**result, **more})
 
 
-def compared(rows: list[Row], against: str = "none") -> list[Arm]:
-    return arms(by_policy(results(rows)), against)
+def compared(rows: list[Row], against: str = "none") -> dict[str, Arm]:
+    return arms(grouped(results(rows), "policy"), against)
 
 
 def test_rescued_is_of_the_wrong_and_broken_of_the_right() -> None:
@@ -44,16 +44,17 @@ def test_rescued_is_of_the_wrong_and_broken_of_the_right() -> None:
         replayed = int(i % 3 > 0)  # its call was the base's
         rows.append(done(i, "end:h", after, calls=1, replayed=replayed, sampled=i, hints=1))
     rows.append(done(0, "connective:h", True))
-    end, connective = compared(rows)
-    assert (end.name, end.problems, end.called, end.tokens) == ("end:h", 12, 4 / 12, 5.5)
-    assert end.rescued and end.broken and end.hinted == 1
-    assert (end.rescued["value"], end.broken["value"]) == (75, 25)
-    assert end.rescued["low"] < 75 < end.rescued["high"]
-    assert end.before["value"] == pytest.approx(33.33) and end.after["value"] == 75
-    assert end.gain["value"] == pytest.approx(41.67)
-    assert end.p_value == pytest.approx(0.125)  # exact: 6 flips one way, 1 the other: 2 * 8 / 128
-    assert (connective.problems, connective.broken) == (1, None)
-    text = markdown([end, connective])
+    found = compared(rows)
+    end, connective = found["end:h"], found["connective:h"]
+    assert (end["problems"], end["with calls"], end["tokens"]) == (12, 4 / 12, 5.5)
+    assert (end["rescued"]["value"], end["broken"]["value"], end["hinted"]) == (75, 25, 1)
+    assert end["rescued"]["low"] < 75 < end["rescued"]["high"]
+    assert end["before"]["value"] == pytest.approx(33.33) and end["after"]["value"] == 75
+    assert end["gain"]["value"] == pytest.approx(41.67)
+    # Exact: 6 flips one way, 1 the other: 2 * 8 / 128.
+    assert end["McNemar p"] == pytest.approx(0.125)
+    assert (connective["problems"], connective["broken"]) == (1, None)
+    text = markdown(found.items())
     assert "| end:h | 12 | 33.3 [" in text and "| connective:h | 1 |" in text and "| - |" in text
 
 
@@ -69,10 +70,10 @@ def test_a_question_that_was_drawn_again_is_no_further_problem() -> None:
             for r in (done(i, "none", i < 3), done(i, "end:h", i % 2 == 0))
         ]  # fmt: skip
 
-    (once,), (twice,) = compared(rows(1)), compared(rows(2))
-    assert (once.problems, twice.problems) == (6, 6)
+    once, twice = (compared(rows(copies))["end:h"] for copies in (1, 2))
+    assert (once["problems"], twice["problems"]) == (6, 6)
     for name in ("before", "after", "gain", "rescued", "broken"):
-        assert getattr(once, name) == pytest.approx(getattr(twice, name))
+        assert once[name] == pytest.approx(twice[name])
 
 
 def test_policies_are_compared_with_any_of_them() -> None:
@@ -82,13 +83,11 @@ def test_policies_are_compared_with_any_of_them() -> None:
         for name, right in outcomes.items()
         for i in range(4)
     ]
-    none = {arm.name: arm for arm in compared(rows)}
-    shares = {n: (a.rescued, a.broken) for n, a in none.items()}
-    assert [(r and r["value"], b and b["value"]) for r, b in shares.values()] == [
-        (50, 50), (50, 0),
-    ]  # fmt: skip
-    assert [arm.gain["value"] for arm in compared(rows, "end")] == [0, 25]
-    assert (none["end"].hinted, none["end"].tokens) == (0.5, 15)
+    none = compared(rows)
+    shares = [(arm["rescued"]["value"], arm["broken"]["value"]) for arm in none.values()]
+    assert shares == [(50, 50), (50, 0)]
+    assert [arm["gain"]["value"] for arm in compared(rows, "end").values()] == [0, 25]
+    assert (none["end"]["hinted"], none["end"]["tokens"]) == (0.5, 15)
     with pytest.raises(ConfigError, match="There are: none, end, learned"):
         compared(rows, "start")
     with pytest.raises(ConfigError, match="no problem in common"):
@@ -117,7 +116,7 @@ def test_curves_take_what_fits_into_the_tokens_of_the_hints() -> None:
         [first, step(60, True), step(60, True)],
     )
     short = [step(50, True)]  # a limit ended the first thought
-    made = tts.curves([*rows, *scaled(1, short, short, short)], 2)
+    made = tts.curves(results([*rows, *scaled(1, short, short, short)]), 2)
     right = {way: [p["accuracy"]["value"] for p in made[way]] for way in tts.WAYS}
     assert right == {"rounds": [50, 100, 50], "wait": [50, 100, 100], "none": [50, 50, 100]}
     tokens = {way: [p["tokens"] for p in made[way]] for way in tts.WAYS}
@@ -127,13 +126,15 @@ def test_curves_take_what_fits_into_the_tokens_of_the_hints() -> None:
 
 
 def test_a_tie_of_votes_is_half_a_right_answer() -> None:
-    steps = [{**step(10, False, "0"), "tokens": 10}, {**step(10, True), "tokens": 20}]
-    assert tts.right_within("none", steps, 20) == (0.5, 20, 2)
+    first, right = step(10, False, "0"), step(10, True)
+    made = tts.curves(results(scaled(0, [first, right], [first], [first, right])), 1)
+    vote = made["none"][1]
+    assert (vote["accuracy"]["value"], vote["tokens"], vote["steps"]) == (50, 20, 2)
 
 
 def test_no_rows_give_no_curves() -> None:
     with pytest.raises(ConfigError, match="no rows"):
-        tts.curves([Row(Job(problem="q"), "failed", error="no")], 2)
+        tts.curves(results([Row(Job(problem="q"), "failed", error="no")]), 2)
 
 
 UNSETTLED = "First 2 * 3 = 6.\n\nWait. 3 * 2 = 5."

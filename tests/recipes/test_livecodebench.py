@@ -261,7 +261,7 @@ def test_an_evaluation_that_is_killed_twice_ends_with_the_same_report(tmp_path: 
         assert Path(killed, name).read_bytes() == (whole / name).read_bytes()
     report = json.loads((whole / "report.json").read_text("utf-8"))
     found = report["policies"]["none"]
-    assert found["all"]["samples"] == 120 and set(found["families"]) == {"easy", "medium", "hard"}
+    assert found["all"]["samples"] == 120 and found.keys() == {"easy", "medium", "hard", "all"}
     graders = report["graders"]
     assert sum(graders.values()) == 120 and graders["only upstream's"] == 0 < graders["only ours"]
     # The other grader's verdicts are there: nothing is sampled, or run, again.

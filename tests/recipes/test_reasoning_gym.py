@@ -17,7 +17,8 @@ from recipes.config import Config, read_config
 from recipes.data import training_problems
 from recipes.questions import Judge, job_of, problem_of
 from recipes.reasoning_gym import GymProblem, draw, score, split_of
-from recipes.report import markdown, results, summary
+from recipes.report import markdown, summary
+from recipes.scoring import results
 from recipes.settings import Evaluation, Problems
 from recipes.suites import Problem
 from start_sdk import ConfigError, MissingExtra, ReasoningSession

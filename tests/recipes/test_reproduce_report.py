@@ -36,8 +36,10 @@ def row(number: int, correct: bool, calls: int = 0, policy: str = "none", tokens
     family = FAMILIES[number % 3]
     question = {"id": f"p{number}", "question": f"What is {number}?", "gold": "4"}
     job = Job(problem=f"p{number}", policy=policy, input={**question, "family": family})
-    graded = {"answer": "4" if correct else "5", "correct": correct, "how": "math"}
-    return Row(job, "done", {**graded, "calls": calls, "trace": trace(tokens)})
+    graded = {"answer": "4" if correct else "5", "gold": "4", "correct": correct, "how": "math"}
+    scored = float(correct and number != 5)  # by a scorer that refuses a right answer
+    more = {"scored": scored, "calls": calls, "trace": trace(tokens)}
+    return Row(job, "done", {**graded, **more})
 
 
 def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) -> Run:
@@ -80,7 +82,7 @@ def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) ->
 
 
 def value(found: dict[str, Any], system: str, group: str = "all") -> float:
-    return float(found["systems"][system]["groups"][group]["pass@1"]["value"])
+    return float(found["systems"][system][group]["pass@1"]["value"])
 
 
 def test_every_system_is_scored_on_all_problems_and_on_those_kept_from_training(
@@ -99,12 +101,12 @@ def test_every_system_is_scored_on_all_problems_and_on_those_kept_from_training(
     assert gain["value"] == 75 and 0 < gain["low"] < 75 < gain["high"] <= 100
     assert found["gains"]["START - Hint-infer: end:deeper-think"]["all"]["value"] == 0
     assert found["gains"]["START-0 - base"]["all"]["value"] == 25
-    start = found["systems"]["START"]["groups"]["all"]
+    start = found["systems"]["START"]["all"]
     assert (start["tokens per right answer"], start["calls per problem"]) == (
         50,
         pytest.approx(11 / 12),
     )
-    assert found["systems"]["base"]["groups"]["all"]["tokens per right answer"] == 400
+    assert found["systems"]["base"]["all"]["tokens per right answer"] == 400
 
 
 def test_calls_are_split_by_what_the_base_model_does(tmp_path: Path) -> None:
@@ -116,9 +118,9 @@ def test_calls_are_split_by_what_the_base_model_does(tmp_path: Path) -> None:
 
 def test_a_thought_that_ended_early_keeps_its_last_round(tmp_path: Path) -> None:
     base = collect([run_of(tmp_path)])["rounds"]["base"]
-    assert [point["correct"]["value"] for point in base] == [0, 50]
+    assert [point["pass@1"]["value"] for point in base] == [0, 50]
     assert [point["tokens"] for point in base] == [10, 15]
-    assert [point["calls"] for point in base] == [0, 0.5]
+    assert [point["calls per problem"] for point in base] == [0, 0.5]
 
 
 def test_seeds_are_samples_of_the_same_problems(tmp_path: Path) -> None:
@@ -147,6 +149,24 @@ def test_the_report_is_a_page_and_a_picture_and_always_the_same(tmp_path: Path) 
     assert "| START - base | +75.0 [" in text
     assert "### orders\n\n> What is 2?\n\nRight: 4. The base model answers 5:" in text
     assert text.count("START answers 4 (calls: 1):") == 3
+
+
+def test_what_only_one_grader_finds_right_is_listed(tmp_path: Path) -> None:
+    found = write_report([run_of(tmp_path)], tmp_path / "report")
+    apart = {"answer": "4", "gold": "4", "right by": "only ours"}
+    systems = ("Hint-infer: end:deeper-think", "START")  # the others are wrong on it
+    assert found["disagreements"] == {f"p5, {name}, 0": apart for name in systems}
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "| p5, START, 0 | 4 | 4 | only ours |" in text
+
+
+def test_losses_are_those_of_the_logs_that_are_there(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    lines = [{"loss": 1.5, "num_tokens": 10.0}, {"loss": 0.5, "num_tokens": 20.0}, {"epoch": 1.0}]
+    log = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "start" / "train.jsonl").write_text(log, encoding="utf-8")
+    found = write_report([run], tmp_path / "report")
+    assert found["losses"] == {"start": [(10, 1.5), (20, 0.5)]}
 
 
 def test_seeds_are_shown_side_by_side(tmp_path: Path) -> None:

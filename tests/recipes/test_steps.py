@@ -12,7 +12,7 @@ from recipes import reproduce
 from recipes.config import Config, read_config
 from recipes.reproduce import chain, names
 from recipes.reproduce.__main__ import main
-from recipes.reproduce.steps import RECORD, Step, Steps, report_of
+from recipes.reproduce.steps import RECORD, Step, do, report_of
 from recipes.settings import Curation, RolloutConfig, Training
 from start_sdk import BackendError, ConfigError
 
@@ -26,7 +26,7 @@ class Done:
         self.log: list[str] = []
         self.fails = fails
 
-    def chain(self, step: Step) -> None:
+    def run(self, folder: Path, config: Config = CONFIG) -> dict[str, float]:
         def work(folder: Path) -> dict[str, Any]:
             if folder.name == self.fails:
                 raise BackendError("gone")
@@ -34,24 +34,21 @@ class Done:
             self.log.append(folder.name)
             return {"name": folder.name}
 
-        step("a", work, "first", "plain")
-        step("b", work, "second", "training", "a")
-        step("c", work, "third", "", "b")
-
-    def run(self, folder: Path, config: Config = CONFIG) -> Steps:
-        steps = Steps(config, folder)
-        self.chain(steps.check)
-        self.chain(steps)
-        return steps
+        steps = [
+            Step("a", "first", "plain", "", work),
+            Step("b", "second", "training", "a", work),
+            Step("c", "third", "", "b", work),
+        ]
+        return do(steps, config, folder)
 
 
 def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
     broken, whole, again = Done(fails="b"), Done(), Done()
     with pytest.raises(BackendError):
         broken.run(tmp_path)
-    steps = whole.run(tmp_path)
+    seconds = whole.run(tmp_path)
     assert (broken.log, whole.log) == (["a"], ["b", "c"])
-    assert report_of(tmp_path / "b") == {"name": "b"} and list(steps.seconds) == ["a", "b", "c"]
+    assert report_of(tmp_path / "b") == {"name": "b"} and list(seconds) == ["a", "b", "c"]
     again.run(tmp_path)
     assert again.log == []
 
@@ -96,13 +93,10 @@ def steps_of(config: Config, *controls: str) -> list[str]:
     """The steps that make data and models; each needs only what is done before it."""
     config = config.model_copy(update={"controls": controls})
     found: list[str] = []
-
-    def step(name: str, work: Any, about: str, reads: str, needs: str = "") -> None:
-        assert set(needs.split()) <= {*found}, name
-        assert {*reads.split()} <= {*Config.model_fields}, name
-        found.append(name)
-
-    chain(config, Path(), step)
+    for step in chain(config, Path()):
+        assert {*step.needs.split()} <= {*found}, step.name
+        assert {*step.reads.split()} <= {*Config.model_fields}, step.name
+        found.append(step.name)
     assert found == names(config)
     return [name for name in found if not name.startswith(("eval-", "rounds-"))]
 

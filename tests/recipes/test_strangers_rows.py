@@ -21,8 +21,9 @@ from recipes.command import CommandLine
 from recipes.hint_rft.report import samples
 from recipes.live import LiveTable
 from recipes.markup import fenced, inline, row
-from recipes.report import markdown, results, summary
+from recipes.report import markdown, summary
 from recipes.reproduce.report import examples
+from recipes.scoring import results
 from start_sdk import ConfigError, Segment, Trace
 from start_sdk.batch import Job, Row, read_rows
 from start_sdk.cli import Terminal
