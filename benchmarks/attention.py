@@ -28,6 +28,8 @@ SHAPE = LlamaConfig(
     hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
     num_key_value_heads=3, vocab_size=49_152, max_position_embeddings=8192,
 )  # fmt: skip
+KEY_HEADS, WIDTH = 3, 64
+"""Heads of keys, and the width of each."""
 BATCHES = ((32, 200), (32, 1000), (1, 200))
 """Rows, and tokens that each has already."""
 LIMITS = {32: 1.3, 1: 0.95}
@@ -36,10 +38,9 @@ RESULT = Path(__file__).parent / "results" / "attention.json"
 
 def seconds(model: Any, rows: int, columns: int) -> float:
     """Of one step, its cache already there."""
-    width = SHAPE.hidden_size // SHAPE.num_attention_heads
     cache = DynamicCache(config=model.config)
-    for layer in range(SHAPE.num_hidden_layers):
-        filled = torch.randn(rows, SHAPE.num_key_value_heads, columns, width).to(model.dtype)
+    for layer in range(30):
+        filled = torch.randn(rows, KEY_HEADS, columns, WIDTH).to(model.dtype)
         cache.update(filled, filled.clone(), layer)
     mask = torch.ones(rows, columns + 1, dtype=torch.bool)
     mask[1:, 0] = False  # rows are padded on the left, so torch cannot leave the mask out

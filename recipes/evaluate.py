@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> None:
     samples = results(rows, upstream=grader == "upstream")
     made = summary(samples, {name: value for name, value in title.items() if value})
     text = markdown(made)
-    write(made, text, picture(made), folder)
+    write(made, text, folder, figure=picture(made))
     say(text)
 
 

@@ -97,7 +97,7 @@ def main() -> int:
         found = arms(grouped((s for s in samples if s.how != "failed"), "policy"), "none")
         title |= {"seed": config.seed}
         text = text_of(found, title)
-        write({**title, "paper": PAPER, "arms": found}, text, picture(found), folder, "matrix")
+        write({**title, "paper": PAPER, "arms": found}, text, folder, "matrix", picture(found))
         say(text)
 
     return program(parser, body)

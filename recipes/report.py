@@ -116,11 +116,12 @@ def picture(made: Mapping[str, Any]) -> Any:
 
 
 def write(
-    found: Mapping[str, Any], text: str, figure: Any, folder: Path, name: str = "report"
+    found: Mapping[str, Any], text: str, folder: Path, name: str = "report", figure: Any = None
 ) -> None:
-    """Writes NAME.json, NAME.md and NAME.png."""
+    """Writes NAME.json and NAME.md, and NAME.png if there is a figure."""
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(found, indent=1) + "\n"
     (folder / f"{name}.json").write_text(content, encoding="utf-8")
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    plots.save(figure, folder / f"{name}.png")
+    if figure is not None:
+        plots.save(figure, folder / f"{name}.png")

@@ -33,7 +33,7 @@ from recipes.config import Config
 from recipes.data import training_problems
 from recipes.live import LiveTable
 from recipes.questions import Judge, asked, conclusion, job_of, problem_of, requested
-from recipes.report import by_policy, results
+from recipes.scoring import grouped, results
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import Backend, ConfigError, Interpreter, ReasoningSession, Trace, batch, plugins
@@ -235,7 +235,7 @@ def counted(folder: Path, keys: Mapping[str, str]) -> dict[str, Any]:
             "calls": sum(one.calls for one in some),
             "sampled tokens": sum(one.sampled for one in some),
         }
-        for name, some in by_policy(results(rows)).items()
+        for name, some in grouped(results(rows), "policy").items()
     }
 
 

@@ -121,7 +121,7 @@ def main() -> int:
         made = {**title, "rounds": options.rounds, "problems": len(thoughts(samples))}
         made["curves"] = curves(samples, options.rounds)
         text = markdown(made)
-        write(made, text, picture(made), folder, "tts")
+        write(made, text, folder, "tts", picture(made))
         say(text)
 
     return program(parser, body)

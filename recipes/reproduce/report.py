@@ -22,7 +22,7 @@ def write_report(runs: Sequence[Run], folder: Path) -> Found:
     """Writes report.json, report.md and report.png: of one run, or of several seeds together."""
     found = collect(runs)
     text = markdown(found) + "".join(examples(runs[0][1], found["groups"].get(KEPT, ())))
-    report.write(found, text, picture(found), folder)
+    report.write(found, text, folder, figure=picture(found))
     return found
 
 

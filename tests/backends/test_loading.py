@@ -63,7 +63,9 @@ async def test_an_adapter_changes_what_the_model_writes(random_model: Path, tmp_
 
 def test_an_adapter_that_does_not_fit_is_one_line(random_model: Path, tmp_path: Path) -> None:
     adapter(random_model, tmp_path / "small", layers=1)
-    with pytest.raises(ModelError, match=r"does not fit .*: 4 of its 4 weights .* made for 'of/elsewhere'"):
+    with pytest.raises(
+        ModelError, match=r"does not fit .*: 4 of its 4 weights .* made for 'of/elsewhere'"
+    ):
         open_backend(str(random_model), adapter=str(tmp_path / "small"))
     config = json.loads((tmp_path / "small" / "adapter_config.json").read_text("utf-8"))
     config["target_modules"] = ["no_such_layer"]

@@ -45,8 +45,8 @@ async def test_it_calls_python_by_itself_and_is_right_where_its_base_is_not(
     asked = questions(24, seed=5)
     right, called = {}, {}
     for model in (str(FOLDER), NAME):
-        options = {"dtype": "bfloat16", "device": "cpu", "max_batch": 32}
-        async with aclosing(open_backend(model, **options)) as backend:
+        opened = open_backend(model, dtype="bfloat16", device="cpu", max_batch=32)
+        async with aclosing(opened) as backend:
             session = ReasoningSession(
                 backend,
                 interpreter=PythonTool(),

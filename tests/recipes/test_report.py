@@ -90,7 +90,7 @@ def test_reports_of_equal_rows_are_equal(tmp_path: Path) -> None:
     found = results(rows([[True, False], [False, False], [True, True]]))
     for name in ("a", "b"):
         made = summary(found[::-1] if name == "b" else found, TITLE)
-        write(made, markdown(made), picture(made), tmp_path / name)
+        write(made, markdown(made), tmp_path / name, figure=picture(made))
     for file in ("report.md", "report.json", "report.png"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     assert json.loads((tmp_path / "a" / "report.json").read_text())["k"] == 2
