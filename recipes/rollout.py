@@ -31,7 +31,6 @@ from recipes.bases import Bases
 from recipes.command import command_line, given, out_of, program
 from recipes.config import Config
 from recipes.data import training_problems
-from recipes.live import LiveTable
 from recipes.questions import Judge, asked, conclusion, job_of, problem_of, requested
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
@@ -234,7 +233,7 @@ def compute(folder: Path, jobs: list[Job], solver: Solver, max_concurrency: int)
         try:
             async with Grader() as grader:
                 judge = Judge(grader, solver.python)
-                with LiveTable(store.rows(jobs), len(jobs)) as table:
+                with batch.LiveTable(store.rows(jobs), len(jobs)) as table:
                     await batch.run_batch(
                         store,
                         jobs,

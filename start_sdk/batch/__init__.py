@@ -2,7 +2,7 @@
 
 from start_sdk.batch._jobs import Work, config_hash, in_rounds, model_hash, run_batch
 from start_sdk.batch._lines import read_json_lines
-from start_sdk.batch._progress import BatchProgress, Tally
+from start_sdk.batch._progress import BatchProgress, LiveTable, Tally
 from start_sdk.batch._reading import read_rows
 from start_sdk.batch._rows import (
     Job,
@@ -18,6 +18,7 @@ from start_sdk.batch._store import RowStore
 __all__ = [
     "BatchProgress",
     "Job",
+    "LiveTable",
     "Row",
     "RowStore",
     "State",

@@ -16,7 +16,7 @@ from llamacpp_process import LlamaServer
 from start_tools.python import PythonTool
 from typer.testing import CliRunner
 
-from recipes.real.questions import draw
+from recipes.demo import draw
 from start_sdk import (
     BeforeEnd,
     Limits,
