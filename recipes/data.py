@@ -25,6 +25,7 @@ from recipes.config import Config
 from recipes.suites import SOURCES, CodeProblem, Problem, Row
 from recipes.tiny.families import GROUPS, KEPT_FROM_TRAINING
 from start_sdk import ConfigError
+from start_sdk.batch import read_records
 from start_sdk.cli import check_writable, say
 from start_sdk.grading import last_boxed
 from start_sdk.grading.livecodebench import read_task
@@ -88,7 +89,7 @@ def load(name: str, file: Path | None = None) -> Iterator[Problem]:
         known = ", ".join(("tiny", reasoning_gym.NAME, *SOURCES))
         raise ConfigError(f"{name!r} is not a source of problems: {known}")
     source, seen = SOURCES[name], set[str]()
-    rows = suites.read_rows(file) if file else source.rows()
+    rows = read_records(file) if file else source.rows()
     for number, problem in suites.converted(rows, str(file or source.path), PROBLEM[name]):
         if problem.question not in seen:
             seen.add(problem.question)

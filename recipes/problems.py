@@ -74,11 +74,9 @@ def held_out(evaluation: Evaluation, families: str) -> list[Problem]:
         if suite in DRAWN:
             found += drawn(suite, evaluation, families)
             continue
-        name, _, files = suite.partition("=")
-        if name == "livecodebench":
-            some = programs([Path(file) for file in files.split(",") if file])
-        else:
-            some = suites.load(suite)
+        name, _, texts = suite.partition("=")
+        files = [Path(text) for text in texts.split(",") if text]
+        some = programs(files) if name == "livecodebench" else suites.load(suite)
         found += [replace(problem, family=suite) for problem in some]
     return found
 
@@ -96,11 +94,11 @@ def drawn(
     return found
 
 
-def programs(files: Sequence[Path], **chosen: Any) -> list[Problem]:
+def programs(files: Sequence[Path], **bounds: Any) -> list[Problem]:
     """LiveCodeBench's problems, chosen as by its `load`; the difficulty is the family."""
     if not files:
         raise ConfigError("livecodebench needs its files: --data FILE, or livecodebench=FILE,FILE")
     return [
         CodeProblem(**task.model_dump(exclude={"difficulty"}), gold="", family=task.difficulty)
-        for task in livecodebench.load(files, **chosen)
+        for task in livecodebench.load(files, **bounds)
     ]

@@ -99,7 +99,8 @@ class Judge:
         kind: Literal["choice", "math"] = "choice" if problem.distractors else "math"
         verdict = await self.grader.grade(trace, gold, kind)
         answer = verdict.answer or trace.answer
-        found = {"answer": answer, "gold": gold, "correct": verdict.correct, "how": verdict.how}
+        found: dict[str, Any] = {"answer": answer, "gold": gold}
+        found |= {"correct": verdict.correct, "how": verdict.how}
         if isinstance(problem, GymProblem):
             found["scored"] = reasoning_gym.score(problem, answer)
         return found

@@ -15,7 +15,7 @@ from typing import Any
 
 from recipes.tiny.world import Family, Split, problems
 from start_sdk import ConfigError, MissingExtra
-from start_sdk.batch import read_json_lines
+from start_sdk.batch import read_records
 
 Row = dict[str, Any]
 """A row of a data set, by column."""
@@ -79,14 +79,27 @@ class DataSet:
     """Problems of a source that the paper trained on."""
 
     def rows(self) -> Iterator[Row]:
-        """The rows, from the hub or its cache; the same errors as `loaded`."""
+        """The rows, from the hub or its cache.
+
+        Raises:
+            ConfigError: it cannot be loaded, or lacks a column.
+            MissingExtra: the library that reads it is not installed.
+        """
+        try:
+            from datasets import load_dataset
+        except ImportError as error:
+            raise MissingExtra(f"the data set {self.path}", "eval") from error
         at = f"hf://datasets/{self.path}@{self.revision}"
         for subset in self.subsets:
-            options: dict[str, Any] = {"name": subset, "revision": self.revision}
+            kind, where = self.path, dict[str, Any](name=subset, revision=self.revision)
             if self.files:
-                options = {"data_files": [f"{at}/{file}" for file in self.files]}
-            kind = "json" if self.files else self.path
-            yield from loaded(self.path, kind, self.columns, split=self.split, **options)
+                kind, where = "json", {"data_files": [f"{at}/{file}" for file in self.files]}
+            try:
+                rows: Any = load_dataset(kind, split=self.split, **where)
+                yield from rows.select_columns([*self.columns]) if self.columns else rows
+            except Exception as error:  # the hub, its cache and its files raise a dozen kinds
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise ConfigError(f"{self.path} cannot be loaded: {first}") from error
 
 
 _TABLES = tomllib.loads(Path(__file__).with_name("datasets.toml").read_text(encoding="utf-8"))
@@ -108,7 +121,7 @@ def load(name: str) -> list[Problem]:
     if not suite and not file.is_file():
         known = ", ".join(("tiny", *SUITES))
         raise ConfigError(f"{name!r} is neither a suite ({known}) nor an existing file")
-    rows, source = (suite.rows(), suite.path) if suite else (read_rows(file), name)
+    rows, source = (suite.rows(), suite.path) if suite else (read_records(file), name)
     found: dict[str, Problem] = {}
     for number, problem in converted(rows, source, as_problem):
         key = problem.id or str(number - 1)
@@ -137,43 +150,6 @@ def tiny(families: Sequence[Family], n: int, seed: int, split: Split = "test") -
             else:
                 made.append(Problem(*about))
     return made
-
-
-def read_rows(file: Path) -> Iterable[Row]:
-    """The rows of a JSONL or a Parquet file.
-
-    Raises:
-        ConfigError: the file cannot be read; of a line that is not an object, its number.
-        MissingExtra: a Parquet file without the library that reads it.
-    """
-    if file.suffix == ".parquet":
-        return loaded(str(file), "parquet", split="train", data_files=str(file))
-    return (row for _, row in read_json_lines(file))
-
-
-def loaded(source: str, kind: str, columns: Sequence[str] = (), **options: Any) -> Iterator[Row]:
-    """The rows of `datasets.load_dataset(kind, **options)`.
-
-    Args:
-        source: what an error names.
-        kind: a data set, or the format of files.
-        columns: the only ones that are read; by default all.
-        **options: of `load_dataset`.
-
-    Raises:
-        ConfigError: it cannot be loaded, or lacks a column.
-        MissingExtra: the library that reads it is not installed.
-    """
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise MissingExtra(f"reading {source}", "eval") from error
-    try:
-        rows: Any = load_dataset(kind, **options)
-        yield from rows.select_columns(list(columns)) if columns else rows
-    except Exception as error:  # the hub, its cache and its files raise a dozen kinds
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"{source} cannot be loaded: {first}") from error
 
 
 def converted(
