@@ -97,8 +97,8 @@ def panel(title: str, trace: Trace, gold: int) -> Panel:
         body.append(visible("".join(s.text for s in run)), STYLES[source])
     answer = " ".join((trace.answer or "none").split())
     verdict, colour = ("right", "green") if is_right(trace.answer, gold) else ("wrong", "red")
-    below = styled(f"answer {answer}: {verdict}")
-    return Panel(body, title=styled(title), subtitle=below, border_style=colour)
+    below = f"answer {answer}: {verdict}"
+    return Panel(body, title=styled(title), subtitle=styled(below), border_style=colour)
 
 
 def main() -> int:

@@ -90,12 +90,13 @@ class DataSet:
         except ImportError as error:
             raise MissingExtra(f"the data set {self.path}", "eval") from error
         at = f"hf://datasets/{self.path}@{self.revision}"
+        files = [f"{at}/{file}" for file in self.files]
         for subset in self.subsets:
-            kind, where = self.path, dict[str, Any](name=subset, revision=self.revision)
-            if self.files:
-                kind, where = "json", {"data_files": [f"{at}/{file}" for file in self.files]}
             try:
-                rows: Any = load_dataset(kind, split=self.split, **where)
+                if files:
+                    rows: Any = load_dataset("json", data_files=files, split=self.split)
+                else:
+                    rows = load_dataset(self.path, subset, split=self.split, revision=self.revision)
                 yield from rows.select_columns([*self.columns]) if self.columns else rows
             except Exception as error:  # the hub, its cache and its files raise a dozen kinds
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -63,12 +63,13 @@ async def passes_upstream(
     code = "\n".join(lines[fences[-2] + 1 : fences[-1]]) if len(fences) > 1 else ""
     if not code.strip():
         return False
+    driver = files("start_sdk.grading.livecodebench").joinpath("_driver.py")
     verdict = await run_program(
         code,
         tests,
         interpreter,
         function=function,
-        driver=files(__package__).joinpath("_driver.py").read_text(encoding="utf-8"),
+        driver=driver.read_text(encoding="utf-8"),
         limits=LIMITS,
         check=_same_value if function else _same_lines,
     )
