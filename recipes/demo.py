@@ -87,7 +87,7 @@ async def show(model: str, questions: dict[str, int], limits: Limits) -> None:
         console.print(Columns(both, width=console.width // 2 - 1))
     right, seconds = len(questions) - len(wrong), time.monotonic() - began
     console.print(f"\nBy itself, {right} of {len(questions)} questions are right.")
-    console.print(f"With a hint, {rescued} of {len(hinted)} others are, in {seconds:.0f} s.")
+    console.print(f"With a hint, {rescued} of the {len(hinted)} shown are, in {seconds:.0f} s.")
 
 
 def panel(title: str, trace: Trace, gold: int) -> Panel:
