@@ -45,7 +45,7 @@ test-vllm: $(VLLM)/.ready
 # A public chat model that nobody here trained: the registry's file becomes a folder, once, in an
 # environment of its own. One thread: on a busy machine two wait for each other.
 real: $(REAL_MODEL)/source.json
-	OMP_NUM_THREADS=1 $(REAL)/bin/python -m recipes.real.demo --model $(REAL_MODEL)
+	OMP_NUM_THREADS=1 $(REAL)/bin/python -m recipes.demo --model $(REAL_MODEL)
 
 test-real: $(REAL_MODEL)/source.json
 	OMP_NUM_THREADS=1 START_SMOLLM2=$(REAL_MODEL) $(REAL)/bin/python -m pytest -m real tests/real
@@ -98,7 +98,7 @@ $(REAL)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 $(REAL_MODEL)/source.json: $(REAL)/.ready
-	$(REAL)/bin/python -m recipes.real.prepare --out $(REAL_MODEL)
+	$(REAL)/bin/python -m recipes.real --out $(REAL_MODEL)
 	touch $@
 
 $(PY313)/.ready: pyproject.toml constraints.txt

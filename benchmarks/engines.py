@@ -7,7 +7,7 @@ per turn, since machines are noisy.
 
 - `transformers` against the library's `generate` on a left-padded batch, in bfloat16. Limit: 0.85.
 - `llamacpp` against its own continuous batching: 32 requests to `/completion`, without a stream.
-  `--model` is the address of a server with 32 slots (`python -m recipes.real.serve --slots 32`).
+  `--model` is the address of a server with 32 slots (`benchmarks.llama_server --slots 32`).
   Limit: 0.9, of one call in 512 tokens (`--tokens 512`).
 - `vllm`, in the environment of `make test-vllm`, against `AsyncLLM`. No limit here: see
   `benchmarks.throughput`.

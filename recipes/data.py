@@ -4,50 +4,36 @@
 
 Prints the counts per source next to the paper's (EMNLP version, table 9). The paper does not
 disclose which problems of a source it used: the rules here are ours, and are documented at each
-source. A JSONL or Parquet file with the same columns can replace a source (`math=my.jsonl`).
+function that makes a problem. A JSONL or Parquet file with the same columns can replace a source
+(`math=my.jsonl`).
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from itertools import accumulate
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from recipes import reasoning_gym, suites
 from recipes.command import command_line, given, program
 from recipes.config import Config
-from recipes.livecodebench import function_of
-from recipes.livecodebench.encoding import Test, all_tests, public_tests
-from recipes.suites import CodeProblem, Problem
+from recipes.suites import SOURCES, CodeProblem, Problem, Row
 from recipes.tiny.families import GROUPS, KEPT_FROM_TRAINING
-from start_sdk import ConfigError, MissingExtra
+from start_sdk import ConfigError
+from start_sdk.batch import read_records
 from start_sdk.cli import check_writable, say
 from start_sdk.grading import last_boxed
+from start_sdk.grading.livecodebench import read_task
 
 MAX_CASES, MAX_CHARS = 20, 20_000
 """Of a code task: tests, and characters of all of them together. The sets have up to hundreds, some
 of megabytes, and every row of a rollout holds its problem."""
 Tests = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where problems lie on the hub, which columns they need, and how a row becomes a problem."""
-
-    path: str
-    revision: str
-    columns: tuple[str, ...]
-    problem: Callable[[dict[str, Any]], Problem | None]
-    """None for a row that is left out."""
-    paper: int
-    """Problems that the paper trained on."""
-    subsets: tuple[str | None, ...] = (None,)
-    files: tuple[str, ...] = ()
-    """Where the hub has a script in place of data: the files themselves."""
 
 
 def training_problems(config: Config) -> list[Problem]:
@@ -58,13 +44,22 @@ def training_problems(config: Config) -> list[Problem]:
         MissingExtra: a source of the hub without the library that reads it.
     """
     found: list[Problem] = []
-    for name in config.problems.sources:
-        if name == "tiny":
-            found += _tiny(config)
-        elif name == reasoning_gym.NAME:
-            found += _gym(config)
+    for source in config.problems.sources:
+        n = config.problems.take.get(source, 0)
+        if not n and source in ("tiny", reasoning_gym.NAME):
+            raise ConfigError(f"problems.take.{source} is missing: problems of each family")
+        if source == "tiny":
+            groups = GROUPS[config.problems.families]
+            families = [family for family in groups if family.name not in KEPT_FROM_TRAINING]
+            found += suites.tiny(families, n, config.seed, "train")
+        elif source == reasoning_gym.NAME:
+            levels, kept = config.evaluation.levels, set(config.evaluation.kept)
+            if unknown := kept - levels.keys():
+                raise ConfigError(f"evaluation.kept: {min(unknown)!r} is not in evaluation.levels")
+            trained = {kind: level for kind, level in levels.items() if kind not in kept}
+            found += reasoning_gym.draw(trained, "train", n, config.seed)
         else:
-            found += _drawn(name, config)
+            found += drawn(source, config)
     if not found:
         raise ConfigError("problems.sources is empty")
     if len({problem.id for problem in found}) < len(found):
@@ -72,34 +67,13 @@ def training_problems(config: Config) -> list[Problem]:
     return found
 
 
-def _tiny(config: Config) -> list[Problem]:
-    families = [f for f in GROUPS[config.problems.families] if f.name not in KEPT_FROM_TRAINING]
-    return suites.tiny(families, _of_each("tiny", config), config.seed, "train")
-
-
-def _gym(config: Config) -> list[Problem]:
-    kept, levels = set(config.evaluation.kept), config.evaluation.levels
-    if unknown := kept - levels.keys():
-        raise ConfigError(f"evaluation.kept: {min(unknown)!r} is not in evaluation.levels")
-    trained = {kind: level for kind, level in levels.items() if kind not in kept}
-    return reasoning_gym.draw(trained, "train", _of_each(reasoning_gym.NAME, config), config.seed)
-
-
-def _of_each(source: str, config: Config) -> int:
-    take = config.problems.take.get(source)
-    if take is None:
-        raise ConfigError(f"problems.take.{source} is missing: the number of problems per family")
-    return take
-
-
-def _drawn(text: str, config: Config) -> list[Problem]:
-    name, _, file = text.partition("=")
+def drawn(source: str, config: Config) -> list[Problem]:
+    """The problems of NAME or NAME=FILE, at most as many as the config takes."""
+    name, _, file = source.partition("=")
     found = list(load(name, Path(file) if file else None))
     if not found:
-        raise ConfigError(f"{text} contains no problem that can be used for training")
-    take = config.problems.take.get(name, len(found))
-    if take >= len(found):
-        return found
+        raise ConfigError(f"{source} contains no problem that can be used for training")
+    take = min(config.problems.take.get(name, len(found)), len(found))
     order = Random(f"{config.seed}:{name}").sample(range(len(found)), take)
     return [found[i] for i in sorted(order)]
 
@@ -112,168 +86,84 @@ def load(name: str, file: Path | None = None) -> Iterator[Problem]:
         MissingExtra: the library that reads it is not installed.
     """
     if name not in SOURCES:
-        raise ConfigError(
-            f"{name!r} is not a source of problems: tiny, {reasoning_gym.NAME}, "
-            f"{', '.join(SOURCES)}"
-        )
-    if file is not None and not file.is_file():
-        raise ConfigError(f"{name}={file}: no such file")
-    source = SOURCES[name]
-    rows: Iterable[dict[str, Any]] = suites.read_rows(file) if file else _hub_rows(source)
-    seen: set[str] = set()
-    for number, row in enumerate(rows, 1):
-        if missing := [column for column in source.columns if column not in row]:
-            raise ConfigError(
-                f"{file or source.path}, row {number}: no {', '.join(missing)}; "
-                f"it has {', '.join(row)}"
-            )
-        problem = source.problem(row)
-        if problem is not None and problem.question not in seen:
+        known = ", ".join(("tiny", reasoning_gym.NAME, *SOURCES))
+        raise ConfigError(f"{name!r} is not a source of problems: {known}")
+    source, seen = SOURCES[name], set[str]()
+    rows = read_records(file) if file else source.rows()
+    for number, problem in suites.converted(rows, str(file or source.path), PROBLEM[name]):
+        if problem.question not in seen:
             seen.add(problem.question)
             yield replace(problem, id=f"{name}-{problem.id or number}", family=name)
 
 
-def _hub_rows(source: Source) -> Iterator[dict[str, Any]]:
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise MissingExtra(f"the source {source.path}", "eval") from error
-    for subset in source.subsets:
-        try:
-            if source.files:
-                at = f"hf://datasets/{source.path}@{source.revision}"
-                files = [f"{at}/{file}" for file in source.files]
-                kind = Path(source.files[0]).suffix.removeprefix(".").replace("jsonl", "json")
-                rows: Any = load_dataset(kind, data_files=files, split="train")
-            else:
-                rows = load_dataset(source.path, subset, split="train", revision=source.revision)
-        except Exception as error:  # the hub, its cache and its files raise a dozen kinds
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ConfigError(f"{source.path} cannot be loaded: {first}") from error
-        if missing := [c for c in source.columns if c not in rows.column_names]:
-            raise ConfigError(f"{source.path} has no {', '.join(missing)}: {rows.column_names}")
-        yield from rows.select_columns(list(source.columns))
-
-
-def _aime(row: dict[str, Any]) -> Problem | None:
+def _aime(row: Row) -> Problem | None:
     """Before 2024: AIME24 is evaluated on."""
     if int(row["Year"]) >= 2024:
         return None
     return Problem(str(row["ID"]), str(row["Question"]), str(row["Answer"]))
 
 
-def _boxed(row: dict[str, Any]) -> Problem | None:
+def _boxed(row: Row) -> Problem | None:
     """Solutions without a box are proofs, or have no answer that could be compared."""
     gold = last_boxed(str(row["solution"]))
     return Problem("", str(row["problem"]), gold) if gold else None
 
 
-def _codeforces(row: dict[str, Any]) -> Problem | None:
+def _codeforces(row: Row) -> Problem | None:
     """Programs that read standard input and have one right output: no checker, no interaction."""
     if row["input_mode"] != "stdio" or row["interaction_format"] or row["generated_checker"]:
         return None
-    samples = _pairs(row["examples"] or ())
-    parts = [row["title"], row["description"]]
+    samples, hidden = (
+        tuple((str(test["input"]), str(test["output"])) for test in row[name] or ())
+        for name in ("examples", "official_tests")
+    )
     heads = {"Input": row["input_format"], "Output": row["output_format"], "Note": row["note"]}
+    parts = [row["title"], row["description"]]
     parts += [f"{head}\n{text}" for head, text in heads.items() if text]
-    parts += [f"Example input\n{a}\nExample output\n{b}" for a, b in samples]
-    cases = _fitting(samples + _pairs(row["official_tests"] or ()))
+    parts += [f"Example input\n{given}\nExample output\n{output}" for given, output in samples]
     text = "\n\n".join(str(part).strip() for part in parts if part)
-    return CodeProblem(str(row["id"]), text, "", samples=samples, cases=cases) if cases else None
+    return _program(str(row["id"]), text, samples, samples + hidden)
 
 
-_FROM_CODEFORCES = 2  # number of that site in the column "source" of Code Contests
-
-
-def _code_contests(row: dict[str, Any]) -> Problem | None:
+def _code_contests(row: Row) -> Problem | None:
     """Without those of Codeforces, which is a source of its own, and without files as input."""
-    if row["source"] == _FROM_CODEFORCES or row["input_file"]:
+    if row["source"] == 2 or row["input_file"]:  # 2 is the number of Codeforces
         return None
     samples, hidden = (
         tuple(zip(row[name]["input"], row[name]["output"], strict=True))
         for name in ("public_tests", "private_tests")
     )
-    cases = _fitting(samples + hidden)
-    if not cases:
-        return None
-    return CodeProblem(str(row["name"]), str(row["description"]), "", samples=samples, cases=cases)
+    return _program(str(row["name"]), str(row["description"]), samples, samples + hidden)
 
 
-def _livecodebench(row: dict[str, Any]) -> Problem | None:
+def _livecodebench(row: Row) -> Problem | None:
     """Before July 2024: later problems are evaluated on."""
     if str(row["contest_date"]) >= "2024-07-01":
         return None
-    place = f"problem {row['question_id']}"
-    tests = all_tests(row, place)
-    starter, question = str(row["starter_code"] or ""), str(row["question_content"])
-    if starter:
-        question += f"\n\nBegin with this code:\n```python\n{starter}\n```"
-    return CodeProblem(
-        str(row["question_id"]),
-        question,
-        "",
-        samples=_typed(public_tests(row, place)),
-        cases=_fitting(_typed(tests)),
-        starter=starter,
-        function=function_of(row, tests, place),
-    )
+    task, tests = read_task(row)
+    begin = f"\n\nBegin with this code:\n```python\n{task.starter}\n```" if task.starter else ""
+    cases = tuple((test.given, test.expected) for test in tests)
+    found = _program(task.id, task.question + begin, cases[: len(task.samples)], cases)
+    return found and replace(found, starter=task.starter, function=task.function)
 
 
-def _typed(tests: Iterable[Test]) -> Tests:
-    return tuple((test.input, test.output) for test in tests)
+def _program(key: str, question: str, samples: Tests, tests: Tests) -> CodeProblem | None:
+    """A problem with the first tests, as many as fit; None if the first one does not."""
+    sizes = accumulate(len(typed) + len(expected) for typed, expected in tests)
+    fitting = sum(size <= MAX_CHARS for size in sizes)
+    cases = tests[: min(fitting, MAX_CASES)]
+    return CodeProblem(key, question, "", samples=samples, cases=cases) if cases else None
 
 
-def _pairs(tests: Iterable[dict[str, Any]]) -> Tests:
-    return tuple((str(test["input"]), str(test["output"])) for test in tests)
-
-
-def _fitting(tests: Tests) -> Tests:
-    """The first tests, as many as fit."""
-    kept: list[tuple[str, str]] = []
-    room = MAX_CHARS
-    for typed, expected in tests:
-        room -= len(typed) + len(expected)
-        if room < 0 or len(kept) == MAX_CASES:
-            break
-        kept.append((typed, expected))
-    return tuple(kept)
-
-
-_SUBJECTS = (
-    "algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory",
-    "prealgebra", "precalculus",
-)  # fmt: skip
-SOURCES = {
-    "aime": Source(
-        "di-zhang-fdu/AIME_1983_2024", "3e2cc86390666c5c756622afc0eeb9e6194496bc",
-        ("ID", "Year", "Question", "Answer"), _aime, 890,
-    ),
-    "math": Source(
-        "EleutherAI/hendrycks_math", "21a5633873b6a120296cce3e2df9d5550074f4a3",
-        ("problem", "solution"), _boxed, 7_500, subsets=_SUBJECTS,
-    ),
-    "numina": Source(
-        "AI-MO/NuminaMath-CoT", "9d8d210c9f6a36c8f3cd84045668c9b7800ef517",
-        ("problem", "solution"), _boxed, 28_505,
-    ),
-    "codeforces": Source(
-        "open-r1/codeforces", "fbe3f6e903ee854eec2e69e9d96d0306cde59baf",
-        ("id", "title", "description", "input_format", "output_format", "note", "examples",
-         "official_tests", "input_mode", "interaction_format", "generated_checker"),
-        _codeforces, 7_505, subsets=("verifiable",),
-    ),
-    "code_contests": Source(
-        "deepmind/code_contests", "802411c3010cb00d1b05bad57ca77365a3c699d6",
-        ("name", "description", "source", "input_file", "public_tests", "private_tests"),
-        _code_contests, 2_011,
-    ),
-    "livecodebench": Source(
-        "livecodebench/code_generation_lite", "0fe84c3912ea0c4d4a78037083943e8f0c4dd505",
-        ("question_id", "question_content", "contest_date", "starter_code", "metadata",
-         "public_test_cases", "private_test_cases"),
-        _livecodebench, 558, files=("test.jsonl", "test2.jsonl", "test3.jsonl"),
-    ),
-}  # fmt: skip
+PROBLEM: dict[str, Callable[[Row], Problem | None]] = {
+    "aime": _aime,
+    "math": _boxed,
+    "numina": _boxed,
+    "codeforces": _codeforces,
+    "code_contests": _code_contests,
+    "livecodebench": _livecodebench,
+}
+"""How a row of a source becomes a problem; None for one that is left out."""
 
 
 def main() -> int:
@@ -283,8 +173,7 @@ def main() -> int:
 
     def body() -> None:
         found = training_problems(given(options))
-        for name in dict.fromkeys(problem.family for problem in found):
-            count = sum(problem.family == name for problem in found)
+        for name, count in Counter(problem.family for problem in found).items():
             paper = f" (the paper's: {SOURCES[name].paper})" if name in SOURCES else ""
             say(f"{name}: {count}{paper}")
         if options.out:

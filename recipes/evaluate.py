@@ -7,7 +7,7 @@
 
 Suites: tiny; reasoning_gym, of the kinds and levels of a config (recipes/reasoning_gym.py); aime24,
 aime25, amc23, math500, gpqa, or a JSONL or Parquet file with their columns (recipes/suites.py);
-livecodebench, from its files (recipes/livecodebench). Programs are run against all tests. `--grader
+livecodebench, from its files (recipes/problems.py). Programs are run against all tests. `--grader
 upstream` reports the verdicts of LiveCodeBench's or reasoning-gym's own grader, faults included, on
 the same samples. `--k 1` decodes greedily; larger values sample at the paper's temperature 0.6
 and top-p 0.95. `--hints` takes any policies (recipes/policies.py); with `--staged`, hints are

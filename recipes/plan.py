@@ -25,12 +25,12 @@ from recipes import base_model
 from recipes.base_model import PROGRAM, QUESTION, Model, NotHere, online, read_base
 from recipes.command import command_line, given, program
 from recipes.config import Config
-from recipes.data import SOURCES, training_problems
+from recipes.data import training_problems
 from recipes.policies import check, fits
 from recipes.problems import held_out
 from recipes.reproduce import names
 from recipes.settings import RolloutConfig
-from recipes.suites import SUITES
+from recipes.suites import SOURCES, SUITES
 from recipes.training import check_training, read_processes
 from start_sdk import StartError, plugins
 from start_sdk.backends.tokenizer import load_tokenizer

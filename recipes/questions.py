@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from recipes import livecodebench, programs, reasoning_gym
+from recipes import reasoning_gym
 from recipes.config import Config
-from recipes.livecodebench import upstream
 from recipes.reasoning_gym import GymProblem
 from recipes.suites import CodeProblem, Problem, TinyTask
 from recipes.tiny.prompts import with_prompt
 from start_sdk import ConfigError, Interpreter, Message, Trace
 from start_sdk.batch import Job, fingerprint
-from start_sdk.grading import Grader, last_code_block, shuffled
+from start_sdk.grading import Grader, last_code_block, livecodebench, shuffled
+from start_sdk.grading.programs import ProgramTest, run_program
 
-BOXED = "\n\nPlease reason step by step, and put your final answer within \\boxed{}."
-PROGRAM = (
-    "\n\nPlease reason step by step, and give your whole program, in Python, in a ```python block"
-    " after your reasoning."
-)
-LETTER = "\n\nPlease reason step by step, and put the letter of your choice within \\boxed{}."
+WISH = "\n\nPlease reason step by step, and"
+BOXED = f"{WISH} put your final answer within \\boxed{{}}."
+PROGRAM = f"{WISH} give your whole program, in Python, in a ```python block after your reasoning."
+LETTER = f"{WISH} put the letter of your choice within \\boxed{{}}."
 
 
 def asked(problem: Problem, prompt: str, seed: int) -> tuple[str | list[Message], str]:
@@ -33,7 +32,7 @@ def asked(problem: Problem, prompt: str, seed: int) -> tuple[str | list[Message]
         raise ConfigError(f"problem {problem.id}: the prompt livecodebench is for programs")
     if isinstance(problem, CodeProblem):
         if prompt == "livecodebench":
-            return livecodebench.prompt(problem), gold
+            return livecodebench.prompt(question, problem.starter), gold
         wish = PROGRAM
     elif problem.distractors:
         choices = shuffled(gold, problem.distractors, problem_id=problem.id, seed=seed)
@@ -68,11 +67,9 @@ def job_of(problem: Problem, **key: Any) -> Job:
 
 def problem_of(job: Job) -> Problem:
     """The problem of a job, as its row has it."""
-    kind: type[Problem] = Problem
-    if "samples" in job.input:
-        kind = CodeProblem if "starter" in job.input else TinyTask
-    elif "level" in job.input:
-        kind = GymProblem
+    kinds = (TinyTask, CodeProblem, GymProblem)
+    has = job.input.keys()
+    kind = next((kind for kind in kinds if kind.__dataclass_fields__.keys() == has), Problem)
     return kind(**{name: _tuples(value) for name, value in job.input.items()})
 
 
@@ -81,29 +78,55 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
+@dataclass(frozen=True)
 class Judge:
     """Says of a trace whether it is right: by its answer, or by the tests of a code task."""
 
-    def __init__(self, grader: Grader, python: Interpreter) -> None:
-        self._grader = grader
-        self._python = python
+    grader: Grader
+    python: Interpreter
 
     async def judge(self, trace: Trace, problem: Problem, gold: str) -> dict[str, Any]:
         """`answer`, `gold`, `correct` and `how`; of a program also its `outcome`, and `upstream`,
         the verdict of LiveCodeBench's own grader, on that suite; of a problem of reasoning-gym
-        `scored`, what the package's scorer gives the answer (1.0: right)."""
+        `scored`, what the package's scorer gives the answer (1.0: right).
+
+        Raises:
+            ConfigError: a code task has no tests, or they cannot be read.
+            InterpreterError: no kernel could be started.
+        """
         if problem.tests or isinstance(problem, CodeProblem):
-            code = last_code_block(trace.response) or last_code_block(trace.thinking)
-            outcome = await programs.judge(self._python, problem, code)
-            found: dict[str, Any] = {"answer": code, "gold": gold, "correct": outcome == "passed"}
-            found |= {"how": "tests", "outcome": outcome}
-            if isinstance(problem, CodeProblem) and problem.stored:
-                found["upstream"] = await upstream.passes(self._python, problem, trace.response)
-            return found
+            return {"gold": gold, "how": "tests", **await self._run(trace, problem)}
         kind: Literal["choice", "math"] = "choice" if problem.distractors else "math"
-        verdict = await self._grader.grade(trace, gold, kind)
+        verdict = await self.grader.grade(trace, gold, kind)
         answer = verdict.answer or trace.answer
-        found = {"answer": answer, "gold": gold, "correct": verdict.correct, "how": verdict.how}
+        found: dict[str, Any] = {"answer": answer, "gold": gold}
+        found |= {"correct": verdict.correct, "how": verdict.how}
         if isinstance(problem, GymProblem):
             found["scored"] = reasoning_gym.score(problem, answer)
         return found
+
+    async def _run(self, trace: Trace, problem: Problem) -> dict[str, Any]:
+        """What the tests say of a program: the last one after the thought, or else in it."""
+        code = last_code_block(trace.response) or last_code_block(trace.thinking)
+        function = problem.function if isinstance(problem, CodeProblem) else "f"
+        stored = isinstance(problem, CodeProblem) and problem.stored
+        tests, limits = tests_of(problem), livecodebench.LIMITS if stored else None
+        outcome = "no program"
+        if code is not None:
+            run = await run_program(code, tests, self.python, function=function, limits=limits)
+            outcome = run.outcome
+        found = {"answer": code, "correct": outcome == "passed", "outcome": outcome}
+        if stored:
+            found["upstream"] = await livecodebench.passes_upstream(
+                trace.response, tests, self.python, function=function
+            )
+        return found
+
+
+def tests_of(problem: Problem) -> Sequence[ProgramTest]:
+    """The tests that a program has to pass."""
+    if not isinstance(problem, CodeProblem):
+        return [ProgramTest(given=str(n), expected=str(value)) for n, value in problem.tests]
+    if problem.stored:
+        return livecodebench.stored_tests(problem.stored, problem.digest)
+    return [ProgramTest(given=given, expected=expected) for given, expected in problem.cases]

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from recipes.suites import Problem
 from recipes.tiny.world import Split
-from start_sdk import ConfigError, MissingExtra
+from start_sdk import ConfigError, MissingExtra, StartError
 
 NAME = "reasoning_gym"
 """Of the suite, and of the source of training problems."""
@@ -61,9 +61,8 @@ def draw(levels: Mapping[str, Level], split: Split, n: int, seed: int) -> list[P
 
 def split_of(question: str) -> Split:
     """The split that a question belongs to: a third of the questions each."""
-    splits = get_args(Split)
-    found: Split = splits[_number(question) % len(splits)]
-    return found
+    splits: tuple[Split, ...] = get_args(Split)
+    return splits[_number(question) % len(splits)]
 
 
 def score(problem: GymProblem, answer: str | None) -> float:
@@ -72,50 +71,50 @@ def score(problem: GymProblem, answer: str | None) -> float:
     Raises:
         MissingExtra: reasoning-gym is not installed.
     """
-    dataset = _dataset(problem.family, problem.level)
     entry = {"question": problem.question, "answer": problem.gold, "metadata": problem.metadata}
     try:
-        return float(dataset.score_answer(answer, entry))
+        return float(_dataset(problem.family, problem.level).score_answer(answer, entry))
+    except StartError:
+        raise
     except Exception:  # a boundary: scorers read what a model wrote
         return 0.0
 
 
-def _drawn(kind: str, level: Level, split: Split, n: int, seed: int) -> Iterator[Problem]:
-    dataset = _dataset(kind, level, seed=_number(f"{kind}:{split}:{seed}"), size=n * TRIES)
-    from reasoning_gym.dataset import ProceduralDataset
+def _drawn(kind: str, level: Level, split: Split, n: int, seed: int) -> list[Problem]:
+    found: dict[str, Problem] = {}
+    try:
+        dataset = _dataset(kind, level, seed=_number(f"{kind}:{split}:{seed}"), size=n * TRIES)
+        from reasoning_gym.dataset import ProceduralDataset
 
-    by_answer_alone = type(dataset).score_answer is ProceduralDataset.score_answer
-    seen: set[str] = set()
-    for entry in _entries(kind, dataset):
-        question = entry["question"]
-        if question in seen or split_of(question) != split:
-            continue
-        if dataset.score_answer(entry["answer"], entry) < 1:  # such as 0 in another base: no digits
-            continue
-        metadata = {} if by_answer_alone else json.loads(json.dumps(entry["metadata"], default=str))
-        yield GymProblem(
-            id=f"{kind}-{split}-{seed}-{len(seen)}",
-            question=question,
-            gold=entry["answer"],
-            family=kind,
-            level=dict(level),
-            metadata=metadata,
-        )
-        seen.add(question)
-        if len(seen) == n:
-            return
-    raise ConfigError(
-        f"{NAME}: {kind} has {len(seen)} distinct questions of the split {split}, not {n}: change "
-        "its level"
-    )
+        reads_answers_alone = type(dataset).score_answer is ProceduralDataset.score_answer
+        for entry in dataset:
+            question, gold = entry["question"], entry["answer"]
+            if question in found or split_of(question) != split:
+                continue
+            if dataset.score_answer(gold, entry) < 1:  # such as 0 in another base: no digits
+                continue
+            key = f"{kind}-{split}-{seed}-{len(found)}"
+            read = {} if reads_answers_alone else entry["metadata"]
+            about = {"level": dict(level), "metadata": json.loads(json.dumps(read, default=str))}
+            found[question] = GymProblem(key, question, gold, family=kind, **about)
+            if len(found) == n:
+                return list(found.values())
+    except StartError:
+        raise
+    except Exception as error:  # a boundary: a level may break a generator anywhere
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError(f"{NAME}: the level of {kind}: {why}") from error
+    distinct = f"{len(found)} distinct questions of the split {split}, not {n}"
+    raise ConfigError(f"{NAME}: {kind} has {distinct}: change its level")
 
 
 def _dataset(kind: str, level: Level, **more: int) -> Any:
     """The package's generator of a kind.
 
     Raises:
-        ConfigError: an unknown kind, or a level that it does not take.
+        ConfigError: an unknown kind, or one that is refused.
         MissingExtra: reasoning-gym is not installed.
+        Exception: of any kind, for a level that it does not take.
     """
     try:
         from reasoning_gym.factory import DATASETS, create_dataset
@@ -125,22 +124,7 @@ def _dataset(kind: str, level: Level, **more: int) -> Any:
         raise ConfigError(f"{NAME}: there is no kind {kind!r}")
     if kind in RUN_ANSWERS:
         raise ConfigError(f"{NAME}: the scorer of {kind} runs answers as Python code")
-    try:
-        return create_dataset(kind, **level, **more)
-    except (AssertionError, TypeError, ValueError) as error:
-        raise ConfigError(f"{NAME}: the level of {kind}: {_line(error)}") from error
-
-
-def _entries(kind: str, dataset: Any) -> Iterator[dict[str, Any]]:
-    """The problems of a generator; a level may break it only here."""
-    try:
-        yield from dataset
-    except Exception as error:  # a boundary: whatever a generator raises
-        raise ConfigError(f"{NAME}: the level of {kind}: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return create_dataset(kind, **level, **more)
 
 
 def _number(text: str) -> int:

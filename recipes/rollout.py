@@ -31,7 +31,6 @@ from recipes.bases import Bases
 from recipes.command import command_line, created, given, out_of, program
 from recipes.config import Config
 from recipes.data import training_problems
-from recipes.live import LiveTable
 from recipes.questions import Judge, asked, conclusion, job_of, problem_of, requested
 from recipes.scoring import grouped, results
 from recipes.settings import RolloutConfig
@@ -110,7 +109,7 @@ class Solver:
             judge = Judge(grader, self.python)
             with (
                 RowStore(created(folder) / "rows.sqlite") as store,
-                LiveTable(store.rows(jobs), len(jobs)) as table,
+                batch.LiveTable(store.rows(jobs), len(jobs)) as table,
             ):
                 await batch.run_batch(
                     store,

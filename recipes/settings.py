@@ -21,7 +21,7 @@ class Problems(Settings):
     sources: tuple[str, ...] = ("tiny",)
     """ "tiny" (the training split of the miniature world, without the families kept from training),
     "reasoning_gym" (that of the kinds of `evaluation.levels`, without those of `evaluation.kept`),
-    names of `recipes.data.SOURCES`, or files like them, as `NAME=FILE`."""
+    sources of recipes/datasets.toml, or files like them, as `NAME=FILE`."""
     families: Literal["math", "code", "all"] = "math"
     """Of the source tiny."""
     take: dict[str, Positive] = Field(default_factory=dict)

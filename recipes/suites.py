@@ -1,4 +1,4 @@
-"""Evaluation problems: named suites from the hub at pinned revisions, or files like them.
+"""Problems, and where they come from: named suites of the hub at pinned revisions, or files.
 
 The suites are those of START's evaluation (arXiv 2503.04625, table 1) except LiveCodeBench. A file
 is JSONL or Parquet with a suite's columns: `problem` (or `question`) and `answer`, or those of
@@ -7,14 +7,18 @@ GPQA; `id` is optional.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from recipes.tiny.world import Family, Split, problems
 from start_sdk import ConfigError, MissingExtra
-from start_sdk.batch import read_json_lines
+from start_sdk.batch import read_records
+
+Row = dict[str, Any]
+"""A row of a data set, by column."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class CodeProblem(Problem):
     """That function, of a class `Solution` or a plain one: its arguments are the lines of an input,
     in JSON."""
     stored: str = ""
-    """Where its tests are if they are too large for a row: FILE:OFFSET (recipes/livecodebench)."""
+    """Where its tests are if they are too large for a row (start_sdk.grading.livecodebench)."""
     digest: str = ""
     """Of those tests."""
 
@@ -58,37 +62,53 @@ class TinyTask(Problem):
 
 
 @dataclass(frozen=True)
-class Suite:
-    """Where a suite lies on the hub, and how many problems it has."""
+class DataSet:
+    """A data set of the hub, at a pinned revision (recipes/datasets.toml)."""
 
     path: str
     revision: str
-    split: str
-    size: int
-    subset: str | None = None
+    split: str = "train"
+    subsets: Sequence[str | None] = (None,)
+    files: Sequence[str] = ()
+    """JSONL files, where the hub has a script in place of data."""
+    columns: Sequence[str] = ()
+    """The only ones that are read; by default all."""
+    size: int = 0
+    """Problems that a suite has."""
+    paper: int = 0
+    """Problems of a source that the paper trained on."""
+
+    def rows(self) -> Iterator[Row]:
+        """The rows, from the hub or its cache.
+
+        Raises:
+            ConfigError: it cannot be loaded, or lacks a column.
+            MissingExtra: the library that reads it is not installed.
+        """
+        try:
+            from datasets import load_dataset
+        except ImportError as error:
+            raise MissingExtra(f"the data set {self.path}", "eval") from error
+        at = f"hf://datasets/{self.path}@{self.revision}"
+        files = [f"{at}/{file}" for file in self.files]
+        for subset in self.subsets:
+            try:
+                if files:
+                    rows: Any = load_dataset("json", data_files=files, split=self.split)
+                else:
+                    rows = load_dataset(self.path, subset, split=self.split, revision=self.revision)
+                yield from rows.select_columns([*self.columns]) if self.columns else rows
+            except Exception as error:  # the hub, its cache and its files raise a dozen kinds
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise ConfigError(f"{self.path} cannot be loaded: {first}") from error
 
 
-SUITES = {
-    "aime24": Suite(
-        "HuggingFaceH4/aime_2024", "2fe88a2f1091d5048c0f36abc874fb997b3dd99a", "train", 30
-    ),
-    "aime25": Suite("math-ai/aime25", "563bb8404243c5f09de6ec262f2db674fe5bce9b", "test", 30),
-    "amc23": Suite("math-ai/amc23", "80815d37005feb82cd7f8fbc6901d5d3eff43057", "test", 40),
-    "math500": Suite(
-        "HuggingFaceH4/MATH-500", "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be", "test", 500
-    ),
-    # Gated: needs an account that has accepted its terms.
-    "gpqa": Suite(
-        "Idavidrein/gpqa", "633f5ee89ab8ad4522a9f850766b73f62147ffdd", "train", 198, "gpqa_diamond"
-    ),
-}
+_TABLES = tomllib.loads(Path(__file__).with_name("datasets.toml").read_text(encoding="utf-8"))
+SUITES = {name: DataSet(**values) for name, values in _TABLES["suites"].items()}
+SOURCES = {name: DataSet(**values) for name, values in _TABLES["sources"].items()}
+"""Those that are evaluated on, and those that are trained on."""
 SCIENCE = {"gpqa", "physics", "chemistry", "biology", "science"}
 """Families whose problems get the science hints, in lower case."""
-_QUESTIONS = ("problem", "question", "Question")
-_ANSWERS = ("answer", "Correct Answer")
-_IDS = ("id", "unique_id", "Record ID")
-_FAMILIES = ("family", "High-level domain")
-_DISTRACTORS = tuple(f"Incorrect Answer {i}" for i in (1, 2, 3))
 
 
 def load(name: str) -> list[Problem]:
@@ -98,17 +118,22 @@ def load(name: str) -> list[Problem]:
         ConfigError: no such suite or file, a column that is missing, a suite of another size.
         MissingExtra: a suite of the hub, or a Parquet file, without the library that reads it.
     """
-    if name in SUITES:
-        return from_hub(name, SUITES[name])
-    path = Path(name)
-    if not path.is_file():
-        raise ConfigError(
-            f"{name!r} is neither a suite (tiny, {', '.join(SUITES)}) nor an existing file"
-        )
-    found = as_problems(read_rows(path), name)
+    suite, file = SUITES.get(name), Path(name)
+    if not suite and not file.is_file():
+        known = ", ".join(("tiny", *SUITES))
+        raise ConfigError(f"{name!r} is neither a suite ({known}) nor an existing file")
+    rows, source = (suite.rows(), suite.path) if suite else (read_records(file), name)
+    found: dict[str, Problem] = {}
+    for number, problem in converted(rows, source, as_problem):
+        key = problem.id or str(number - 1)
+        if key in found:
+            raise ConfigError(f"{source}, row {number}: the id {key!r} is not unique")
+        found[key] = replace(problem, id=key)
+    if suite and len(found) != suite.size:
+        raise ConfigError(f"{source} has {len(found)} problems, not {suite.size}")
     if not found:
-        raise ConfigError(f"{name} contains no problems")
-    return found
+        raise ConfigError(f"{source} contains no problems")
+    return list(found.values())
 
 
 def tiny(families: Sequence[Family], n: int, seed: int, split: Split = "test") -> list[Problem]:
@@ -117,87 +142,57 @@ def tiny(families: Sequence[Family], n: int, seed: int, split: Split = "test") -
     made: list[Problem] = []
     for family in families:
         name = family.name if split == "test" else f"{family.name}-{split}"
-        for number, problem in enumerate(problems(family, split, seed, n)):
-            hidden = family.hidden_samples(problem.params) if family.hidden_samples else ()
-            tests = tuple((sample.argument, sample.value) for sample in hidden)
-            about: dict[str, Any] = {
-                "id": f"{name}-{seed}-{number}",
-                "question": problem.question,
-                "gold": problem.answer,
-                "family": family.name,
-            }
-            if family.samples is None:
-                made.append(Problem(**about))
-                continue
-            shown = family.samples(problem.params)
-            samples = tuple((str(sample.argument), str(sample.value)) for sample in shown)
-            made.append(TinyTask(**about, tests=tests, samples=samples))
+        for number, drawn in enumerate(problems(family, split, seed, n)):
+            about = (f"{name}-{seed}-{number}", drawn.question, drawn.answer, (), family.name)
+            if family.samples and family.hidden_samples:
+                tests = tuple((s.argument, s.value) for s in family.hidden_samples(drawn.params))
+                shown = tuple((str(s.argument), str(s.value)) for s in family.samples(drawn.params))
+                made.append(TinyTask(*about, tests, shown))
+            else:
+                made.append(Problem(*about))
     return made
 
 
-def from_hub(name: str, suite: Suite) -> list[Problem]:
-    """A suite as the hub has it, or its cache; its size is checked."""
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise MissingExtra(f"the suite {name}", "eval") from error
-    try:
-        rows: Any = load_dataset(
-            suite.path, suite.subset, split=suite.split, revision=suite.revision
-        )
-    except Exception as error:  # the hub, its cache and its files raise a dozen kinds
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(f"{suite.path} cannot be loaded: {first}") from error
-    found = as_problems(rows, suite.path)
-    if len(found) != suite.size:
-        raise ConfigError(f"{suite.path} has {len(found)} problems, not {suite.size}")
-    return found
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSONL or a Parquet file.
+def converted(
+    rows: Iterable[Row], source: str, convert: Callable[[Row], Problem | None]
+) -> Iterator[tuple[int, Problem]]:
+    """The problems that rows become, with their numbers from 1; None leaves a row out.
 
     Raises:
-        ConfigError: the file cannot be read; of a line that is not an object, its number.
-        MissingExtra: a Parquet file without pyarrow.
+        ConfigError: a row lacks a column, or holds something else; the source and its number.
     """
-    if path.suffix == ".parquet":
+    for number, row in enumerate(rows, 1):
         try:
-            from pyarrow import parquet
-        except ImportError as error:
-            raise MissingExtra("reading Parquet", "parquet") from error
-        try:
-            rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path} is not a Parquet file: {error}") from error
-        return rows
-    return [row for _, row in read_json_lines(path)]
-
-
-def as_problems(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
-    """Problems from rows with the columns of any of the suites.
-
-    Raises:
-        ConfigError: a row without question or answer, or an id that stands twice.
-    """
-    made: list[Problem] = []
-    seen: set[str] = set()
-    for number, row in enumerate(rows):
-        question, gold = first(row, _QUESTIONS), first(row, _ANSWERS)
-        if not question or gold is None:
+            problem = convert(row)
+        except KeyError as error:
+            has = ", ".join(row)
             raise ConfigError(
-                f"{source}, row {number + 1}: needs a question ({' or '.join(_QUESTIONS)}) and an "
-                f"answer ({' or '.join(_ANSWERS)}); it has {', '.join(row)}"
-            )
-        key = first(row, _IDS) or str(number)
-        if key in seen:
-            raise ConfigError(f"{source}, row {number + 1}: the id {key!r} is not unique")
-        seen.add(key)
-        wrong = tuple(str(row[c]) for c in _DISTRACTORS if row.get(c) is not None)
-        made.append(Problem(key, question, gold, wrong, first(row, _FAMILIES) or ""))
-    return made
+                f"{source}, row {number}: no {error.args[0]}; it has {has}"
+            ) from error
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{source}, row {number}: {error}") from error
+        if problem is not None:
+            yield number, problem
 
 
-def first(row: dict[str, Any], columns: tuple[str, ...]) -> str | None:
-    """The first of these columns that a row has, as text."""
-    return next((str(row[c]) for c in columns if row.get(c) is not None), None)
+def as_problem(row: Row) -> Problem:
+    """The problem of a row with the columns of any of the suites; the id may be missing.
+
+    Raises:
+        KeyError: it has no question or no answer.
+    """
+    there = {name: str(value) for name, value in row.items() if value not in (None, "")}
+
+    def first(*columns: str) -> str:
+        if found := next((there[name] for name in columns if name in there), None):
+            return found
+        raise KeyError(" or ".join(columns))
+
+    wrong = (there.get(f"Incorrect Answer {i}") for i in (1, 2, 3))
+    return Problem(
+        id=there.get("id") or there.get("unique_id") or there.get("Record ID", ""),
+        question=first("problem", "question", "Question"),
+        gold=first("answer", "Correct Answer"),
+        distractors=tuple(filter(None, wrong)),
+        family=there.get("family") or there.get("High-level domain", ""),
+    )

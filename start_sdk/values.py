@@ -37,7 +37,7 @@ class Settings(Frozen):
 
     if not TYPE_CHECKING:  # type checkers see pydantic's own signature
 
-        def __init__(self, **values):
+        def __init__(self, /, **values):
             try:
                 super().__init__(**values)
             except ValidationError as error:

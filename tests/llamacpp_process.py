@@ -32,7 +32,7 @@ class LlamaServer:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
         options = {"file": file, "port": self.port, "slots": slots, "context": context}
-        self._command = [sys.executable, "-m", "recipes.real.serve"]
+        self._command = [sys.executable, "-m", "benchmarks.llama_server"]
         for name, value in options.items():
             self._command += [f"--{name}", str(value)]
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,8 +1,8 @@
 """Batch runs: jobs, result rows, a crash-safe store, progress and exports."""
 
 from start_sdk.batch._jobs import Work, config_hash, in_rounds, model_hash, run_batch
-from start_sdk.batch._lines import read_json_lines
-from start_sdk.batch._progress import BatchProgress, Tally
+from start_sdk.batch._lines import read_json_lines, read_records
+from start_sdk.batch._progress import BatchProgress, LiveTable, Tally
 from start_sdk.batch._reading import read_rows
 from start_sdk.batch._rows import (
     Job,
@@ -18,6 +18,7 @@ from start_sdk.batch._store import RowStore
 __all__ = [
     "BatchProgress",
     "Job",
+    "LiveTable",
     "Row",
     "RowStore",
     "State",
@@ -30,6 +31,7 @@ __all__ = [
     "in_rounds",
     "model_hash",
     "read_json_lines",
+    "read_records",
     "read_rows",
     "run_batch",
     "sample_seed",

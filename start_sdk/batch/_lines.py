@@ -1,4 +1,4 @@
-"""Reads JSON Lines: one object per line, in UTF-8."""
+"""Reads JSON Lines, one object per line, in UTF-8; and Parquet, which has the same rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from start_sdk.errors import ConfigError
+from start_sdk.errors import ConfigError, MissingExtra
 
 
 def read_json_lines(
@@ -40,6 +40,27 @@ def read_json_lines(
             on_bad(number, str(error))
         else:
             yield number, record
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a JSON Lines file, or of a Parquet file (`.parquet`), by column.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line holds no object.
+        MissingExtra: a Parquet file without pyarrow.
+    """
+    if path.suffix != ".parquet":
+        yield from (record for _, record in read_json_lines(path))
+        return
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtra("reading Parquet", "parquet") from error
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{str(path)!r} is not a Parquet file: {error}") from error
+    yield from rows
 
 
 def _object(line: bytes) -> dict[str, Any]:

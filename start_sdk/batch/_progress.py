@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 from start_sdk._printing import Terminal
@@ -30,10 +32,12 @@ class Tally:
         tokens: by source: prompt, model, hint, tool, notice; and those sampled but dropped.
         seconds: wall clock time of model and tool.
         calls: cells run.
+        correct: rows whose result says `correct`.
     """
 
     def __init__(self) -> None:
         self.states: Counter[State] = Counter()
+        self.correct = 0
         self.tokens: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
         self.calls = 0
@@ -45,7 +49,9 @@ class Tally:
             ConfigError: its trace is none; a file may come from someone else.
         """
         self.states[row.state] += 1
-        trace = (row.result or {}).get("trace", {})
+        result = row.result or {}
+        self.correct += bool(result.get("correct"))
+        trace = result.get("trace", {})
         try:
             self.tokens.update({who: int(n) for who, n in trace.get("usage", {}).items()})
             self.seconds.update({who: float(n) for who, n in trace.get("seconds", {}).items()})
@@ -128,6 +134,63 @@ class BatchProgress:
 
     def __enter__(self) -> Self:
         self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+
+class LiveTable:
+    """Context manager that shows right answers and calls above the line of `BatchProgress`.
+
+    The table has a row for each `family` of the jobs' `input`, and one for all. Without a terminal,
+    only the line is printed, from time to time.
+
+    Args:
+        before: rows of the store: those that earlier runs finished are counted.
+        total: rows of the batch.
+    """
+
+    def __init__(self, before: Iterable[Row], total: int) -> None:
+        console = Terminal(stderr=True)
+        self._families: defaultdict[str, Tally] = defaultdict(Tally)
+        for row in before:  # one at a time: all traces together may not fit into the memory
+            if row.state == "done":  # failed ones are tried again
+                self._count(row)
+        done = self._families["all"].states.total()
+        self._progress = BatchProgress(total, before=done, console=console)
+        self._live = Live(console=console, auto_refresh=False)
+
+    def add(self, row: Row) -> None:
+        """Counts a row that was just finished, and shows it."""
+        self._count(row)
+        self._progress.add(row)
+        if self._live.console.is_terminal:
+            self._live.update(Group(self._table(), Text(self._progress.line())), refresh=True)
+
+    def _count(self, row: Row) -> None:
+        for family in {str(row.job.input.get("family") or "all"), "all"}:
+            self._families[family].add(row)
+
+    def _table(self) -> Table:
+        table = Table("family")
+        for name in ("samples", "right %", "calls"):
+            table.add_column(name, justify="right")
+        for name in sorted(self._families, key=lambda family: family == "all"):
+            tally = self._families[name]
+            rows = tally.states.total()
+            calls = f"{tally.calls / rows:.2f}"
+            table.add_row(name, str(rows), f"{tally.correct / rows:.0%}", calls)
+        return table
+
+    def __enter__(self) -> Self:
+        if self._live.console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(

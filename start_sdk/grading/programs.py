@@ -142,7 +142,7 @@ async def run_program(
     if not tests:
         raise ConfigError("a program needs at least one test to be judged by")
     if function:
-        _check(tests)
+        check_called(tests)
     limits = limits or ProgramLimits()
     driver = driver or (_source("_called") if function else "")
     judge = _Judge(code, driver, function.rpartition(".")[2], limits)
@@ -166,7 +166,8 @@ async def run_program(
     return ProgramVerdict(runs=tuple(runs), tests=len(tests))
 
 
-def _check(tests: Sequence[ProgramTest]) -> None:
+def check_called(tests: Sequence[ProgramTest]) -> None:
+    """Raises ConfigError if a test of a function is not in JSON."""
     for number, test in enumerate(tests, 1):
         try:
             for text in (*filter(str.strip, test.given.split("\n")), test.expected):

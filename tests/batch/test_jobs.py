@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -16,8 +17,10 @@ from start_sdk import BackendError, BeforeEnd, ConfigError, Limits, NoHints, Sam
 from start_sdk.batch import (
     BatchProgress,
     Job,
+    LiveTable,
     Row,
     RowStore,
+    State,
     config_hash,
     in_rounds,
     model_hash,
@@ -261,3 +264,29 @@ def test_progress_without_a_terminal_is_an_occasional_line() -> None:
         "7 of 20 rows · 1 failed · 6.0 rows/min · about 0:02:10 left · "
         "tokens: prompt 20, model 2,400 · tools 25% of the time\n"
     )
+
+
+def test_a_table_counts_right_answers_and_calls_by_family(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def row(family: str, correct: bool, state: State = "done") -> Row:
+        result = {"correct": correct, "trace": {"segments": [{"call": {}}]}}
+        return Row(Job(problem="p", input={"family": family}), state, result)
+
+    # A failed row is tried again: only its second try counts.
+    with LiveTable([row("sums", True), row("sums", False, "failed")], 3) as table:
+        table.add(row("sums", False))
+        table.add(row("primes", True))
+    said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    last = said[said.rindex("family") :]
+    cells = [re.findall(r"[\w.%]+", line) for line in last.splitlines()]
+    for expected in (
+        ["sums", "2", "50%", "1.00"],
+        ["primes", "1", "100%", "1.00"],
+        ["all", "3", "67%", "1.00"],
+    ):
+        assert expected in cells
+    assert "3 of 3 rows" in last

@@ -16,7 +16,7 @@ from llamacpp_process import LlamaServer
 from start_tools.python import PythonTool
 from typer.testing import CliRunner
 
-from recipes.real.questions import draw
+from recipes.demo import draw
 from start_sdk import (
     BeforeEnd,
     Limits,
@@ -163,7 +163,7 @@ async def test_no_row_is_lost_when_one_of_two_servers_is_killed_and_started_agai
             assert all(row.result["exact"] for row in stored if row.result)
             await started[0]
             other.kill()  # now the one that came back has to answer
-            assert (await session.run(str(draw(1, 12)[0]))).exact
+            assert (await session.run(*draw(1, 12))).exact
 
 
 @pytest.mark.parametrize("kind", tiny_gguf.KINDS)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from recipes import data
+from recipes import data, suites
 from recipes.command import assigned
 from recipes.config import Config, read_config
 from recipes.settings import Problems
@@ -34,6 +34,7 @@ CODE_CONTESTS: dict[str, Any] = {
 }  # fmt: skip
 LIVECODEBENCH: dict[str, Any] = {
     "question_id": "9", "question_content": "Give the length.", "contest_date": "2024-06-30T00:00",
+    "difficulty": "easy",
     "starter_code": "class Solution:\n    def size(self, a: List[int]) -> int:\n",
     "metadata": '{"func_name": "size"}',
     "public_test_cases": json.dumps([{"input": "[1, 2]", "output": "2", "testtype": "functional"}]),
@@ -106,10 +107,18 @@ def test_tests_that_are_code_are_not_unpacked(tmp_path: Path) -> None:
     assert not (tmp_path / "done").exists()
 
 
-def test_tests_are_taken_as_long_as_there_is_room() -> None:
-    many = tuple((str(i), "x") for i in range(100))
-    assert data._fitting(many) == many[: data.MAX_CASES]
-    assert data._fitting((("a", "b"), ("c" * data.MAX_CHARS, "d"))) == (("a", "b"),)
+def test_tests_are_taken_as_long_as_there_is_room(tmp_path: Path) -> None:
+    many = [{"input": str(i), "output": "x"} for i in range(100)]
+    long = {"input": "c" * data.MAX_CHARS, "output": "d"}
+    tests = {"1/A": many, "1/B": [*TESTS, long], "1/C": [long]}
+    rows = [
+        CODEFORCES | {"id": key, "title": key, "examples": None, "official_tests": some}
+        for key, some in tests.items()
+    ]
+    found = list(data.load("codeforces", write(tmp_path / "cf.jsonl", *rows)))
+    assert [(p.id, len(p.cases)) for p in found if isinstance(p, CodeProblem)] == [
+        ("codeforces-1/A", data.MAX_CASES), ("codeforces-1/B", 1),
+    ]  # fmt: skip
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
@@ -127,20 +136,20 @@ def test_a_source_of_the_hub_is_checked_before_it_is_read(
 ) -> None:
     pytest.importorskip("datasets")
     write(tmp_path / "train.jsonl", {"problem": "Two?", "solution": "\\boxed{2}", "level": 1})
-    local = replace(data.SOURCES["numina"], path=str(tmp_path))
-    monkeypatch.setitem(data.SOURCES, "numina", local)
+    local = replace(suites.SOURCES["numina"], path=str(tmp_path))
+    monkeypatch.setitem(suites.SOURCES, "numina", local)
     assert [p.gold for p in data.load("numina")] == ["2"]
-    monkeypatch.setitem(data.SOURCES, "numina", replace(local, columns=("problem", "proof")))
-    with pytest.raises(ConfigError, match="has no proof"):
+    monkeypatch.setitem(suites.SOURCES, "numina", replace(local, columns=("problem", "proof")))
+    with pytest.raises(ConfigError, match=r"cannot be loaded: .*proof"):
         list(data.load("numina"))
-    monkeypatch.setitem(data.SOURCES, "numina", replace(local, path=str(tmp_path / "nothing")))
+    monkeypatch.setitem(suites.SOURCES, "numina", replace(local, path=str(tmp_path / "nothing")))
     with pytest.raises(ConfigError, match="cannot be loaded"):
         list(data.load("numina"))
 
 
 def test_revisions_are_pinned_and_counts_are_the_papers() -> None:
-    assert all(len(source.revision) == 40 for source in data.SOURCES.values())
-    assert sum(source.paper for source in data.SOURCES.values()) == 46_969
+    assert all(len(source.revision) == 40 for source in suites.SOURCES.values())
+    assert sum(source.paper for source in suites.SOURCES.values()) == 46_969
 
 
 def test_a_part_of_a_source_is_drawn_by_the_seed(tmp_path: Path) -> None:

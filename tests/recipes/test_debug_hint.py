@@ -10,8 +10,8 @@ from lcb import row, write
 
 from recipes import evaluate, suites
 from recipes.config import Config
-from recipes.livecodebench import Selection, load
 from recipes.policies import fits, hint_of
+from recipes.problems import programs
 from recipes.suites import CodeProblem
 from recipes.tiny.families import CODE, MATH
 from start_sdk import ConfigError
@@ -23,7 +23,7 @@ CONFIG = Config()
 
 def test_it_shows_the_public_samples_as_the_problem_has_them(tmp_path: Path) -> None:
     file = write(tmp_path / "lcb.jsonl", [row(1), row(2, function="total")])
-    reads, called = load(Selection((file,)))
+    reads, called = programs([file])
     text = hint_of("debug", reads, CONFIG, 0).text
     assert "Input 1:\n1\n2\nOutput 1:\n3\n" in text and "sys.stdin = io.StringIO" in text
     text = hint_of("debug", called, CONFIG, 0).text

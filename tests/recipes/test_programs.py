@@ -3,13 +3,23 @@
 import pytest
 from start_tools.python import PythonTool
 
-from recipes import programs
 from recipes.questions import PROGRAM, Judge, asked, job_of, problem_of
 from recipes.suites import CodeProblem, Problem
 from start_sdk import ConfigError, ReasoningSession
 from start_sdk.grading import Grader
 from start_sdk.testing import ScriptedBackend
 
+
+async def outcome(problem: Problem, code: str | None) -> str:
+    """How a program does that a model writes after its thought."""
+    text = f"```python\n{code}\n```" if code is not None else "It is 3."
+    trace = await ReasoningSession(ScriptedBackend([f"Hm.\n</think>\n\n{text}"])).run("?")
+    verdict = await Judge(GRADER, PythonTool()).judge(trace, problem, "")
+    assert verdict["correct"] == (verdict["outcome"] == "passed")
+    return str(verdict["outcome"])
+
+
+GRADER = Grader()  # tests decide: it never starts a worker
 READS = CodeProblem("1", "?", "", cases=(("1 2\n", "3\n"), ("5 6\n", "11\n")))
 CALLED = CodeProblem(
     "2", "?", "", cases=(("[1, 2]\n3", "6"), ("[]\n0", "0")), starter="class Solution: ...",
@@ -33,7 +43,7 @@ CALLED = CodeProblem(
     ],
 )
 async def test_a_program_that_reads_its_input(code: str | None, correct: bool) -> None:
-    assert (await programs.judge(PythonTool(), READS, code) == "passed") is correct
+    assert (await outcome(READS, code) == "passed") is correct
 
 
 @pytest.mark.parametrize(
@@ -44,15 +54,15 @@ async def test_a_function_that_is_called(body: str, correct: bool) -> None:
     code = (
         f"class Solution:\n    def total(self, a: List[int], b: int) -> int:\n        return {body}"
     )
-    assert (await programs.judge(PythonTool(), CALLED, code) == "passed") is correct
+    assert (await outcome(CALLED, code) == "passed") is correct
 
 
 async def test_the_function_of_the_miniatures_code_tasks_is_called() -> None:
     task = Problem("4", "?", "", tests=((1, 3), (10, 21)))
     right = "def f(n):\n    return 2 * n + 1\nprint(f(1))"
-    assert await programs.judge(PythonTool(), task, right) == "passed"
+    assert await outcome(task, right) == "passed"
     for code in ("def f(n):\n    return n + 2", "print('values:', [3, 21])", None):
-        assert await programs.judge(PythonTool(), task, code) != "passed"
+        assert await outcome(task, code) != "passed"
 
 
 async def test_a_trace_is_judged_by_the_program_behind_its_thought() -> None:
@@ -75,5 +85,5 @@ async def test_a_trace_is_judged_by_the_program_behind_its_thought() -> None:
 
 
 async def test_a_problem_without_tests_is_refused() -> None:
-    with pytest.raises(ConfigError, match="has no tests"):
-        await programs.judge(PythonTool(), CodeProblem("3", "?", ""), "print(1)")
+    with pytest.raises(ConfigError, match="at least one test"):
+        await outcome(CodeProblem("3", "?", ""), "print(1)")

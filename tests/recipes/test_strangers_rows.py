@@ -19,13 +19,12 @@ from rows import write_rows
 from recipes import compare, demo
 from recipes.command import CommandLine
 from recipes.hint_rft.report import samples
-from recipes.live import LiveTable
 from recipes.markup import fenced, inline, row
 from recipes.report import markdown, summary
 from recipes.reproduce.report import examples
 from recipes.scoring import results
 from start_sdk import ConfigError, Segment, Trace
-from start_sdk.batch import Job, Row, read_rows
+from start_sdk.batch import Job, LiveTable, Row, read_rows
 from start_sdk.cli import Terminal
 
 ESCAPES = "\x1b]0;owned\x07\x9b2J\u202e\u200b\r\x08"
@@ -137,7 +136,7 @@ def test_an_answer_in_a_title_is_no_markup(answer: str, capsys: pytest.CaptureFi
     trace = Trace.model_validate(traced(ESCAPES))
     segment = Segment(source="model", text=f"\\boxed{{{answer}}}", token_ids=(1,), phase="answer")
     trace = trace.model_copy(update={"segments": (*trace.segments, segment)})
-    Terminal(width=120).print(demo.panel("t", trace, correct=False))
+    Terminal(width=120).print(demo.panel("t", trace, 0))
     said = capsys.readouterr().out
     assert acts(said) == [] and "wrong" in said
 

@@ -55,7 +55,7 @@ def test_parquet_reads_like_jsonl(tmp_path: Path) -> None:
         ("", "no problems"),
         ("not json\n", "line 1: not JSON"),
         ('{"problem": "?", "answer": "1"}\n[1]\n', "line 2: not a JSON object"),
-        ('{"problem": "?"}\n', "row 1: needs a question"),
+        ('{"problem": "?"}\n', "row 1: no answer or Correct Answer; it has problem"),
         ('{"id": 1, "problem": "?", "answer": "1"}\n' * 2, "row 2: the id '1' is not unique"),
     ],
 )
@@ -109,13 +109,15 @@ def test_a_suite_of_the_hub_is_loaded_and_its_size_checked(
     folder = tmp_path / "repository"
     folder.mkdir()
     jsonl(folder / "test.jsonl", [{**r, "answer": str(r["answer"])} for r in ROWS])
-    local = replace(suites.SUITES["math500"], path=str(folder), size=2)
-    found = suites.from_hub("math500", local)
-    assert [p.gold for p in found] == ["4", "6"]
+    local = replace(suites.SUITES["math500"], path=str(folder))
+    monkeypatch.setitem(suites.SUITES, "math500", replace(local, size=2))
+    assert [p.gold for p in suites.load("math500")] == ["4", "6"]
+    monkeypatch.setitem(suites.SUITES, "math500", local)
     with pytest.raises(ConfigError, match="has 2 problems, not 500"):
-        suites.from_hub("math500", replace(local, size=500))
+        suites.load("math500")
+    monkeypatch.setitem(suites.SUITES, "math500", replace(local, path=str(tmp_path / "nothing")))
     with pytest.raises(ConfigError, match="cannot be loaded"):
-        suites.from_hub("math500", replace(local, path=str(tmp_path / "nothing")))
+        suites.load("math500")
 
 
 def test_revisions_are_pinned_and_sizes_are_the_papers() -> None:

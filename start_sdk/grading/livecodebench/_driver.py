@@ -1,4 +1,4 @@
-"""Runs a program where and how upstream's grader does: `python driver.py PROGRAM FUNCTION`.
+"""Runs a program where and how upstream's grader does: `python _driver.py PROGRAM FUNCTION`.
 
 Upstream (LiveCodeBench 28fef95) runs a program as a function inside its own process, with stand-ins
 for standard input and output. Correct programs fail there, and here in the same ways: the stand-in
@@ -98,12 +98,18 @@ def _bind_early(text: str) -> None:
     )
 
 
+def executed(program: str | ast.Module) -> dict[str, Any]:
+    """The names that a program leaves."""
+    found: dict[str, Any] = {"__name__": "program"}
+    exec(GIVEN, found)  # noqa: S102  # this process is there for it
+    exec(compile(program, "program.py", "exec"), found)  # noqa: S102
+    return found
+
+
 def printed(source: str, text: str) -> str:
     """What a program prints."""
-    found: dict[str, Any] = {"__name__": "program"}
     _bind_early(text)
-    exec(GIVEN, found)
-    exec(compile(as_function(source), "program.py", "exec"), found)
+    found = executed(as_function(source))
     out = io.StringIO()
     sys.__dict__.update(stdin=Input(text))
     opened = {"open": builtins.open}
@@ -118,9 +124,7 @@ def printed(source: str, text: str) -> str:
 
 def returned(source: str, function: str, text: str) -> object:
     """What a function returns; only a tuple itself counts as a list, none that is inside."""
-    found: dict[str, Any] = {"__name__": "program"}
-    exec(GIVEN, found)
-    exec(compile(source, "program.py", "exec"), found)
+    found = executed(source)
     arguments = [json.loads(line) for line in text.split("\n")]
     owner = found["Solution"]() if "class Solution" in source else None
     value = (getattr(owner, function) if owner is not None else found[function])(*arguments)
