@@ -31,36 +31,32 @@ from start_sdk.batch import fingerprint
 from start_sdk.grading import Grader
 
 
-def make_trainer(config: Config, folder: Path, base: str, problems: int) -> SessionTrainer:
+def make_trainer(config: Config, folder: Path, problems: int) -> SessionTrainer:
     """TRL's trainer of this training; its `rollout_func` is still to be set.
 
     Raises:
         ConfigError: options or a model that cannot be used.
     """
     options = config.grpo
-    computed = config.training.model_copy(update={"bf16": options.bf16})
     batch = options.prompts * options.generations
+    shared = arguments(config, folder, batch, "prompts x generations")
+    same = {"learning_rate", "temperature", "beta", "scale_rewards", "bf16", "save_steps"}
     args = GRPOConfig(
-        **arguments(computed, config.seed, folder, batch, "prompts x generations"),
+        **shared | options.model_dump(include=same),
         max_steps=options.steps,
         num_generations=options.generations,
         max_completion_length=config.limits.max_tokens,
-        learning_rate=options.learning_rate,
         lr_scheduler_type="constant",
-        temperature=options.temperature,
-        beta=options.beta,
         loss_type=options.loss,
-        scale_rewards=options.scale_rewards,
         shuffle_dataset=False,  # the rows are in the order of the steps
         logging_steps=1,
-        save_steps=options.save_steps,
     )
     steps = [{"prompt": str(number)} for number in schedule(problems, config)]
     return SessionTrainer(
         reward_funcs=correct,
         args=args,
         train_dataset=Dataset.from_list(steps),
-        **load(base, config.training),
+        **load(config.base, config.training),
     )
 
 
@@ -113,7 +109,7 @@ class Rollouts:
         self, config: Config, problems: Sequence[Problem], trainer: SessionTrainer
     ) -> None:
         model: Any = trainer.model
-        model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        model = model.get_base_model() if config.training.lora else model
         loading = ("device", "dtype")  # the trainer has loaded the model
         options = {k: v for k, v in config.backend_options.items() if k not in loading}
         python = plugins.load("interpreters", "python")()
@@ -166,20 +162,18 @@ class Rollouts:
 
         problems = [self._problems[int(prompt)] for prompt in prompts]
         sessions = [one(p, problems[:i].count(p)) for i, p in enumerate(problems)]
-        return await asyncio.gather(*sessions)  # after a failure `close` ends the others
+        try:
+            async with asyncio.TaskGroup() as group:  # after a failure it ends the others
+                tasks = [group.create_task(session) for session in sessions]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
+        return [task.result() for task in tasks]
 
     def close(self) -> None:
-        """Ends the sessions that an error or a second Ctrl-C left, and closes what was opened."""
+        """Closes what was opened."""
         with self._runner:
-            self._runner.run(self._close())
-
-    async def _close(self) -> None:
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        await self._grader.aclose()
-        await self._backend.aclose()
+            self._runner.run(self._grader.aclose())
+            self._runner.run(self._backend.aclose())
 
 
 def correct(correct: list[float], **_: Any) -> list[float | None]:
