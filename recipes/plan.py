@@ -1,17 +1,15 @@
-"""What a run takes, and whether it can start, found out without loading weights.
+"""What a run takes, and whether it can start, found out without weights and data sets of the hub.
 
-`recipes.reproduce --plan` prints what each step samples and trains on, in tokens and device-hours,
-the memory of training and rollouts, and a line per check: `ok`, `broken`, or `not checked` with the
-reason. The estimates use the config's `[plan]`; missing values are as large as possible.
-
-Of a model on the hub, only its config and tokenizer are fetched; of data sets there, nothing.
+`recipes.reproduce --plan` prints the tokens and device-hours of each step, the memory of training
+and rollouts, and a line per check: `ok`, `broken`, or `not checked` with the reason. The estimates
+use the config's `[plan]`; missing values are as large as possible.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeVar
@@ -28,9 +26,7 @@ from start_sdk.cli import say
 from start_sdk.formats import check_format, detect
 from start_sdk.models import hub
 
-# Bytes of a trained parameter: its weight, gradient and two moments, all in float32, as
-# recipes/training.py loads it. Mixed precision needs as many (ZeRO, arXiv 1910.02054, 3.1).
-ADAM = 16
+ADAM = 16  # bytes of a trained parameter: its weight, gradient and two moments, in float32
 CODE = ("codeforces", "code_contests", "livecodebench")  # sources, and a suite, of programs
 TAUGHT = tuple(f"eval-{name}" for name in ("start-0", "start", "unselected", "masked", "longer"))
 ROUNDS = ("rounds-base", "rounds-start")
@@ -38,22 +34,19 @@ QUESTION = Problem("plan", "What is 84719 times 9317?", "789326923")
 PROGRAM = CodeProblem("plan", "Double a number.", "", samples=(("2", "4"),))
 Found = TypeVar("Found")
 Sizes = Counter[str]  # problems, by source or by family
+Estimates = dict[str, tuple[str, float]]  # by step: what it takes, and its tokens in all
 online = cache(hub.online)
 
 
 def plan(config: Config, steps: Sequence[str]) -> int:
-    """Prints what the steps of a run take, and what the checks find.
-
-    Args:
-        config: the run.
-        steps: names of what runs, in order (`recipes.reproduce.names`).
+    """Prints what the steps of a run take (`recipes.reproduce.names`), and what the checks find.
 
     Returns:
         the exit status: 0, or 2 if something is broken.
     """
     checks = Checks()
     if model := checks("base model", partial(read_base, config)):
-        checks("tokenizer", partial(check_tokenizer, config, model.location))
+        checks("tokenizer", partial(check_tokenizer, config))
     checks("hints", partial(check_hints, config))
     training, held = Sizes(), Sizes()
     for text in config.problems.sources:
@@ -61,13 +54,17 @@ def plan(config: Config, steps: Sequence[str]) -> int:
     for name in config.evaluation.suites:
         checks(f"suite {name}", partial(count_suite, name, config, held))
     checks("backend", partial(plugins.load, "backends", config.backend))
-    trainers = checks("training", partial(check_training, config)) or config.plan.training_devices
-
+    plan = config.plan
+    trainers = checks("training", partial(check_training, config)) or plan.training_devices
     counts = ", ".join(f"{name} {size:,}" for name, size in training.items())
     say(f"{training.total():,} problems: {counts}\n")
-    known = sampling(config, training, held) | learning(config, training.total())
-    estimates = {step: known[step] for step in steps if step in known}
-    say("\n".join([*table(config, estimates, trainers), ""]))
+    sampled, trained = sampling(config, training, held), learning(config, training.total())
+    for kind, known, speed, devices in (
+        ("sampled", sampled, plan.rollout_speed, plan.rollout_devices),
+        ("trained", trained, plan.training_speed, trainers),
+    ):
+        rows = {step: known[step] for step in steps if step in known}
+        say("\n".join([*table(kind, rows, speed, devices), ""]))
     say("\n".join([*memory(config, model, trainers), ""]))
     for state, about in checks.lines:
         say(f"{state:13}{about}", error=state == "broken")
@@ -101,12 +98,11 @@ class Checks:
 
 
 class Model(NamedTuple):
-    """The size of the base model, and where it is."""
+    """The size of the base model."""
 
     parameters: int
     cache_bytes: int  # of the keys and values of a token
     stored: int = 2  # bytes of a weight in its file
-    location: str = ""
 
 
 def read_base(config: Config) -> Model:
@@ -131,13 +127,12 @@ def read_base(config: Config) -> Model:
     heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
     size = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
     cache_bytes = shape.num_hidden_layers * 2 * heads * size * stored
-    return Model(model.num_parameters(), cache_bytes, stored, location)
+    return Model(model.num_parameters(), cache_bytes, stored)
 
 
-def check_tokenizer(config: Config, location: str) -> None:
-    """The prompt keeps a question whole and begins the model's turn, which can think and end; what
-    is spliced into a thought as ids decodes to the text that it is."""
-    tokenizer = load_tokenizer(location)
+def check_tokenizer(config: Config) -> None:
+    """The prompt begins the model's turn, which can think and end; spliced ids are their text."""
+    tokenizer = load_tokenizer(config.base)
     found = check_format(tokenizer)
     aside = ("a second turn", "a system message")  # a run has neither
     if problems := [problem for problem in found.problems if not problem.startswith(aside)]:
@@ -204,22 +199,13 @@ def check_training(config: Config) -> int:
     return processes
 
 
-class Estimate(NamedTuple):
-    """What a step takes, in tokens."""
-
-    about: str
-    sampled: float = 0
-    trained: float = 0
-
-
 def tokens_of_thoughts(config: Config) -> list[int]:
     """Of the base model, of its continuation after a hint, and of a trained model."""
     plan, most = config.plan, config.limits.max_tokens
-    thoughts = (plan.thought, plan.hinted_thought, plan.start_thought)
-    return [min(tokens or most, most) for tokens in thoughts]
+    return [min(n or most, most) for n in (plan.thought, plan.hinted_thought, plan.start_thought)]
 
 
-def sampling(config: Config, training: Sizes, held: Sizes) -> dict[str, Estimate]:
+def sampling(config: Config, training: Sizes, held: Sizes) -> Estimates:
     """The steps that sample: a thought for each problem, policy that fits it, and sample."""
     base, hinted, start = tokens_of_thoughts(config)
     options, samples = config.evaluation, config.evaluation.samples
@@ -228,12 +214,12 @@ def sampling(config: Config, training: Sizes, held: Sizes) -> dict[str, Estimate
     few = Sizes({family: min(size, options.rounds_n) for family, size in held.items()})
     before = base if samples > 1 else 0  # a single thought is the one of eval-base
 
-    def thoughts(sizes: Sizes, tokens: int, samples: int, *hints: str) -> Estimate:
+    def thoughts(sizes: Sizes, tokens: int, samples: int, *hints: str) -> tuple[str, float]:
         made = 0
         for name, size in sizes.items():
             problem = PROGRAM if name.partition("=")[0] in CODE else QUESTION
             made += size * samples * sum(policies.fits(hint, problem) for hint in hints)
-        return Estimate(f"{made:,} thoughts x {tokens:,} tokens", sampled=made * tokens)
+        return f"{made:,} thoughts x {tokens:,} tokens", made * tokens
 
     return {
         "plain": thoughts(training, base, config.plain.samples, *config.plain.hints),
@@ -248,7 +234,7 @@ def sampling(config: Config, training: Sizes, held: Sizes) -> dict[str, Estimate
     }
 
 
-def learning(config: Config, problems: int) -> dict[str, Estimate]:
+def learning(config: Config, problems: int) -> Estimates:
     """The steps that train: rows x tokens of a row x epochs."""
     base, hinted, start = tokens_of_thoughts(config)
     plan, options, size = config.plan, config.training, config.start_data.size
@@ -257,10 +243,10 @@ def learning(config: Config, problems: int) -> dict[str, Estimate]:
         rows = min(round(share * problems), most or problems)
         return rows, min(tokens + plan.spliced, options.max_length)  # longer ones are left out
 
-    def training(rows: int, tokens: int, times: float = 1) -> Estimate:
+    def training(rows: int, tokens: int, times: float = 1) -> tuple[str, float]:
         epochs = times * options.epochs
         about = f"{rows:,} rows x {tokens:,} tokens x {epochs:.4g} epochs"
-        return Estimate(about, trained=rows * tokens * epochs)
+        return about, rows * tokens * epochs
 
     wrong = 1 - plan.correct if config.seed_data.rescued else 1
     seed = data(min(plan.seed_share, wrong), config.seed_data.size, base + hinted)
@@ -274,44 +260,31 @@ def learning(config: Config, problems: int) -> dict[str, Estimate]:
     }
 
 
-def table(config: Config, estimates: Mapping[str, Estimate], trainers: int) -> Iterator[str]:
-    """A line per step, their sums, and the hours if the steps run one after another."""
-    plan, line = config.plan, "{:15}  {:42}  {:>14}  {:>14}  {:>12}"
-    yield line.format("step", "thoughts or rows", "sampled", "trained", "device-hours")
-    sums = [sum(column) for column in zip(*(e[1:] for e in estimates.values()), strict=True)]
-    for step, e in {**estimates, "together": Estimate("", *sums)}.items():
-        counts = [f"{count:,.0f}" if count else "" for count in e[1:]]
-        sampled = hours(e.sampled, plan.rollout_speed)
-        trained = hours(e.trained, plan.training_speed)
-        both = shown(sampled + trained) if sampled or trained else ""
-        yield line.format(step, e.about, *counts, both).rstrip()
-    together = shown(sampled / plan.rollout_devices + trained / trainers)
-    sampling = f"{shown(sampled)} / {plan.rollout_devices} devices that sample"
-    yield f"hours: {sampling} + {shown(trained)} / {trainers} that train = {together}"
+def table(kind: str, rows: Estimates, speed: float | None, devices: int) -> Iterator[str]:
+    """A line per step, their sum, and the hours if they run one after another."""
 
+    def hours(tokens: float) -> str:
+        return f"{tokens / speed / 3600:,.2f}" if speed else "?"
 
-def hours(tokens: float, speed: float | None) -> float:
-    """Of one device; NaN if no speed is known."""
-    return tokens and tokens / (speed or math.nan) / 3600
-
-
-def shown(hours: float) -> str:
-    return "?" if math.isnan(hours) else f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+    line = "{:15}  {:42}  {:>14}  {:>12}"
+    yield line.format("step", "", f"tokens {kind}", "device-hours")
+    for step, (about, tokens) in rows.items():
+        yield line.format(step, about, f"{tokens:,.0f}", hours(tokens))
+    total = sum(tokens for _, tokens in rows.values())
+    about = f"{devices} devices: {hours(total / devices)} hours"
+    yield line.format("together", about, f"{total:,.0f}", hours(total))
 
 
 def memory(config: Config, model: Model | None, trainers: int) -> Iterator[str]:
-    """The memory of training and rollouts, each as a sum that can be checked.
-
-    Only ZeRO-3 and FSDP split a training over its devices. Not included are activations, logits,
-    adapters, and gathered layers. Layers with a sliding window or a fixed state need less cache.
-    """
+    """The memory of training and rollouts, without activations, logits, adapters and gathered
+    layers; ZeRO-3 and FSDP split a training over its devices."""
     plan, many = config.plan, config.max_concurrency
     if model is None and plan.parameters and plan.cache_bytes:
         model = Model(plan.parameters, plan.cache_bytes)
     if model is None:
         yield "memory: not known without config.json, or plan.parameters and plan.cache_bytes"
         return
-    count, cached, stored, _ = model
+    count, cached, stored = model
     each = stored if config.training.lora else ADAM
     yield f"training: {each} bytes x {count:,} parameters = {shared(each * count, trainers)}"
     base, _, start = tokens_of_thoughts(config)
