@@ -18,8 +18,7 @@ from statistics import fmean
 from typing import Any
 
 from datasets import Dataset
-from trl.trainer.grpo_config import GRPOConfig
-from trl.trainer.grpo_trainer import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
 
 from recipes.config import Config
 from recipes.questions import Judge, asked
@@ -110,8 +109,8 @@ class Rollouts:
     ) -> None:
         model: Any = trainer.model
         model = model.get_base_model() if config.training.lora else model
-        loading = ("device", "dtype")  # the trainer has loaded the model
-        options = {k: v for k, v in config.backend_options.items() if k not in loading}
+        loaded = {"device", "dtype"}  # options of a model that is still to be loaded
+        options = {k: v for k, v in config.backend_options.items() if k not in loaded}
         python = plugins.load("interpreters", "python")()
         self._config = config
         self._problems = problems
@@ -138,14 +137,13 @@ class Rollouts:
         trainer.model.eval()
         rolled = self._runner.run(self.step(prompts, trainer.state.global_step))
         trainer.model.train()
-        traces = [trace for trace, _ in rolled]
-        trainer.note("calls", fmean(len(trace.calls) for trace in traces))
         trainer.note("rollout seconds", time.monotonic() - began)
-        rows = [encode(trace) for trace in traces]
+        trainer.note("calls", fmean(len(trace.calls) for trace, _ in rolled))
+        rows = [{**encode(trace), "correct": reward} for trace, reward in rolled]
         columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
         if self._config.grpo.temperature != 1.0:
             columns["logprobs"] = None  # a trace has those of temperature 1, TRL wants others
-        return {**columns, "correct": [reward for _, reward in rolled]}
+        return columns
 
     async def step(self, prompts: Sequence[str], step: int) -> list[tuple[Trace, float]]:
         """The traces of a step and their rewards, in the order of the prompts."""
@@ -162,18 +160,20 @@ class Rollouts:
 
         problems = [self._problems[int(prompt)] for prompt in prompts]
         sessions = [one(p, problems[:i].count(p)) for i, p in enumerate(problems)]
-        try:
-            async with asyncio.TaskGroup() as group:  # after a failure it ends the others
-                tasks = [group.create_task(session) for session in sessions]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed
-        return [task.result() for task in tasks]
+        return await asyncio.gather(*sessions)  # after a failure `close` ends the others
 
     def close(self) -> None:
-        """Closes what was opened."""
+        """Ends the sessions that an error or a second Ctrl-C left, and closes what was opened."""
         with self._runner:
-            self._runner.run(self._grader.aclose())
-            self._runner.run(self._backend.aclose())
+            self._runner.run(self._close())
+
+    async def _close(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._grader.aclose()
+        await self._backend.aclose()
 
 
 def correct(correct: list[float], **_: Any) -> list[float | None]:
