@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -30,8 +31,8 @@ from start_sdk.batch import fingerprint
 from start_sdk.grading import Grader
 
 
-def make_trainer(config: Config, folder: Path, problems: int) -> SessionTrainer:
-    """TRL's trainer of this training; its `rollout_func` is still to be set.
+def make_trainer(config: Config, folder: Path, problems: Sequence[Problem]) -> SessionTrainer:
+    """TRL's trainer of this training, ready to train.
 
     Raises:
         ConfigError: options or a model that cannot be used.
@@ -50,13 +51,15 @@ def make_trainer(config: Config, folder: Path, problems: int) -> SessionTrainer:
         shuffle_dataset=False,  # the rows are in the order of the steps
         logging_steps=1,
     )
-    steps = [{"prompt": str(number)} for number in schedule(problems, config)]
-    return SessionTrainer(
+    steps = [{"prompt": str(number)} for number in schedule(len(problems), config)]
+    trainer = SessionTrainer(
         reward_funcs=correct,
         args=args,
         train_dataset=Dataset.from_list(steps),
         **load(config.base, config.training),
     )
+    trainer.rollout_func = Rollouts(config, problems, trainer)
+    return trainer
 
 
 def schedule(problems: int, config: Config) -> list[int]:
@@ -96,7 +99,7 @@ async def run_with_retry(session: ReasoningSession, question: Any, seed: int) ->
 
 
 class Rollouts:
-    """TRL's `rollout_func`: runs the sessions of a step. Close it after the training.
+    """TRL's `rollout_func`: runs the sessions of a step.
 
     Args:
         config: the run.
@@ -188,6 +191,11 @@ class SessionTrainer(GRPOTrainer):
     same weights. What is between them is arithmetic: the sessions compute token by token with a
     cache, the trainer all at once.
     """
+
+    def train(self, *args: Any, **options: Any) -> Any:
+        """Trains, and closes the rollouts."""
+        with closing(self.rollout_func):
+            return super().train(*args, **options)
 
     def note(self, metric: str, value: float) -> None:
         """Adds to a metric; the log of a step has the mean of what was added."""

@@ -20,11 +20,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from recipes import plots
 from recipes.command import command_line, given, out_of, program
@@ -63,6 +62,7 @@ def train(config: Config, folder: Path, problems: Sequence[Problem] | None = Non
     """
     check(config)
     drawn = training_problems(config) if problems is None else problems
+    from recipes.grpo import make_trainer  # with TRL, which `check` has found
 
     def summary(log: Log) -> Report:
         rewards = [line["reward"] for line in log if "reward" in line]
@@ -73,17 +73,8 @@ def train(config: Config, folder: Path, problems: Sequence[Problem] | None = Non
             f"reward of the last {WINDOW} steps": round(fmean(rewards[-WINDOW:]), 4),
         }
 
-    with ExitStack() as stack:
-
-        def begin() -> Any:
-            from recipes import grpo  # with TRL, which `check` has found
-
-            trainer = grpo.make_trainer(config, folder, len(drawn))
-            rollouts = grpo.Rollouts(config, drawn, trainer)
-            trainer.rollout_func = stack.enter_context(closing(rollouts))
-            return trainer
-
-        return train_once(config, folder, _key(config, drawn), begin, summary)
+    begin = partial(make_trainer, config, folder, drawn)
+    return train_once(config, folder, _key(config, drawn), begin, summary)
 
 
 def check(config: Config) -> None:
