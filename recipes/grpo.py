@@ -19,7 +19,8 @@ from statistics import fmean
 from typing import Any
 
 from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from recipes.config import Config
 from recipes.questions import Judge, asked
@@ -194,7 +195,8 @@ class SessionTrainer(GRPOTrainer):
 
     def train(self, *args: Any, **options: Any) -> Any:
         """Trains, and closes the rollouts."""
-        with closing(self.rollout_func):
+        rollouts: Any = self.rollout_func
+        with closing(rollouts):
             return super().train(*args, **options)
 
     def note(self, metric: str, value: float) -> None:

@@ -77,7 +77,8 @@ def make_trainer(config: Config, folder: Path, data: Path) -> Any:
         ConfigError: options or a model that cannot be used.
     """
     from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     options = config.training
     same = {"learning_rate", "max_length", "packing", "logging_steps", "save_steps"}
