@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -31,37 +32,35 @@ from start_sdk.batch import fingerprint
 from start_sdk.grading import Grader
 
 
-def make_trainer(config: Config, folder: Path, base: str, problems: int) -> SessionTrainer:
-    """TRL's trainer of this training; its `rollout_func` is still to be set.
+def make_trainer(config: Config, folder: Path, problems: Sequence[Problem]) -> SessionTrainer:
+    """TRL's trainer of this training, ready to train.
 
     Raises:
         ConfigError: options or a model that cannot be used.
     """
     options = config.grpo
-    computed = config.training.model_copy(update={"bf16": options.bf16})
     batch = options.prompts * options.generations
+    shared = arguments(config, folder, batch, "prompts x generations")
+    same = {"learning_rate", "temperature", "beta", "scale_rewards", "bf16", "save_steps"}
     args = GRPOConfig(
-        **arguments(computed, config.seed, folder, batch, "prompts x generations"),
+        **shared | options.model_dump(include=same),
         max_steps=options.steps,
         num_generations=options.generations,
         max_completion_length=config.limits.max_tokens,
-        learning_rate=options.learning_rate,
         lr_scheduler_type="constant",
-        temperature=options.temperature,
-        beta=options.beta,
         loss_type=options.loss,
-        scale_rewards=options.scale_rewards,
         shuffle_dataset=False,  # the rows are in the order of the steps
         logging_steps=1,
-        save_steps=options.save_steps,
     )
-    steps = [{"prompt": str(number)} for number in schedule(problems, config)]
-    return SessionTrainer(
+    steps = [{"prompt": str(number)} for number in schedule(len(problems), config)]
+    trainer = SessionTrainer(
         reward_funcs=correct,
         args=args,
         train_dataset=Dataset.from_list(steps),
-        **load(base, config.training),
+        **load(config.base, config.training),
     )
+    trainer.rollout_func = Rollouts(config, problems, trainer)
+    return trainer
 
 
 def schedule(problems: int, config: Config) -> list[int]:
@@ -101,7 +100,7 @@ async def run_with_retry(session: ReasoningSession, question: Any, seed: int) ->
 
 
 class Rollouts:
-    """TRL's `rollout_func`: runs the sessions of a step. Close it after the training.
+    """TRL's `rollout_func`: runs the sessions of a step.
 
     Args:
         config: the run.
@@ -113,9 +112,9 @@ class Rollouts:
         self, config: Config, problems: Sequence[Problem], trainer: SessionTrainer
     ) -> None:
         model: Any = trainer.model
-        model = model.get_base_model() if hasattr(model, "get_base_model") else model
-        loading = ("device", "dtype")  # the trainer has loaded the model
-        options = {k: v for k, v in config.backend_options.items() if k not in loading}
+        model = model.get_base_model() if config.training.lora else model
+        loaded = {"device", "dtype"}  # options of a model that is still to be loaded
+        options = {k: v for k, v in config.backend_options.items() if k not in loaded}
         python = plugins.load("interpreters", "python")()
         self._config = config
         self._problems = problems
@@ -142,14 +141,13 @@ class Rollouts:
         trainer.model.eval()
         rolled = self._runner.run(self.step(prompts, trainer.state.global_step))
         trainer.model.train()
-        traces = [trace for trace, _ in rolled]
-        trainer.note("calls", fmean(len(trace.calls) for trace in traces))
         trainer.note("rollout seconds", time.monotonic() - began)
-        rows = [encode(trace) for trace in traces]
+        trainer.note("calls", fmean(len(trace.calls) for trace, _ in rolled))
+        rows = [{**encode(trace), "correct": reward} for trace, reward in rolled]
         columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
         if self._config.grpo.temperature != 1.0:
             columns["logprobs"] = None  # a trace has those of temperature 1, TRL wants others
-        return {**columns, "correct": [reward for _, reward in rolled]}
+        return columns
 
     async def step(self, prompts: Sequence[str], step: int) -> list[tuple[Trace, float]]:
         """The traces of a step and their rewards, in the order of the prompts."""
@@ -194,6 +192,12 @@ class SessionTrainer(GRPOTrainer):
     same weights. What is between them is arithmetic: the sessions compute token by token with a
     cache, the trainer all at once.
     """
+
+    def train(self, *args: Any, **options: Any) -> Any:
+        """Trains, and closes the rollouts."""
+        rollouts: Any = self.rollout_func
+        with closing(rollouts):
+            return super().train(*args, **options)
 
     def note(self, metric: str, value: float) -> None:
         """Adds to a metric; the log of a step has the mean of what was added."""

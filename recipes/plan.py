@@ -1,176 +1,241 @@
-"""Estimates what a run takes and checks whether it can start, without loading weights.
+"""What a run takes, and whether it can start, found out without weights and data sets of the hub.
 
-    python -m recipes.plan --config recipes/configs/qwq-32b.toml
-    python -m recipes.plan --config recipes/configs/tiny.toml --set sampled.samples=16
-
-Prints what each stage samples and trains on, in tokens and device-hours, the memory of training and
-rollouts, and a line per check: `ok`, `broken` (then the exit code is 2), or `not checked` with the
-reason. The estimates use the config's `[plan]`; missing values default to the largest possible
-ones. `recipes.reproduce --plan` includes the evaluations.
-
-Of a model on the hub, only its config and tokenizer are fetched; of data sets there, nothing.
+`recipes.reproduce --plan` prints the tokens and device-hours of each step, the memory of training
+and rollouts, and a line per check: `ok`, `broken`, or `not checked` with the reason. The estimates
+use the config's `[plan]`; missing values are as large as possible.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
-from typing import NamedTuple, TypeVar
+from importlib.util import find_spec
+from typing import Any, NamedTuple, TypeVar
 
-from recipes import base_model
-from recipes.base_model import PROGRAM, QUESTION, Model, NotHere, online, read_base
-from recipes.command import command_line, given, program
+from recipes import policies
 from recipes.config import Config
 from recipes.data import training_problems
-from recipes.policies import check, fits
 from recipes.problems import held_out
-from recipes.reproduce import names
-from recipes.settings import RolloutConfig
-from recipes.suites import SOURCES, SUITES
-from recipes.training import check_training, read_processes
-from start_sdk import StartError, plugins
+from recipes.suites import SOURCES, SUITES, CodeProblem, Problem
+from recipes.training import passes
+from start_sdk import ConfigError, Message, ModelError, StartError, models, plugins
 from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.cli import say
+from start_sdk.formats import check_format, detect
 from start_sdk.models import hub
 
+ADAM = 16  # bytes of a trained parameter: its weight, gradient and two moments, in float32
 CODE = ("codeforces", "code_contests", "livecodebench")  # sources, and a suite, of programs
-TAUGHT = ("start-0", "start", "unselected", "masked", "longer")  # models that call Python
+TAUGHT = tuple(f"eval-{name}" for name in ("start-0", "start", "unselected", "masked", "longer"))
+ROUNDS = ("rounds-base", "rounds-start")
+QUESTION = Problem("plan", "What is 84719 times 9317?", "789326923")
+PROGRAM = CodeProblem("plan", "Double a number.", "", samples=(("2", "4"),))
 Found = TypeVar("Found")
-Sizes = dict[str, int]
-"""Problems, by source or by family."""
+Sizes = Counter[str]  # problems, by source or by family
+Estimates = dict[str, tuple[str, float]]  # by step: what it takes, and its tokens in all
+online = cache(hub.online)
 
 
 def plan(config: Config, steps: Sequence[str]) -> int:
-    """Prints what the steps of a run take, and what the checks find.
-
-    Args:
-        config: the run.
-        steps: names of what runs, in order (`recipes.reproduce.names`).
+    """Prints what the steps of a run take (`recipes.reproduce.names`), and what the checks find.
 
     Returns:
         the exit status: 0, or 2 if something is broken.
     """
-    # What the estimates use is looked up once; if that fails, a check will say why.
-    base, processes = cache(partial(read_base, config)), cache(partial(read_processes, config))
-    tokenizer = cache(lambda: load_tokenizer(base().location))
-    sources = {text: cache(partial(source_sizes, text, config)) for text in config.problems.sources}
-    suites = {name: cache(partial(suite_sizes, name, config)) for name in config.evaluation.suites}
-
-    training, held = found_in(sources), found_in(suites)
-    trainers = found_or(config.plan.training_devices, processes)
-    size, cache_bytes = config.plan.parameters, config.plan.cache_bytes
-    model = found_or(Model(size, cache_bytes) if size and cache_bytes else None, base)
-    known = sampling(config, training, held) | learning(config, sum(training.values()))
-    estimates = {step: known.get(step, Estimate()) for step in steps}
+    checks = Checks()
+    if model := checks("base model", partial(read_base, config)):
+        checks("tokenizer", partial(check_tokenizer, config))
+    checks("hints", partial(check_hints, config))
+    training, held = Sizes(), Sizes()
+    for text in config.problems.sources:
+        checks(f"problems {text}", partial(count_source, text, config, training))
+    for name in config.evaluation.suites:
+        checks(f"suite {name}", partial(count_suite, name, config, held))
+    checks("backend", partial(plugins.load, "backends", config.backend))
+    plan = config.plan
+    trainers = checks("training", partial(check_training, config)) or plan.training_devices
     counts = ", ".join(f"{name} {size:,}" for name, size in training.items())
-    say(f"{sum(training.values()):,} problems: {counts}\n")
-    say("\n".join([*table(config, estimates, trainers), ""]))
-    say("\n".join([*base_model.memory(config, model, trainers), ""]))
-
-    launched = config.training.accelerate or "one process"
-    checks: dict[str, Callable[[], str]] = {
-        "base model": lambda: base_model.check_lengths(config, base()),
-        "tokenizer": lambda: base_model.check_tokenizer(tokenizer()),
-        "joins": lambda: base_model.check_joins(config, tokenizer()),
-        "hints": lambda: check_hint_names(config),
-        **{f"problems {text}": partial(check_data, text, look) for text, look in sources.items()},
-        **{f"suite {name}": partial(check_data, name, look) for name, look in suites.items()},
-        "backend": lambda: f"{plugins.load('backends', config.backend).__name__} can be imported",
-        f"training ({launched})": lambda: check_training(config, processes()),
-    }
-    return report(checks)
+    say(f"{training.total():,} problems: {counts}\n")
+    sampled, trained = sampling(config, training, held), learning(config, training.total())
+    for kind, known, speed, devices in (
+        ("sampled", sampled, plan.rollout_speed, plan.rollout_devices),
+        ("trained", trained, plan.training_speed, trainers),
+    ):
+        rows = {step: known[step] for step in steps if step in known}
+        say("\n".join([*table(kind, rows, speed, devices), ""]))
+    say("\n".join([*memory(config, model, trainers), ""]))
+    for state, about in checks.lines:
+        say(f"{state:13}{about}", error=state == "broken")
+    return 2 if any(state == "broken" for state, _ in checks.lines) else 0
 
 
-def found_or(otherwise: Found, look: Callable[[], Found]) -> Found:
-    """What a look-up finds, or something else if it fails."""
-    with suppress(Exception):
-        return look()
-    return otherwise
+class NotHere(StartError):
+    """This machine does not have something and cannot fetch it now; another machine may."""
 
 
-def source_sizes(text: str, config: Config) -> Sizes:
+class Checks:
+    """Looks things up, and notes how that went; no failure stops the others."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    def __call__(self, name: str, look: Callable[[], Found]) -> Found | None:
+        """What `look` finds, if it does not fail."""
+        found, state, about = None, "ok", name
+        try:
+            found = look()
+        except (NotHere, ImportError, TimeoutError) as error:  # another machine may have it
+            state, about = "not checked", f"{name}: {error}"
+        except StartError as error:
+            state, about = "broken", f"{name}: {error}"
+        except Exception as error:  # a boundary: libraries and rows of files raise anything
+            line = str(error).strip().partition("\n")[0]
+            state, about = "broken", f"{name}: {type(error).__name__}: {line}"
+        self.lines.append((state, about))
+        return found
+
+
+class Model(NamedTuple):
+    """The size of the base model."""
+
+    parameters: int
+    cache_bytes: int  # of the keys and values of a token
+    stored: int = 2  # bytes of a weight in its file
+
+
+def read_base(config: Config) -> Model:
+    """The size of the base model, from its config.json on PyTorch's meta device."""
+    name, length = config.base, config.training.max_length
+    try:
+        location = models.find(name, weights=False).location
+    except ModelError as error:
+        if online() or name.count("/") > 1:  # the hub answered, or could not have it
+            raise
+        raise NotHere(str(error)) from error
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    found: Any = AutoConfig.from_pretrained(location)
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(found)  # type: ignore[no-untyped-call]
+    shape, stored = found.get_text_config(), model.dtype.itemsize
+    longest = getattr(shape, "max_position_embeddings", None) or length
+    if length > longest:
+        raise ConfigError(f"training.max_length={length} is more than its context of {longest}")
+    heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
+    size = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
+    cache_bytes = shape.num_hidden_layers * 2 * heads * size * stored
+    return Model(model.num_parameters(), cache_bytes, stored)
+
+
+def check_tokenizer(config: Config) -> None:
+    """The prompt begins the model's turn, which can think and end; spliced ids are their text."""
+    tokenizer = load_tokenizer(config.base)
+    found = check_format(tokenizer)
+    aside = ("a second turn", "a system message")  # a run has neither
+    if problems := [problem for problem in found.problems if not problem.startswith(aside)]:
+        raise ConfigError("; ".join(problems))
+    prompt = tokenizer.decode(tokenizer.render([Message(role="user", content=QUESTION.question)]))
+    if any(prompt.rstrip().endswith(end) for _, end in found.eos):
+        raise ConfigError("the chat template ends a turn: it must support add_generation_prompt")
+    output, thought = detect(tokenizer).show_output("84"), tokenizer.encode(QUESTION.question)
+    for text in (output, *(hint.opening + hint.text for hint in policies.library(config))):
+        if tokenizer.decode(thought + tokenizer.encode(text)) != QUESTION.question + text:
+            raise ConfigError(f"encoding and decoding do not restore {text!r}")
+
+
+def check_hints(config: Config) -> None:
+    """All policies are known, with their hints."""
+    anew = [*config.plain.hints, *config.text.hints, *config.sampled.hints]
+    if config.evaluation.samples > 1:  # Hint-infer then begins new thoughts
+        anew += config.hinted.hints
+    policies.check(config.hinted.hints, config, (QUESTION, PROGRAM), staged=True)
+    policies.check(anew, config, (QUESTION, PROGRAM), staged=False)
+
+
+def count_source(text: str, config: Config, sizes: Sizes) -> None:
     """The training problems of a source; on the hub, those of `take`, or as many as the paper's."""
-    if text in SOURCES:
-        return {text: config.problems.take.get(text) or SOURCES[text].paper}
-    alone = config.problems.model_copy(update={"sources": (text,)})
-    return {text: len(training_problems(config.model_copy(update={"problems": alone})))}
+    if source := SOURCES.get(text):
+        sizes[text] = config.problems.take.get(text) or source.paper
+        check_access(source.path)
+    else:
+        alone = config.problems.model_copy(update={"sources": (text,)})
+        sizes[text] = len(training_problems(config.model_copy(update={"problems": alone})))
 
 
-def suite_sizes(name: str, config: Config) -> Sizes:
+def count_suite(name: str, config: Config, sizes: Sizes) -> None:
     """The problems of a suite, by family."""
-    if name in SUITES:
-        return {name: SUITES[name].size}
-    alone = config.evaluation.model_copy(update={"suites": (name,)})
-    return Counter(p.family for p in held_out(alone, config.problems.families))
+    if suite := SUITES.get(name):
+        sizes[name] = suite.size
+        check_access(suite.path)
+    else:
+        alone = config.evaluation.model_copy(update={"suites": (name,)})
+        sizes.update(problem.family for problem in held_out(alone, config.problems.families))
 
 
-def found_in(looks: Mapping[str, Callable[[], Sizes]]) -> Sizes:
-    return {k: n for look in looks.values() for k, n in found_or(dict[str, int](), look).items()}
+def check_access(path: str) -> None:
+    """The hub gives a data set to this account; one is gated."""
+    if not online():
+        raise NotHere(f"{path}: the hub cannot be reached")
+    from huggingface_hub import HfApi
+
+    hub.within(hub.SECONDS, lambda: HfApi().auth_check(path, repo_type="dataset"))
 
 
-def by_kind(sizes: Sizes) -> list[int]:
-    """How many problems are like QUESTION, and how many like PROGRAM."""
-    code = sum(size for name, size in sizes.items() if name.partition("=")[0] in CODE)
-    return [sum(sizes.values()) - code, code]
+def check_training(config: Config) -> int:
+    """How many processes train together: they can share a step, and have what they need."""
+    options, processes = config.training, config.plan.training_devices
+    if options.accelerate:
+        from accelerate.commands.config.config_args import load_config_from_file
 
-
-# Estimates: tokens and hours
-
-
-class Estimate(NamedTuple):
-    """What a step takes; one that needs no device, such as a curation, has no tokens."""
-
-    about: str = ""
-    sampled: float = 0
-    trained: float = 0
-    steps: int = 0
+        launched: Any = load_config_from_file(options.accelerate)
+        processes = int(launched.num_processes)
+    passes(options, options.batch, "training.batch", processes)
+    flash = ["flash_attn"] if options.attention.startswith("flash_attention") else []
+    if missing := [name for name in ("trl", *flash) if find_spec(name) is None]:
+        raise NotHere(f"not installed here: {', '.join(missing)}")
+    return processes
 
 
 def tokens_of_thoughts(config: Config) -> list[int]:
     """Of the base model, of its continuation after a hint, and of a trained model."""
     plan, most = config.plan, config.limits.max_tokens
-    thoughts = (plan.thought, plan.hinted_thought, plan.start_thought)
-    return [min(tokens or most, most) for tokens in thoughts]
+    return [min(n or most, most) for n in (plan.thought, plan.hinted_thought, plan.start_thought)]
 
 
-def sampling(config: Config, training: Sizes, tested: Sizes) -> dict[str, Estimate]:
+def sampling(config: Config, training: Sizes, held: Sizes) -> Estimates:
     """The steps that sample: a thought for each problem, policy that fits it, and sample."""
     base, hinted, start = tokens_of_thoughts(config)
-    options, problems, held = config.evaluation, by_kind(training), by_kind(tested)
+    options, samples = config.evaluation, config.evaluation.samples
     wrong = 1 - config.plan.correct if config.hinted.only_wrong else 1
-    few = by_kind({family: min(n, options.rounds_n) for family, n in tested.items()})
-    plain = RolloutConfig(samples=options.samples)
-    hint_infer = plain.model_copy(update={"hints": config.hinted.hints})
-    both = plain.model_copy(update={"hints": ("none", "no-tool")})
-    before = base if options.samples > 1 else 0  # a single thought is the one of eval-base
-    rounds = plain.model_copy(update={"samples": options.rounds})
+    left = Sizes({name: round(size * wrong) for name, size in training.items()})
+    few = Sizes({family: min(size, options.rounds_n) for family, size in held.items()})
+    before = base if samples > 1 else 0  # a single thought is the one of eval-base
 
-    def thoughts(part: RolloutConfig, counts: Sequence[int], tokens: int) -> Estimate:
-        kinds = zip(counts, (QUESTION, PROGRAM), strict=True)
-        hints = sum(n * sum(fits(hint, kind) for hint in part.hints) for n, kind in kinds)
-        made = hints * part.samples
-        return Estimate(f"{made:,} thoughts x {tokens:,} tokens", sampled=made * tokens)
+    def thoughts(sizes: Sizes, tokens: int, samples: int, *hints: str) -> tuple[str, float]:
+        made = 0
+        for name, size in sizes.items():
+            problem = PROGRAM if name.partition("=")[0] in CODE else QUESTION
+            made += size * samples * sum(policies.fits(hint, problem) for hint in hints)
+        return f"{made:,} thoughts x {tokens:,} tokens", made * tokens
 
     return {
-        "plain": thoughts(config.plain, problems, base),
-        "hinted": thoughts(config.hinted, [round(n * wrong) for n in problems], hinted),
-        "text": thoughts(config.text, problems, base),
-        "sampled": thoughts(config.sampled, problems, start),
-        "eval-base": thoughts(both, held, base),
-        "eval-hinted": thoughts(hint_infer, held, before + hinted),
-        "eval-text-rft": thoughts(plain, held, base),
-        **{f"eval-{name}": thoughts(plain, held, start) for name in TAUGHT},
-        "rounds-base": thoughts(rounds, few, hinted),
-        "rounds-start": thoughts(rounds, few, hinted),
+        "plain": thoughts(training, base, config.plain.samples, *config.plain.hints),
+        "hinted": thoughts(left, hinted, config.hinted.samples, *config.hinted.hints),
+        "text": thoughts(training, base, config.text.samples, *config.text.hints),
+        "sampled": thoughts(training, start, config.sampled.samples, *config.sampled.hints),
+        "eval-base": thoughts(held, base, samples, "none", "no-tool"),
+        "eval-hinted": thoughts(held, before + hinted, samples, *config.hinted.hints),
+        "eval-text-rft": thoughts(held, base, samples, "none"),
+        **dict.fromkeys(TAUGHT, thoughts(held, start, samples, "none")),
+        **dict.fromkeys(ROUNDS, thoughts(few, hinted, options.rounds, "none")),
     }
 
 
-def learning(config: Config, problems: int) -> dict[str, Estimate]:
-    """The training sets, and the steps that train on them: rows x tokens of a row x epochs."""
+def learning(config: Config, problems: int) -> Estimates:
+    """The steps that train: rows x tokens of a row x epochs."""
     base, hinted, start = tokens_of_thoughts(config)
     plan, options, size = config.plan, config.training, config.start_data.size
 
@@ -178,121 +243,58 @@ def learning(config: Config, problems: int) -> dict[str, Estimate]:
         rows = min(round(share * problems), most or problems)
         return rows, min(tokens + plan.spliced, options.max_length)  # longer ones are left out
 
-    wrong = 1 - plan.correct if config.seed_data.rescued else 1
-    d_seed = data(min(plan.seed_share, wrong), config.seed_data.size, base + hinted)
-    d_start, d_text = data(plan.start_share, size, start), data(plan.text_share, size, base)
-    as_start = math.prod(d_start) / max(1, math.prod(d_text))
-
-    def training(rows: int, tokens: int, epochs: float = options.epochs) -> Estimate:
-        packed = max(1, options.max_length // tokens) if options.packing else 1
-        steps = math.ceil(epochs * math.ceil(math.ceil(rows / packed) / options.batch))
+    def training(rows: int, tokens: int, times: float = 1) -> tuple[str, float]:
+        epochs = times * options.epochs
         about = f"{rows:,} rows x {tokens:,} tokens x {epochs:.4g} epochs"
-        return Estimate(about, trained=rows * tokens * epochs, steps=steps)
+        return about, rows * tokens * epochs
 
+    wrong = 1 - plan.correct if config.seed_data.rescued else 1
+    seed = data(min(plan.seed_share, wrong), config.seed_data.size, base + hinted)
+    d_start, text = data(plan.start_share, size, start), data(plan.text_share, size, base)
+    as_start = math.prod(d_start) / max(1, math.prod(text))  # as many tokens as START
     return {
-        "d-seed": Estimate(f"{d_seed[0]:,} rows"),
-        "start-0": training(*d_seed),
-        "d-start": Estimate(f"{d_start[0]:,} rows"),
+        **dict.fromkeys(("start-0", "unselected", "masked"), training(*seed)),
+        "longer": training(*seed, 2),
         "start": training(*d_start),
-        "d-text": Estimate(f"{d_text[0]:,} rows"),
-        "text-rft": training(*d_text, options.epochs * as_start),  # as many tokens as START
-        "d-unselected": Estimate(f"{d_seed[0]:,} rows"),  # as many as D_seed
-        "unselected": training(*d_seed),
-        "masked": training(*d_seed),
-        "longer": training(*d_seed, 2 * options.epochs),
+        "text-rft": training(*text, as_start),
     }
 
 
-def table(config: Config, estimates: Mapping[str, Estimate], trainers: int) -> Iterator[str]:
-    """A line per step, their sums, and the hours if the steps run one after another."""
-    plan, line = config.plan, "{:15}  {:42}  {:>14}  {:>14}  {:>6}  {:>12}"
-    yield line.format("stage", "thoughts or rows", "sampled", "trained", "steps", "device-hours")
-    sums = [sum(column) for column in zip(*(e[1:] for e in estimates.values()), strict=True)]
-    for step, e in {**estimates, "together": Estimate("", *sums)}.items():
-        counts = [f"{count:,.0f}" if count else "" for count in e[1:]]
-        sampled = hours(e.sampled, plan.rollout_speed)
-        trained = hours(e.trained, plan.training_speed)
-        both = shown(sampled + trained) if sampled or trained else ""
-        yield line.format(step, e.about, *counts, both).rstrip()
-    together = shown(sampled / plan.rollout_devices + trained / trainers)
-    sampling = f"{shown(sampled)} / {plan.rollout_devices} devices that sample"
-    yield f"hours: {sampling} + {shown(trained)} / {trainers} that train = {together}"
+def table(kind: str, rows: Estimates, speed: float | None, devices: int) -> Iterator[str]:
+    """A line per step, their sum, and the hours if they run one after another."""
+
+    def hours(tokens: float) -> str:
+        return f"{tokens / speed / 3600:,.2f}" if speed else "?"
+
+    line = "{:15}  {:42}  {:>14}  {:>12}"
+    yield line.format("step", "", f"tokens {kind}", "device-hours")
+    for step, (about, tokens) in rows.items():
+        yield line.format(step, about, f"{tokens:,.0f}", hours(tokens))
+    total = sum(tokens for _, tokens in rows.values())
+    about = f"{devices} devices: {hours(total / devices)} hours"
+    yield line.format("together", about, f"{total:,.0f}", hours(total))
 
 
-def hours(tokens: float, speed: float | None) -> float:
-    """Of one device; NaN if no speed is known."""
-    return tokens and tokens / (speed or math.nan) / 3600
+def memory(config: Config, model: Model | None, trainers: int) -> Iterator[str]:
+    """The memory of training and rollouts, without activations, logits, adapters and gathered
+    layers; ZeRO-3 and FSDP split a training over its devices."""
+    plan, many = config.plan, config.max_concurrency
+    if model is None and plan.parameters and plan.cache_bytes:
+        model = Model(plan.parameters, plan.cache_bytes)
+    if model is None:
+        yield "memory: not known without config.json, or plan.parameters and plan.cache_bytes"
+        return
+    count, cached, stored = model
+    each = stored if config.training.lora else ADAM
+    yield f"training: {each} bytes x {count:,} parameters = {shared(each * count, trainers)}"
+    base, _, start = tokens_of_thoughts(config)
+    for tokens in sorted({max(base, start), config.limits.max_tokens}):
+        terms = f"{stored} bytes x {count:,} + {many} x {tokens:,} tokens x {cached:,} bytes"
+        needed = shared(stored * count + many * tokens * cached, plan.rollout_devices)
+        yield f"rollouts: {terms} = {needed}"
 
 
-def shown(hours: float) -> str:
-    return "?" if math.isnan(hours) else f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
-
-
-# Checks
-
-
-def report(checks: Mapping[str, Callable[[], str]]) -> int:
-    """Prints a line per check; none stops the others, and each error is said once."""
-    said: dict[str, tuple[str, str]] = {}
-    for name, look in checks.items():
-        state, about = outcome(look)
-        if state != "ok" and about in said:
-            state, about = "not checked", f"as {said[about][1]}, above"
-        said.setdefault(about, (state, name))
-        say(f"{state:13}{name}: {about}")
-    broken = [(name, about) for about, (state, name) in said.items() if state == "broken"]
-    for name, about in broken:
-        say(f"broken: {name}: {about}", error=True)
-    return 2 if broken else 0
-
-
-def outcome(look: Callable[[], str]) -> tuple[str, str]:
-    """The state of a check, and what there is to say about it."""
-    try:
-        return "ok", look()
-    except (NotHere, ImportError, TimeoutError) as error:  # another machine may have it
-        return "not checked", str(error)
-    except StartError as error:
-        return "broken", str(error)
-    except Exception as error:  # a boundary: libraries and rows of files raise anything
-        return "broken", type(error).__name__ + ": " + str(error).strip().partition("\n")[0]
-
-
-def check_hint_names(config: Config) -> str:
-    problems, hinted = (QUESTION, PROGRAM), config.hinted.hints
-    check(hinted, config, problems, staged=True)
-    if config.evaluation.samples > 1:  # Hint-infer then generates new thoughts
-        check(hinted, config, problems, staged=False)
-    anew = [*config.plain.hints, *config.text.hints, *config.sampled.hints]
-    check(anew, config, problems, staged=False)
-    return ", ".join(hinted)
-
-
-def check_data(name: str, look: Callable[[], Sizes]) -> str:
-    """A file of problems can be read; the hub gives a data set to this account (one is gated)."""
-    problems = f"{sum(look().values()):,} problems"
-    if name not in {*SOURCES, *SUITES}:
-        return problems
-    path = SOURCES[name].path if name in SOURCES else SUITES[name].path
-    if not online():
-        raise NotHere(f"{path}: the hub cannot be reached")
-    from huggingface_hub import HfApi
-
-    hub.within(hub.SECONDS, lambda: HfApi().auth_check(path, repo_type="dataset"))
-    return f"{problems}, {path} on the hub"
-
-
-def main() -> int:
-    """The plan of Hint-RFT; 2 for bad input or something broken, 130 for Ctrl-C."""
-    parser = command_line("recipes.plan", __doc__, needs_config=True)
-
-    def body() -> int:
-        config = given(parser.parse_args())
-        steps = (name for name in names(config) if not name.startswith(("eval-", "rounds-")))
-        return plan(config, list(steps))
-
-    return program(parser, body)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def shared(count: float, devices: int) -> str:
+    """A number of bytes, and how many of them each device holds."""
+    gib = count / 2**30
+    return f"{gib:,.2f} GiB / {devices} devices = {gib / devices:,.2f} GiB each"

@@ -20,34 +20,30 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from recipes import plots
 from recipes.command import command_line, given, out_of, program
 from recipes.config import Config
 from recipes.data import training_problems
 from recipes.suites import Problem
-from recipes.training import finished, processes, run, write
+from recipes.training import Log, Report, processes, train_once
 from start_sdk import ConfigError
 from start_sdk.batch import fingerprint, model_hash
 from start_sdk.cli import say
 
+# The settings of `training` that GRPO takes, too, and that change the weights.
 SHARED = {
     "per_device", "weight_decay", "adam_betas", "max_grad_norm", "lora", "optimizer",
     "gradient_checkpointing", "attention",
 }  # fmt: skip
-"""The settings of `training` that GRPO takes, too, and that change the weights."""
-WINDOW = 10
-"""Steps of the moving average of the curve."""
+WINDOW = 10  # steps of the moving average of the curve
 
 
-def train(
-    config: Config, folder: Path, problems: Sequence[Problem] | None = None
-) -> dict[str, Any]:
+def train(config: Config, folder: Path, problems: Sequence[Problem] | None = None) -> Report:
     """Trains what is not trained yet.
 
     Args:
@@ -64,27 +60,21 @@ def train(
         MissingExtra: TRL is not installed.
         StartError: a session could not be run; the same call continues from the last checkpoint.
     """
-    base = config.base
     check(config)
-    problems = training_problems(config) if problems is None else problems
-    key = _key(config, problems)
-    if done := finished(folder, key):
-        return done
-    from recipes import grpo  # with TRL, which `check` has found
+    drawn = training_problems(config) if problems is None else problems
+    from recipes.grpo import make_trainer  # with TRL, which `check` has found
 
-    trainer = grpo.make_trainer(config, folder, base, len(problems))
-    with closing(grpo.Rollouts(config, problems, trainer)) as rollouts:
-        trainer.rollout_func = rollouts
-        outcome = run(trainer, folder, base, config.training)
-    log = trainer.state.log_history
-    rewards = [line["reward"] for line in log if "reward" in line]
-    picture(rewards, folder / "curve.png")
-    about = {"key": key, "base": base, "problems": len(problems)}
-    gain = {
-        f"reward of the first {WINDOW} steps": round(fmean(rewards[:WINDOW]), 4),
-        f"reward of the last {WINDOW} steps": round(fmean(rewards[-WINDOW:]), 4),
-    }
-    return write(folder, log, {**about, **gain, **outcome})
+    def summary(log: Log) -> Report:
+        rewards = [line["reward"] for line in log if "reward" in line]
+        picture(rewards, folder / "curve.png")
+        return {
+            "problems": len(drawn),
+            f"reward of the first {WINDOW} steps": round(fmean(rewards[:WINDOW]), 4),
+            f"reward of the last {WINDOW} steps": round(fmean(rewards[-WINDOW:]), 4),
+        }
+
+    begin = partial(make_trainer, config, folder, drawn)
+    return train_once(config, folder, _key(config, drawn), begin, summary)
 
 
 def check(config: Config) -> None:
@@ -112,18 +102,14 @@ def _key(config: Config, problems: Sequence[Problem]) -> str:
     return fingerprint([settings, model_hash(config.base), list(map(asdict, problems))])
 
 
-def moving_average(values: Sequence[float], window: int = WINDOW) -> list[float]:
-    """For each value the mean of it and of those before it, `window` in all."""
-    return [fmean(values[max(0, i + 1 - window) : i + 1]) for i in range(len(values))]
-
-
 def picture(rewards: Sequence[float], path: Path) -> None:
     """The mean reward of each step, and its moving average."""
     figure = plots.figure(6, 3.6)
     axes = figure.add_subplot()
     steps = range(1, len(rewards) + 1)
+    means = [fmean(rewards[max(0, step - WINDOW) : step]) for step in steps]
     axes.plot(steps, rewards, ".", alpha=0.5, label="mean of a step")
-    axes.plot(steps, moving_average(rewards), label=f"mean of {WINDOW} steps")
+    axes.plot(steps, means, label=f"mean of {WINDOW} steps")
     axes.set(xlabel="step", ylabel="reward", ylim=(-0.02, 1.02))
     axes.legend(fontsize=8)
     plots.save(figure, path)

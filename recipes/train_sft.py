@@ -29,19 +29,18 @@ from typing import Any
 
 from recipes.command import command_line, given, out_of, program
 from recipes.config import Config
-from recipes.training import arguments, finished, load, processes, run, write
+from recipes.training import Log, Report, arguments, load, processes, train_once
 from start_sdk import ConfigError, Trace
 from start_sdk.batch import fingerprint, model_hash
 from start_sdk.cli import say
 from start_sdk.trace import Source
 
+# The settings of `training` that do not change the weights.
 ASIDE = {"save_steps", "logging_steps", "report_to", "accelerate"}
-"""The settings of `training` that do not change the weights."""
-IGNORED = -100
-"""The label of a token without loss, as PyTorch's cross-entropy has it."""
+IGNORED = -100  # the label of a token without loss, as PyTorch's cross-entropy has it
 
 
-def train(config: Config, folder: Path, data: Path) -> dict[str, Any]:
+def train(config: Config, folder: Path, data: Path) -> Report:
     """Trains what is not trained yet.
 
     Args:
@@ -56,24 +55,22 @@ def train(config: Config, folder: Path, data: Path) -> dict[str, Any]:
         ConfigError: data or options that cannot be used; the folder holds another training.
         MissingExtra: TRL is not installed.
     """
-    options, base = config.training, config.base
+    options = config.training
     found = counts(data, options.train_on, options.max_length)
     settings = options.model_dump(mode="json", exclude=ASIDE)
     with data.open("rb") as file:
         content = hashlib.file_digest(file, "blake2b").hexdigest()
-    key = fingerprint([settings, config.seed, model_hash(base), content])
-    if done := finished(folder, key):
-        return done
-    trainer = make_trainer(config, folder, data, base)
-    outcome = run(trainer, folder, base, options)
-    log = trainer.state.log_history
-    losses = [line["loss"] for line in log if "loss" in line]
-    about = {"key": key, "base": base, "epochs": options.epochs, **found}
-    loss = {"first loss": losses[0], "last loss": losses[-1]}
-    return write(folder, log, {**about, **loss, **outcome})
+    key = fingerprint([settings, config.seed, model_hash(config.base), content])
+
+    def summary(log: Log) -> Report:
+        losses = [line["loss"] for line in log if "loss" in line]
+        ends = {"first loss": losses[0], "last loss": losses[-1]}
+        return {"epochs": options.epochs, **found, **ends}
+
+    return train_once(config, folder, key, partial(make_trainer, config, folder, data), summary)
 
 
-def make_trainer(config: Config, folder: Path, data: Path, base: str) -> Any:
+def make_trainer(config: Config, folder: Path, data: Path) -> Any:
     """TRL's trainer of this training, ready to train.
 
     Raises:
@@ -84,16 +81,13 @@ def make_trainer(config: Config, folder: Path, data: Path, base: str) -> Any:
     from trl.trainer.sft_trainer import SFTTrainer
 
     options = config.training
+    same = {"learning_rate", "max_length", "packing", "logging_steps", "save_steps"}
     args = SFTConfig(
-        **arguments(options, config.seed, folder, options.batch, "training.batch"),
-        learning_rate=options.learning_rate,
+        **arguments(config, folder, options.batch, "training.batch"),
+        **options.model_dump(include=same),
         num_train_epochs=options.epochs,
         lr_scheduler_type=options.schedule,
         warmup_steps=options.warmup,  # below 1 it is a share of the steps
-        max_length=options.max_length,
-        packing=options.packing,
-        logging_steps=options.logging_steps,
-        save_steps=options.save_steps,
     )
     with processes().main_process_first():  # the others read what it has written
         found = Dataset.from_generator(
@@ -101,7 +95,7 @@ def make_trainer(config: Config, folder: Path, data: Path, base: str) -> Any:
             cache_dir=str(folder / "cache"),
             fingerprint="rows",  # a folder has one training set: its key.txt says so
         )
-    return SFTTrainer(args=args, train_dataset=found, **load(base, options))
+    return SFTTrainer(args=args, train_dataset=found, **load(config.base, options))
 
 
 def rows(data: Path, train_on: Sequence[Source], max_length: int) -> Iterator[dict[str, list[int]]]:
@@ -129,10 +123,8 @@ def counts(data: Path, train_on: Sequence[Source], max_length: int) -> dict[str,
         if not trace.exact:
             raise ConfigError(f"{data}: a trace is not token-exact, so training cannot use it")
         tokens, loss = len(trace.token_ids), sum(trace.loss_mask(train_on))
-        if tokens > max_length:
-            found["too long"] += 1
-        else:
-            found.update({"rows": 1, "tokens": tokens, "loss tokens": loss})
+        fits = {"rows": 1, "tokens": tokens, "loss tokens": loss}
+        found.update(fits if tokens <= max_length else {"too long": 1})
     if not found["rows"]:
         raise ConfigError(f"{data}: no trace has at most max_length={max_length} tokens")
     return dict(found)

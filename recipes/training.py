@@ -7,16 +7,17 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from recipes.base_model import NotHere
 from recipes.config import Config
 from recipes.settings import Training
 from start_sdk import ConfigError, MissingExtra, models
+
+Report = dict[str, Any]
+Log = list[Report]  # what TRL logged: a line per step
 
 
 def processes() -> Any:
@@ -34,17 +35,57 @@ def processes() -> Any:
     return PartialState(cpu=not torch.cuda.is_available())
 
 
-def finished(folder: Path, key: str) -> dict[str, Any] | None:
-    """The report of a training that is finished; None if it has to begin, or to continue.
+def train_once(
+    config: Config,
+    folder: Path,
+    key: str,
+    begin: Callable[[], Any],
+    summary: Callable[[Log], Report],
+) -> Report:
+    """Trains from the last checkpoint on, and writes the model, the log and the report.
 
     Args:
-        folder: of the training; it is made, and gets the key.
+        config: the run.
+        folder: of the training.
         key: hash of all that the training depends on.
+        begin: makes TRL's trainer; not called if the training is finished.
+        summary: what the report says of this kind of training, from its log.
+
+    Returns:
+        the report.
+
+    Raises:
+        ConfigError: the folder holds another training, or cannot be written.
+        KeyboardInterrupt: after Ctrl-C; the step was finished and a checkpoint saved.
+    """
+    claim(folder, key)
+    done = folder / "training.json"
+    if done.exists() and any((folder / name).is_dir() for name in ("model", "adapter")):
+        return dict(json.loads(done.read_text(encoding="utf-8")))
+    trainer, together, began = begin(), processes(), time.monotonic()
+    # Several processes would not stop after the same step, and would wait for each other for ever.
+    with _stoppable(trainer) if together.num_processes == 1 else nullcontext():
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
+    seconds = round(time.monotonic() - began, 1)
+    _save(trainer, folder, config)
+    log = trainer.state.log_history
+    report = {"key": key, "base": config.base, **summary(log), "steps": trainer.state.global_step}
+    report |= {"seconds": seconds, "processes": together.num_processes}
+    if together.is_main_process:
+        lines = "".join(json.dumps(line) + "\n" for line in log)
+        (folder / "train.jsonl").write_text(lines, encoding="utf-8")
+        done.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    together.wait_for_everyone()
+    return report
+
+
+def claim(folder: Path, key: str) -> None:
+    """Makes the folder of a training, with its key.
 
     Raises:
         ConfigError: the folder holds another training, or cannot be written.
     """
-    begun, done = folder / "key.txt", folder / "training.json"
+    begun = folder / "key.txt"
     with processes().main_process_first():
         if begun.exists() and begun.read_text(encoding="utf-8") != key:
             raise ConfigError(
@@ -56,50 +97,50 @@ def finished(folder: Path, key: str) -> dict[str, Any] | None:
             begun.write_text(key, encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"cannot write to {str(folder)!r}: {error.strerror}") from error
-    if not (done.exists() and any((folder / name).is_dir() for name in ("model", "adapter"))):
-        return None
-    return dict(json.loads(done.read_text(encoding="utf-8")))
 
 
-def arguments(options: Training, seed: int, folder: Path, batch: int, named: str) -> dict[str, Any]:
-    """The options that TRL's configurations share, on the devices of this machine.
+def passes(options: Training, batch: int, named: str, processes: int) -> int:
+    """Forward passes of each process in a step.
 
     Args:
         options: how a training is computed.
-        seed: of the run.
-        folder: where the training is.
         batch: sequences of a step, over all processes.
-        named: what the config calls `batch`, for messages.
+        named: what the config calls `batch`, for the message.
+        processes: that share it.
 
     Raises:
-        ConfigError: the devices cannot share the batch.
+        ConfigError: they cannot.
+    """
+    if batch % (options.per_device * processes):
+        factors = f"per_device={options.per_device} x {processes} processes"
+        raise ConfigError(f"{named}={batch} is not a multiple of {factors}")
+    return batch // (options.per_device * processes)
+
+
+def arguments(config: Config, folder: Path, batch: int, named: str) -> dict[str, Any]:
+    """The options that TRL's configurations share, on the devices of this machine.
+
+    Raises:
+        ConfigError: as `passes`.
     """
     import torch
 
+    options = config.training
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    together = processes().num_processes
-    per_pass = options.per_device * together
-    if batch % per_pass:
-        raise ConfigError(
-            f"{named}={batch} is not a multiple of {per_pass} (per_device="
-            f"{options.per_device} times {together} processes)"
-        )
+    same = {"weight_decay", "max_grad_norm", "bf16", "gradient_checkpointing"}
     return {
+        **options.model_dump(include=same),
         "output_dir": str(folder / "checkpoints"),
         "per_device_train_batch_size": options.per_device,
-        "gradient_accumulation_steps": batch // per_pass,
-        "weight_decay": options.weight_decay,
+        "gradient_accumulation_steps": passes(options, batch, named, processes().num_processes),
         "adam_beta1": options.adam_betas[0],
         "adam_beta2": options.adam_betas[1],
-        "max_grad_norm": options.max_grad_norm,
         "optim": options.optimizer,
-        "bf16": options.bf16,
-        "gradient_checkpointing": options.gradient_checkpointing,
         "logging_first_step": True,
         "save_total_limit": 2,
         "report_to": list(options.report_to) or "none",
-        "seed": seed % 2**32,  # of the order of the rows
+        "seed": config.seed % 2**32,  # of the order of the rows
         "use_cpu": not torch.cuda.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(),
         "disable_tqdm": not sys.stderr.isatty(),
@@ -139,35 +180,6 @@ def load(base: str, options: Training) -> dict[str, Any]:
     return {"model": model, "processing_class": tokenizer, "peft_config": adapters}
 
 
-def run(trainer: Any, folder: Path, base: str, options: Training) -> dict[str, Any]:
-    """Trains from the last checkpoint on, and saves the model.
-
-    Returns:
-        what the report says of every training: steps, seconds, processes.
-
-    Raises:
-        KeyboardInterrupt: after Ctrl-C; the step was finished and a checkpoint saved.
-    """
-    began, together = time.monotonic(), processes().num_processes
-    # Several processes would not stop after the same step, and would wait for each other for ever.
-    with _stoppable(trainer) if together == 1 else nullcontext():
-        trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
-    seconds = round(time.monotonic() - began, 1)
-    _save(trainer, folder, base, options)
-    return {"steps": trainer.state.global_step, "seconds": seconds, "processes": together}
-
-
-def write(folder: Path, log: list[dict[str, Any]], report: dict[str, Any]) -> dict[str, Any]:
-    """Writes the log (train.jsonl), then the report that ends a training (training.json)."""
-    if processes().is_main_process:
-        lines = "".join(json.dumps(line) + "\n" for line in log)
-        (folder / "train.jsonl").write_text(lines, encoding="utf-8")
-        text = json.dumps(report, indent=1) + "\n"
-        (folder / "training.json").write_text(text, encoding="utf-8")
-    processes().wait_for_everyone()
-    return report
-
-
 def last_checkpoint(folder: Path) -> str | None:
     """The last checkpoint that is whole: its trainer_state.json is what is written last."""
     whole: list[tuple[int, str]] = []
@@ -201,20 +213,17 @@ def _stoppable(trainer: Any) -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _save(trainer: Any, folder: Path, base: str, options: Training) -> None:
-    """Writes the model, whole or not at all; adapters by themselves, and merged into the base."""
-    unfinished = folder / "model.part"
-    trained = folder / "adapter" if options.lora else unfinished
+def _save(trainer: Any, folder: Path, config: Config) -> None:
+    """Writes the model; of adapters also the base with them merged into it."""
+    made, lora = folder / "model", config.training.lora
+    trained = folder / "adapter" if lora else made
     trainer.model.config.use_cache = True  # the trainer turned it off; a backend needs it
     trainer.save_model(str(trained))
-    if not trainer.accelerator.is_main_process:
-        return
-    (trained / "training_args.bin").unlink(missing_ok=True)  # a pickle that names this machine
-    shutil.rmtree(folder / "model", ignore_errors=True)  # of a run that ended right after this
-    if options.lora:
-        model_of(folder, base, options)
-    else:
-        unfinished.rename(folder / "model")
+    if trainer.accelerator.is_main_process:
+        (trained / "training_args.bin").unlink(missing_ok=True)  # a pickle that names this machine
+        if lora:
+            shutil.rmtree(made, ignore_errors=True)  # of a run that ended right after this
+            model_of(folder, config.base, config.training)
 
 
 def model_of(folder: Path, base: str, options: Training) -> str:
@@ -231,28 +240,3 @@ def model_of(folder: Path, base: str, options: Training) -> str:
         loaded["processing_class"].save_pretrained(unfinished)
         unfinished.rename(made)
     return str(made)
-
-
-def read_processes(config: Config) -> int:
-    """How many processes share a training."""
-    if config.training.accelerate is None:
-        return config.plan.training_devices
-    from accelerate.commands.config.config_args import load_config_from_file
-
-    found: Any = load_config_from_file(config.training.accelerate)
-    return int(found.num_processes)
-
-
-def check_training(config: Config, processes: int) -> str:
-    """The processes can share a step, and what they need is installed."""
-    options, each = config.training, config.training.per_device
-    if options.batch % (each * processes):
-        factors = f"per_device={each} x {processes} processes"
-        raise ConfigError(f"training.batch={options.batch} is not a multiple of {factors}")
-    flash = ["flash_attn"] if options.attention.startswith("flash_attention") else []
-    needed = ["trl", "datasets", "accelerate", *flash]
-    if missing := [name for name in needed if find_spec(name) is None]:
-        raise NotHere(f"not installed here: {', '.join(missing)}")
-    if processes > 1 and options.accelerate is None:
-        raise NotHere(f"without training.accelerate, one process trains, not {processes}")
-    return f"{options.batch // processes} sequences per step in each process, of {processes}"

@@ -11,35 +11,12 @@ pytest.importorskip("scipy")
 pytest.importorskip("trl")
 
 from recipes.config import Config, read_config
-from recipes.plan import main, plan
+from recipes.plan import plan
+from recipes.reproduce import names
+from recipes.reproduce.__main__ import main
 from start_sdk import models
 
 CONFIGS = Path(__file__).parents[2] / "recipes" / "configs"
-STEPS = [
-    "plain",
-    "hinted",
-    "d-seed",
-    "start-0",
-    "text",
-    "sampled",
-    "d-start",
-    "start",
-    "d-text",
-    "text-rft",
-    "d-unselected",
-    "unselected",
-    "masked",
-    "eval-base",
-    "eval-hinted",
-    "eval-text-rft",
-    "eval-start-0",
-    "eval-start",
-    "eval-unselected",
-    "eval-masked",
-    "rounds-base",
-    "rounds-start",
-    "report",
-]
 Numbers = Callable[[Config], dict[str, list[str]]]
 
 
@@ -48,17 +25,18 @@ def small(**changes: Any) -> Config:
 
 
 def lines(config: Config, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    plan(config, STEPS)
+    plan(config, names(config))
     return capsys.readouterr().out.splitlines()
 
 
 @pytest.fixture
 def estimated(capsys: pytest.CaptureFixture[str]) -> Numbers:
-    """The rows of the table by step: what is sampled and trained, and the other columns."""
+    """The rows of both tables by step."""
 
     def rows(config: Config) -> dict[str, list[str]]:
-        words = [line.split() for line in lines(config, capsys) if line]
-        return {row[0]: row[1:] for row in words if row[0] in (*STEPS, "together", "hours:")}
+        found = [line.split() for line in lines(config, capsys) if line]
+        tables = found[1 : [row[0] for row in found].index("training:")]
+        return {row[0]: row[1:] for row in reversed(tables)}  # the first sum, of the samples
 
     return rows
 
@@ -84,33 +62,31 @@ def test_the_miniatures_numbers_are_those_counted_by_hand(estimated: Numbers) ->
     for step, (thoughts, tokens) in sampled.items():
         about = f"{thoughts:,} thoughts x {tokens} tokens {thoughts * tokens:,}"
         assert " ".join(found[step]).startswith(about), step
-    # 180 rows in batches of 16 are 12 steps, 300 are 19; of the 147 texts, 10 in an epoch.
-    seed = f"180 rows x {180 + 80 + 40} tokens x 4 epochs {180 * 300 * 4:,} {12 * 4}"
+    seed = f"180 rows x {180 + 80 + 40} tokens x 4 epochs {180 * 300 * 4:,}"
     trained = {
         "start-0": seed,
         "unselected": seed,
         "masked": seed,
-        "start": f"300 rows x {255 + 40} tokens x 4 epochs {300 * 295 * 4:,} {19 * 4}",
-        "text-rft": f"147 rows x {180 + 40} tokens x 10.95 epochs {300 * 295 * 4:,} 110",
+        "start": f"300 rows x {255 + 40} tokens x 4 epochs {300 * 295 * 4:,}",
+        "text-rft": f"147 rows x {180 + 40} tokens x 10.95 epochs {300 * 295 * 4:,}",
     }
     for step, about in trained.items():
         assert " ".join(found[step]).startswith(about), step
-    assert found["d-seed"] == ["180", "rows"] and found["d-text"] == ["147", "rows"]
-    assert float(found["plain"][-1]) == pytest.approx(54_000 / 1500 / 3600)
-    assert float(found["start"][-1]) == pytest.approx(354_000 / 3900 / 3600, rel=1e-2)
-    assert found["report"] == []
-    assert found["together"][:2] == ["1,324,800", "1,356,000"]
+    assert found["sampled"][-1] == f"{306_000 / 1500 / 3600:.2f}"
+    assert found["start"][-1] == f"{354_000 / 3900 / 3600:.2f}"
+    assert found.keys() == {"step", *sampled, *trained, "together"}
+    assert found["together"] == ["1", "devices:", "0.25", "hours", "1,324,800", "0.25"]
 
 
 def test_what_is_not_assumed_is_as_large_as_it_can_be(estimated: Numbers) -> None:
-    nothing = {"plan": {}, "hinted.only_wrong": True}
+    nothing = {"plan": {}, "hinted.only_wrong": True, "controls": []}
     found = estimated(small(**nothing))
     assert found["plain"][-2:] == [f"{300 * 640:,}", "?"]
-    assert found["d-seed"][0] == found["d-start"][0] == "300"
+    assert found["start-0"][0] == found["start"][0] == "300"
     assert found["start-0"][3] == "1,024"  # two thoughts of 640, but for the length
-    assert found["hours:"][-1] == "?"
+    assert found["together"][2] == found["together"][-1] == "?"
     found = estimated(small(**{**nothing, "plan": {"correct": 0.4}}))
-    assert found["d-seed"][0] == "180"  # only what was wrong
+    assert found["start-0"][0] == "180"  # only what was wrong
     assert found["hinted"][0] == f"{180 * 3}"
 
 
@@ -128,19 +104,16 @@ def test_a_source_of_the_hub_counts_as_the_papers(capsys: pytest.CaptureFixture[
     assert found[0].startswith("46,969 problems: aime 890, math 7,500, numina 28,505, ")
 
 
-def test_packed_rows_share_a_sequence(estimated: Numbers) -> None:
-    packed = {"training.packing": True, "training.max_length": 900}  # three rows of 300 in one
-    assert estimated(small(**packed))["start-0"][-2] == str(4 * 4)  # 60 sequences, 4 batches
-
-
 def test_the_memory_is_a_sum_that_can_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
     config = read_config(CONFIGS / "qwq-32b.toml")
     found = "\n".join(lines(config, capsys))
-    assert "training: 16 bytes x 32,763,876,352 = 488.2 GiB / 32 devices = 15.3 GiB each" in found
-    assert "weights 61.0 GiB + 256 x 32,768 tokens x 262,144 bytes = 2,109.0 GiB / 8" in found
-    assert "= 561.0 GiB / 8 devices = 70.1 GiB each" in found
+    assert "16 bytes x 32,763,876,352 parameters = 488.22 GiB / 32 devices = 15.26 GiB e" in found
+    assert "2 bytes x 32,763,876,352 + 256 x 32,768 tokens x 262,144 bytes = 2,109.03 GiB" in found
+    assert "= 561.03 GiB / 8 devices = 70.13 GiB each" in found
     adapted = read_config(CONFIGS / "qwq-32b.toml", {"training.lora": {"rank": 2}})
-    assert "training: 2 bytes x 32,763,876,352 = 61.0 GiB" in "\n".join(lines(adapted, capsys))
+    assert "training: 2 bytes x 32,763,876,352 parameters = 61.03 GiB" in "\n".join(
+        lines(adapted, capsys)
+    )
     unknown = read_config(CONFIGS / "qwq-32b.toml", {"plan": {}})
     assert "memory: not known without config.json" in "\n".join(lines(unknown, capsys))
 
@@ -154,7 +127,7 @@ def test_the_size_of_a_model_is_counted_from_its_config(capsys: pytest.CaptureFi
         names = weights.keys()
         count = sum(weights.get_tensor(name).numel() for name in names)
     found = "\n".join(lines(small(), capsys))
-    assert f"model: {count:,} parameters, from " in found
+    assert f"16 bytes x {count:,} parameters = " in found
     cached = 5 * 2 * 4 * 32 * 4  # layers x both x heads x size x float32
     assert f"+ 24 x 640 tokens x {cached:,} bytes" in found
 
@@ -162,13 +135,14 @@ def test_the_size_of_a_model_is_counted_from_its_config(capsys: pytest.CaptureFi
 def test_the_program_ends_with_2_for_what_is_broken(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["plan", "--config", str(CONFIGS / "tiny.toml"), "--set", "plan.correct=0.5"]
+    line = ["reproduce", "--plan", "--config", str(CONFIGS / "tiny.toml")]
+    line += ["--set", "plan.correct=0.5"]
     monkeypatch.setattr(sys, "argv", line)
     assert main() == 0
     assert "150 rows" in capsys.readouterr().out  # of 300, half of which were wrong
     monkeypatch.setattr(sys, "argv", [*line, "backend=nothing"])
     assert main() == 2
-    assert capsys.readouterr().err.startswith("broken: backend: ")
+    assert capsys.readouterr().err.startswith("broken       backend: ")
     monkeypatch.setattr(sys, "argv", [*line, "plan.corect=0.5"])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -311,10 +311,6 @@ def test_a_session_that_fails_ends_the_training_and_the_other_sessions(
     assert len(started) == 4 and len(ended) == 3
 
 
-def test_the_average_moves_over_what_is_there() -> None:
-    assert train_grpo.moving_average([1.0, 0.0, 1.0, 1.0], 2) == [1.0, 0.5, 0.5, 1.0]
-
-
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_grpo, "processes", lambda: SimpleNamespace(num_processes=2))
     with pytest.raises(ConfigError, match="single process"):
@@ -327,7 +323,7 @@ def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ("backend=vllm", "GRPO samples from the weights in training"),
         ("grpo.generations=1", "greater than or equal to 2"),
         ("grpo.temperature=0", "greater than 0"),
-        ("training.per_device=3", "prompts x generations=4 is not a multiple of 3"),
+        ("training.per_device=3", "prompts x generations=4 is not a multiple of per_device=3"),
         ("base=nothing", "no model 'nothing'"),
     ],
 )

@@ -97,7 +97,7 @@ def masked(trace: Trace, *train_on: Any) -> list[int]:
 def test_the_collators_labels_are_the_traces_mask_token_by_token(
     traces: list[Trace], data: Path, tmp_path: Path, train_on: tuple[Any, ...]
 ) -> None:
-    trainer = train_sft.make_trainer(config(train_on=train_on), tmp_path, data, BASE)
+    trainer = train_sft.make_trainer(config(train_on=train_on), tmp_path, data)
     assert len(trainer.train_dataset) == len(traces)
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(len(traces))])
     for trace, ids, labels, real in zip(
@@ -113,7 +113,7 @@ def test_the_collators_labels_are_the_traces_mask_token_by_token(
 def test_packed_labels_are_the_masks_too_and_no_trace_sees_another(
     traces: list[Trace], data: Path, tmp_path: Path
 ) -> None:
-    trainer = train_sft.make_trainer(config(packing=True), tmp_path, data, BASE)
+    trainer = train_sft.make_trainer(config(packing=True), tmp_path, data)
     assert len(trainer.train_dataset) < len(traces)
     wanted = {tuple(t.token_ids): masked(t, "model", "hint") for t in traces}
     alone: dict[tuple[int, ...], Any] = {}
@@ -143,7 +143,7 @@ def test_traces_that_do_not_fit_are_left_out_and_never_cut(
     fitting = [t for t in traces if len(t.token_ids) <= limit]
     assert (found["rows"], found["too long"]) == (len(fitting), len(traces) - len(fitting))
     assert found["loss tokens"] == sum(sum(t.loss_mask(("model",))) for t in fitting)
-    rows = train_sft.make_trainer(config(max_length=limit), tmp_path, data, BASE).train_dataset
+    rows = train_sft.make_trainer(config(max_length=limit), tmp_path, data).train_dataset
     assert [row["input_ids"] for row in rows] == [t.token_ids for t in fitting]
     with pytest.raises(ConfigError, match="no trace has at most max_length=3"):
         train_sft.counts(data, ("model",), 3)
@@ -278,7 +278,7 @@ def test_a_run_trains_in_two_processes_and_comes_to_what_one_comes_to(
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"training\.batch=5 is not a multiple of 2"):
+    with pytest.raises(ConfigError, match=r"training\.batch=5 is not a multiple of per_device=2"):
         train_sft.train(config(batch=5), tmp_path, data)
 
 
