@@ -67,7 +67,7 @@ def test_a_folder_without_weights_is_enough(
     status, out, err = planned(small(folder, **sources), capsys)
     assert (status, err) == (0, [])
     assert set(states(out).values()) == {"ok"} and len(states(out)) == 8
-    assert out[0] == f"301 problems: tiny 300, math={problems} 1"
+    assert out[0] == f"331 problems: tiny 330, math={problems} 1"
 
 
 def test_a_model_of_the_hub_is_planned_without_the_hub(capsys: pytest.CaptureFixture[str]) -> None:
