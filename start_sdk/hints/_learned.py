@@ -115,11 +115,13 @@ class LearnedPolicy(Settings):
             ConfigError: there are no examples, no hints, or not the same ones in all examples.
             MissingExtra: scikit-learn is not installed.
         """
-        hints, found = _hints(examples), [one.features for one in examples]
-        return LearnedPolicy(
-            correct=Logit.fit(found, [one.correct for one in examples]),
-            hinted={hint: Logit.fit(found, [one.hinted[hint] for one in examples]) for hint in hints},
-        )
+        hints = _hints(examples)
+        found = [one.features for one in examples]
+
+        def chance(hint: str | None) -> Logit:
+            return Logit.fit(found, [one.right(hint) for one in examples])
+
+        return LearnedPolicy(correct=chance(None), hinted={hint: chance(hint) for hint in hints})
 
 
 def best_constant(examples: Sequence[Example]) -> str | None:
