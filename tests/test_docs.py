@@ -333,6 +333,7 @@ def transformers_options() -> dict[str, str]:
         ("cli.md", "## start-sdk solve", lambda: options_of("solve")),
         ("cli.md", "## start-sdk check-backend", lambda: options_of("check-backend")),
         ("cli.md", "## start-sdk check-model", lambda: options_of("check-model")),
+        ("cli.md", "## start-sdk demo", lambda: options_of("demo")),
         ("cli.md", "## start-sdk doctor", lambda: options_of("doctor")),
         ("tutorial.md", "## Limits", lambda: fields_of(Limits)),
         ("tutorial.md", "## Seeds and sampling", lambda: fields_of(Sampling)),

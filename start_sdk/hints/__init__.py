@@ -7,7 +7,7 @@ from start_sdk.hints._insertion_points import (
     find_insertion_points,
     last_insertion_point,
 )
-from start_sdk.hints._learned import Learned, LearnedPolicy, Logit
+from start_sdk.hints._learned import Example, Learned, LearnedPolicy, Logit, best_constant
 from start_sdk.hints._library import HintLibrary
 from start_sdk.hints._policies import AfterConnective, BeforeEnd, FirstOf, NoHints
 from start_sdk.hints._rounds import (
@@ -25,6 +25,7 @@ __all__ = [
     "AfterConnective",
     "AtCalculation",
     "BeforeEnd",
+    "Example",
     "FirstOf",
     "HintLibrary",
     "Learned",
@@ -34,6 +35,7 @@ __all__ = [
     "StopWhen",
     "TrustResult",
     "WhenUnsure",
+    "best_constant",
     "debug_hint",
     "draw_insertion_point",
     "features",

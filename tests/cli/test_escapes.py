@@ -151,6 +151,15 @@ def test_ask_shows_what_a_model_writes(scripted: Any) -> None:
     assert done.exit_code == 0 and SHOWN in done.stdout and f"m{SHOWN}" in done.stderr
 
 
+def test_demo_shows_what_a_model_writes(scripted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "800")  # titles of panels are cut
+    texts = [f"Hm {HOSTILE}.\n</think>\n\n\\boxed{{[/x]{HOSTILE}}}"] * 2
+    scripted(ScriptedBackend(lambda _: texts))
+    done = invoke("demo", "--model", "scripted")
+    assert done.exit_code == 0 and f"Hm {SHOWN}" in done.stdout
+    assert f"answer [/x]{SHOWN}" in done.stdout
+
+
 def test_json_is_the_same_text_in_ascii(scripted: Any) -> None:
     script = [f"中文 {HOSTILE}.\n</think>\n\n\\boxed{{4}}"]
     scripted(ScriptedBackend(script))

@@ -19,5 +19,5 @@ def test_python_m_start_sdk_behaves_as_the_command() -> None:
     assert run("--version") == f"{start_sdk.__version__}\n"
     usage = run("--help")
     assert "Usage: start-sdk [OPTIONS] COMMAND" in usage
-    commands = ("ask", "solve", "rows", "check-backend", "check-model", "doctor")
+    commands = ("ask", "solve", "rows", "check-backend", "check-model", "demo", "doctor")
     assert all(name in usage for name in commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from start_sdk import (
     ConfigError,
     FirstOf,
     HintContext,
+    MissingExtra,
     ReasoningSession,
     Sampling,
     Segment,
@@ -23,11 +25,13 @@ from start_sdk.formats import in_block
 from start_sdk.hints import (
     FEATURES,
     AtCalculation,
+    Example,
     Learned,
     LearnedPolicy,
     Logit,
     TrustResult,
     WhenUnsure,
+    best_constant,
     debug_hint,
     features,
     results,
@@ -179,6 +183,45 @@ def test_an_invalid_policy_file_gives_a_one_line_error(tmp_path: Path, text: str
     with pytest.raises(ConfigError) as refused:
         Learned.load(tmp_path / "policy.json")
     assert "\n" not in str(refused.value)
+
+
+def example(thought: str, correct: bool, **hinted: bool) -> Example:
+    return Example(features(context(thought).trace), correct, hinted)
+
+
+def test_a_policy_is_fitted_on_outcomes() -> None:
+    pytest.importorskip("sklearn")
+    seen = [
+        example(SETTLED, True, general=False, trust=False),
+        example(UNSETTLED, False, general=True, trust=False),
+    ] * 10
+    policy = LearnedPolicy.fit(seen)
+    assert [policy.choice(one.features) for one in seen[:2]] == [None, "general"]
+    assert policy.correct(seen[0].features) > 0.9 > 0.1 > policy.correct(seen[1].features)
+    never = policy.hinted["trust"]  # Laplace's rule: 1 of 22
+    assert never(seen[0].features) == pytest.approx(1 / 22) and never.weights == {}
+    assert best_constant(seen) is None  # as good as a hint
+    assert best_constant(seen[1:]) == "general"
+
+
+@pytest.mark.parametrize(
+    "examples",
+    [
+        [],
+        [example(SETTLED, True)],
+        [example(SETTLED, True, general=True), example(SETTLED, True, trust=True)],
+    ],
+)
+def test_examples_without_the_same_hints_are_refused(examples: list[Example]) -> None:
+    for fit in (LearnedPolicy.fit, best_constant):
+        with pytest.raises(ConfigError, match="all have the same hints"):
+            fit(examples)
+
+
+def test_fitting_without_scikit_learn_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    with pytest.raises(MissingExtra, match=r"start-sdk\[eval\]"):
+        LearnedPolicy.fit([example(SETTLED, True, general=True)])
 
 
 async def test_a_run_with_logprobs_provides_surprise() -> None:

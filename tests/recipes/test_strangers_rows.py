@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib")
 from markdown_it import MarkdownIt
 from rows import write_rows
 
-from recipes import compare, demo
+from recipes import compare
 from recipes.command import CommandLine
 from recipes.hint_rft.report import samples
 from recipes.markup import fenced, inline, row
@@ -25,7 +25,6 @@ from recipes.reproduce.report import examples
 from recipes.scoring import results
 from start_sdk import ConfigError, Segment, Trace
 from start_sdk.batch import Job, LiveTable, Row, read_rows
-from start_sdk.cli import Terminal
 
 ESCAPES = "\x1b]0;owned\x07\x9b2J\u202e\u200b\r\x08"
 MARKUP = (
@@ -129,16 +128,6 @@ def test_a_comparison_escapes_what_it_quotes(
     assert compare.main() == 0
     said = capsys.readouterr().out
     assert acts(said) == [] and "wrong -> right" in said and "<script>" in said
-
-
-@pytest.mark.parametrize("answer", ["[/nothing]", "[link=http://x]y", ESCAPES])
-def test_an_answer_in_a_title_is_no_markup(answer: str, capsys: pytest.CaptureFixture[str]) -> None:
-    trace = Trace.model_validate(traced(ESCAPES))
-    segment = Segment(source="model", text=f"\\boxed{{{answer}}}", token_ids=(1,), phase="answer")
-    trace = trace.model_copy(update={"segments": (*trace.segments, segment)})
-    Terminal(width=120).print(demo.panel("t", trace, 0))
-    said = capsys.readouterr().out
-    assert acts(said) == [] and "wrong" in said
 
 
 def test_errors_of_a_command_line_escape_what_they_quote(
