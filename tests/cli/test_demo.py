@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from start_sdk.cli import app
-from start_sdk.cli._demo import draw, is_right
+from start_sdk.cli.demo import draw, is_right
 from start_sdk.testing import ScriptedBackend
 
 

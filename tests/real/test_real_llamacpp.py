@@ -28,7 +28,7 @@ from start_sdk import (
 )
 from start_sdk.batch import Job, Row, RowStore, run_batch
 from start_sdk.cli import app
-from start_sdk.cli._demo import draw
+from start_sdk.cli.demo import draw
 from start_sdk.testing import check_backend
 
 FOLDER = Path(os.environ.get("START_SMOLLM2", "runs/smollm2"))
