@@ -18,12 +18,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from recipes import scoring
 from recipes.command import CommandLine, program
-from recipes.markup import Score, grid
-from recipes.scoring import Result, Systems, grouped, shared
+from recipes.markup import grid
 from start_sdk import ConfigError
-from start_sdk.batch import read_rows
+from start_sdk.batch import read_rows, scoring
+from start_sdk.batch.scoring import Result, Score, Systems, grouped, shared
 from start_sdk.cli import Terminal, say
 from start_sdk.grading.statistics import mcnemar
 

@@ -33,11 +33,11 @@ from recipes.policies import AGAIN, PLACES, parts
 from recipes.questions import job_of
 from recipes.report import markdown, picture, summary, write
 from recipes.rollout import rollout
-from recipes.scoring import results
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import ConfigError
 from start_sdk.batch import Row, read_rows
+from start_sdk.batch.scoring import results
 from start_sdk.cli import say
 
 

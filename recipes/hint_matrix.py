@@ -26,9 +26,9 @@ from recipes.compare import Arm, arms, markdown
 from recipes.evaluate import command, evaluate, named
 from recipes.markup import heading
 from recipes.report import write
-from recipes.scoring import grouped, results
 from recipes.settings import RolloutConfig
 from start_sdk import ConfigError, HintLibrary
+from start_sdk.batch.scoring import grouped, results
 from start_sdk.cli import say
 
 PLACES = {"connective": "connective", "last-wait": "connective", "end": "end"}

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from start_sdk.batch.scoring import Score
 from start_sdk.cli import visible
-
-Score = dict[str, float]
-"""A value with its interval: `value`, `low`, `high`."""
 
 
 def heading(title: str, facts: Mapping[str, object]) -> str:

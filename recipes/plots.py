@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes.markup import Score
+from start_sdk.batch.scoring import Score
 
 COLOURS = ("#2f5d7c", "#d08c4a", "#7aa6c2", "#4f9d69", "#c8553d")
 

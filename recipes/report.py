@@ -11,8 +11,8 @@ from typing import Any
 
 from recipes import paper, plots
 from recipes.markup import counted, grid, heading
-from recipes.scoring import GRADERS, Parts, Result, Systems, across, by_part, grouped
 from start_sdk import ConfigError
+from start_sdk.batch.scoring import GRADERS, Parts, Result, Systems, across, by_part, grouped
 
 CHARS = 60
 """Of an answer that the graders disagree on; it may be a whole program."""

@@ -32,11 +32,11 @@ from recipes.command import command_line, created, given, out_of, program
 from recipes.config import Config
 from recipes.data import training_problems
 from recipes.questions import Judge, asked, conclusion, job_of, problem_of, requested
-from recipes.scoring import grouped, results
 from recipes.settings import RolloutConfig
 from recipes.suites import Problem
 from start_sdk import Backend, ConfigError, Interpreter, ReasoningSession, Trace, batch, plugins
 from start_sdk.batch import Job, RowStore, config_hash, read_rows, sample_seed
+from start_sdk.batch.scoring import grouped, results
 from start_sdk.cli import say
 from start_sdk.formats import detect
 from start_sdk.grading import Grader

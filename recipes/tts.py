@@ -25,9 +25,9 @@ from recipes.command import out_of, program
 from recipes.evaluate import command, evaluate, named
 from recipes.markup import heading, shown, table
 from recipes.report import write
-from recipes.scoring import Result, Systems, by_problem, mean, results, states, vote
 from recipes.settings import RolloutConfig
 from start_sdk import ConfigError
+from start_sdk.batch.scoring import Result, Systems, by_problem, mean, results, states, vote
 from start_sdk.cli import say
 
 WAYS = {"rounds": "hints, with Python", "wait": "longer thinking, no tool", "none": "majority vote"}

@@ -112,8 +112,8 @@ def title(folder: Path, name: str) -> dict[str, Any]:
 def compared(folder: Path, against: str) -> list[list[str]]:
     """The rows of a table of `recipes.compare`."""
     from recipes.compare import arms, markdown
-    from recipes.scoring import grouped, results
     from start_sdk.batch import read_rows
+    from start_sdk.batch.scoring import grouped, results
 
     return rows(markdown(arms(grouped(results(read_rows(folder)), "policy"), against).items()))
 
@@ -200,9 +200,9 @@ def test_the_tables_of_the_chain_on_a_public_model() -> None:
 
 def test_the_curves_of_test_time_scaling(tmp_path: Path) -> None:
     folder = unpacked("tts", tmp_path)
-    from recipes.scoring import results
     from recipes.tts import curves, markdown
     from start_sdk.batch import read_rows
+    from start_sdk.batch.scoring import results
 
     found = title(folder, "tts")
     found["curves"] = curves(results(read_rows(folder)), found["rounds"])

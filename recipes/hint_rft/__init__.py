@@ -18,7 +18,6 @@ from typing import IO, Any
 
 from recipes.command import created
 from recipes.config import Config
-from recipes.hint_rft.contamination import Overlap, words
 from recipes.hint_rft.inspector import Inspector, timeless
 from recipes.hint_rft.report import write_report
 from recipes.problems import held_out
@@ -27,6 +26,7 @@ from start_sdk import ConfigError, Trace, plugins
 from start_sdk.backends.tokenizer import load_tokenizer
 from start_sdk.batch import BatchProgress, Row, fingerprint, read_rows
 from start_sdk.grading import Grader
+from start_sdk.grading.contamination import Overlap, words
 from start_sdk.grading.statistics import avg_at_k
 
 BATCH = 32

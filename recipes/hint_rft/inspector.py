@@ -11,13 +11,13 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
-from recipes.hint_rft.contamination import Overlap
 from recipes.hint_rft.modify import without_failed_tries
 from recipes.questions import Judge, asked, problem_of
 from recipes.settings import Curation
 from start_sdk import Interpreter, Tokenizer, Trace, TraceDrift, verify_trace
 from start_sdk.batch import Row
 from start_sdk.grading import Grader
+from start_sdk.grading.contamination import Overlap
 from start_sdk.session import repeats
 
 _OUTPUT = re.compile(r"^`{3,}output\b", re.MULTILINE)

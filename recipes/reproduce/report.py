@@ -8,11 +8,11 @@ from statistics import stdev
 from typing import Any
 
 from recipes import plots, report
-from recipes.markup import Score, fenced, grid, inline, shown
+from recipes.markup import fenced, grid, inline, shown
 from recipes.reproduce.results import HINTED, KEPT, SYSTEMS, Found, Run, collect
-from recipes.scoring import Parts, across
 from start_sdk import Trace
 from start_sdk.batch import read_rows
+from start_sdk.batch.scoring import Parts, Score, across
 
 EXAMPLES = 3
 Lines = Iterator[tuple[object, dict[str, object]]]

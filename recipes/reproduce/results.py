@@ -8,13 +8,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from recipes import scoring
 from recipes.config import Config
 from recipes.report import disagreements
 from recipes.reproduce import names
 from recipes.reproduce.steps import report_of
-from recipes.scoring import Result, Systems, by_problem
-from start_sdk.batch import read_rows
+from start_sdk.batch import read_rows, scoring
+from start_sdk.batch.scoring import Result, Systems, by_problem
 
 HINTED = "Hint-infer: "
 KEPT = "kept from training"

@@ -15,9 +15,9 @@ pytest.importorskip("statsmodels")
 from rows import write_rows
 
 from recipes.archive import archive
-from recipes.scoring import results, scores
 from start_sdk import ConfigError, Segment, Trace
 from start_sdk.batch import Job, Row, read_rows
+from start_sdk.batch.scoring import results, scores
 
 
 def evaluated(folder: Path) -> Path:

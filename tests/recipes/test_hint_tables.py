@@ -17,9 +17,9 @@ from rows import write_rows
 
 from recipes import fit_policy, tts
 from recipes.compare import Arm, arms, markdown
-from recipes.scoring import grouped, results
 from start_sdk import ConfigError, HintContext, Segment, Trace
 from start_sdk.batch import Job, Row
+from start_sdk.batch.scoring import grouped, results
 from start_sdk.hints import Learned
 
 

@@ -18,11 +18,11 @@ from recipes.data import training_problems
 from recipes.questions import Judge, job_of, problem_of
 from recipes.reasoning_gym import GymProblem, draw, score, split_of
 from recipes.report import markdown, summary
-from recipes.scoring import results
 from recipes.settings import Evaluation, Problems
 from recipes.suites import Problem
 from start_sdk import ConfigError, MissingExtra, ReasoningSession
 from start_sdk.batch import Job, Row
+from start_sdk.batch.scoring import results
 from start_sdk.testing import ScriptedBackend
 
 ROOT = Path(__file__).parents[2]

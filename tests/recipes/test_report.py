@@ -4,90 +4,34 @@ import json
 import sys
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
 pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
 
-from rows import write_rows
+from rows import judged, write_rows
 
 from recipes import compare
 from recipes.report import markdown, picture, summary, write
-from recipes.scoring import results
 from start_sdk import ConfigError
-from start_sdk.batch import Job, Row
+from start_sdk.batch.scoring import results
 
 TITLE = {"suite": "aime24", "model": "m", "k": 2}
 
 
-def rows(right: list[list[bool]], calls: int = 1) -> list[Row]:
-    """Rows of problems and samples, right or wrong as given."""
-    return [
-        Row(
-            Job(
-                problem=f"p{i}",
-                sample=j,
-                input={"question": f"Question {i}?", "family": f"f{i % 2}"},
-            ),
-            "done",
-            {
-                "answer": "1" if correct else f"wrong {i}",
-                "correct": correct,
-                "how": "exact",
-                "calls": calls,
-                "trace": {"usage": {"model": 10, "dropped": 2}, "finish": "eos"},
-            },
-        )
-        for i, samples in enumerate(right)
-        for j, correct in enumerate(samples)
-    ]
-
-
-def policy(right: list[list[bool]]) -> Any:
-    """What a report says of the only policy."""
-    return summary(results(rows(right)), TITLE)["policies"]["none"]
-
-
-def test_scores_are_means_over_problems() -> None:
-    made = policy([[True, False], [True, True], [False, False]])
-    whole = made["all"]
-    assert (whole["problems"], whole["samples"], whole["k"]) == (3, 6, 2)
-    assert whole["pass@1"]["value"] == 50
-    assert whole["pass@2"]["value"] == pytest.approx(66.67)
-    assert whole["maj@2"]["value"] == 50  # a tie counts half, two right votes one, two wrong none
-    assert whole["tokens per right answer"] == 6 * 12 / 3
-    assert whole["calls per problem"] == 1
-    assert made["f1"]["pass@1"]["value"] == 100
-    assert whole["pass@1"]["low"] < 50 < whole["pass@1"]["high"]
-
-
-def test_equal_scores_still_have_an_interval_with_a_width() -> None:
-    whole = policy([[True]] * 8)["all"]
-    assert whole["pass@1"]["value"] == 100
-    assert 60 < whole["pass@1"]["low"] < 75  # Wilson: 1 / (1 + 1.96^2 / 8) = 0.676
-
-
-def test_a_failed_row_counts_as_wrong() -> None:
-    failed = Row(Job(problem="q", input={"question": "?"}), "failed", error="BackendError: no")
-    whole = summary(results([*rows([[True]]), failed]), TITLE)["policies"]["none"]["all"]
-    assert whole["pass@1"]["value"] == 50
-    assert whole["verdicts"] == {"exact": 1, "failed": 1}
-
-
 def test_the_papers_figures_are_labelled_as_such() -> None:
-    text = markdown(summary(results(rows([[True]])), TITLE))
+    text = markdown(summary(results(judged([[True]])), TITLE))
     assert (
         "The paper's (START, arXiv 2503.04625 v1, table 1; other models, not measured here)" in text
     )
     assert "QwQ-32B-Preview 50.0" in text and "START 66.7" in text
-    other = markdown(summary(results(rows([[True]])), {**TITLE, "suite": "tiny"}))
+    other = markdown(summary(results(judged([[True]])), {**TITLE, "suite": "tiny"}))
     assert "paper" not in other.lower()
 
 
 def test_reports_of_equal_rows_are_equal(tmp_path: Path) -> None:
-    found = results(rows([[True, False], [False, False], [True, True]]))
+    found = results(judged([[True, False], [False, False], [True, True]]))
     for name in ("a", "b"):
         made = summary(found[::-1] if name == "b" else found, TITLE)
         write(made, markdown(made), tmp_path / name, figure=picture(made))
@@ -109,7 +53,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     second = [[r[0] or rng.random() < 0.6] for r in first]
     second[first.index([True])] = [False]
     for name, right in (("a", first), ("b", second)):
-        write_rows(tmp_path / name, rows(right))
+        write_rows(tmp_path / name, judged(right))
     return tmp_path / "a", tmp_path / "b"
 
 
@@ -133,7 +77,7 @@ def test_compare_leaves_out_what_one_side_lacks(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    write_rows(tmp_path / "short", rows([[True]] * 10))
+    write_rows(tmp_path / "short", judged([[True]] * 10))
     assert run([str(folders[0]), str(tmp_path / "short")], monkeypatch) == 0
     assert "30 problems are in only one evaluation" in capsys.readouterr().out
 
@@ -142,7 +86,7 @@ def test_folders_of_one_name_are_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, right in (("a", [[True]] * 9), ("b", [[False]] * 9)):
-        write_rows(tmp_path / name / "rows", rows(right))
+        write_rows(tmp_path / name / "rows", judged(right))
     assert run([str(tmp_path / name / "rows") for name in "ab"], monkeypatch) == 0
     assert f"Compared with {tmp_path / 'a' / 'rows'}" in capsys.readouterr().out
 

@@ -68,8 +68,8 @@ def run_of(folder: Path, seed: int = 0, start: Sequence[bool] = (True,) * 12) ->
         steps = [{"answer": "4", "correct": c, "calls": c, "sampled": 10} for c in (False, True)]
         early = [steps[0]]  # a limit ended it: no room for a round
         rows[name] = [
-            Row(Job(problem=f"p{n}", policy="rounds:1"), "done", {"steps": (steps, early)[n]})
-            for n in (0, 1)
+            Row(Job(problem=f"p{n}", policy="rounds:1"), "done", {**some[-1], "steps": some})
+            for n, some in enumerate((steps, early))
         ]
     for name, some in rows.items():
         write_rows(folder / name, some)

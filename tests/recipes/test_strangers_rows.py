@@ -22,9 +22,9 @@ from recipes.hint_rft.report import samples
 from recipes.markup import fenced, inline, row
 from recipes.report import markdown, summary
 from recipes.reproduce.report import examples
-from recipes.scoring import results
 from start_sdk import ConfigError, Segment, Trace
 from start_sdk.batch import Job, LiveTable, Row, read_rows
+from start_sdk.batch.scoring import results
 
 ESCAPES = "\x1b]0;owned\x07\x9b2J\u202e\u200b\r\x08"
 MARKUP = (
@@ -139,15 +139,6 @@ def test_errors_of_a_command_line_escape_what_they_quote(
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert acts(said) == [] and "file\\x1b]0;owned\\x07" in said
-
-
-@pytest.mark.parametrize(
-    "result",
-    [{"answer": 5}, {"calls": "x"}, {"trace": 7}, {"trace": {"usage": 3}}, {"how": []}],
-)
-def test_results_of_another_shape_are_one_error(result: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="is not an evaluation's"):
-        results([evaluated(True, **result)])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,12 @@
-"""The samples of an evaluation, as its rows have them, and how they are scored.
+"""Scores judged samples that `run_batch` stored: by system, by family, and pair by pair.
+
+    samples = results(read_rows("runs/a"))
+    for policy, some in grouped(samples, "policy").items():
+        print(policy, scores(some)["pass@1"])
 
 A system is a model with a policy. Scores are means over problems, in percent, with 95 % bootstrap
-intervals: samples of a problem are not independent, and the same question is drawn together.
+intervals: samples of a problem are not independent, and problems with the same question are drawn
+together. Intervals need the extra `grading`.
 """
 
 from __future__ import annotations
@@ -11,15 +16,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from recipes.markup import Score
-from start_sdk import ConfigError
-from start_sdk.batch import Row
+from start_sdk.batch._rows import Row
+from start_sdk.errors import ConfigError
 from start_sdk.grading import statistics
 from start_sdk.values import Frozen
+
+Score = dict[str, float]
+"""A value with its interval: `value`, `low`, `high`."""
 
 
 class Result(Frozen):
@@ -32,13 +39,15 @@ class Result(Frozen):
     sample: int
     correct: bool
     how: str
+    """How the judge decided; "failed" where the row failed."""
     calls: int
     """Calls that were run for it, not those that were only replayed."""
     tokens: int
     """Tokens of the model, those that were dropped for a hint included."""
     finish: str
+    """Why the run ended; "failed" where the row failed."""
     right_by: str
-    """Which graders say so, as in `GRADERS`; empty where the suite has no grader of its own."""
+    """Which graders say so, as in `GRADERS`; empty where there is only one."""
     rounds: tuple[Result, ...]
     """What it was after each of several rounds, with the calls so far and that round's tokens."""
     answer: str | None = None
@@ -59,7 +68,7 @@ GRADERS = {
     (False, True): "only upstream's",
     (False, False): "neither",
 }
-"""Who says that a sample is right: (we, the suite's own grader)."""
+"""Who says that a sample is right: (our judge, the second grader)."""
 Systems = dict[str, list[Result]]
 """The samples of each system that is compared, by its name."""
 Problem = Sequence[Result]
@@ -70,48 +79,73 @@ Parts = dict[str, dict[str, Any]]
 
 
 def results(rows: Iterable[Row], *, upstream: bool = False) -> list[Result]:
-    """The samples of an evaluation's rows; one that failed is wrong.
+    """The samples of some rows: all that are done or failed; a failed one is wrong.
+
+    These keys of a row's `result` are read, and only `correct` is required:
+
+    - `correct`: whether the answer is right, and `how` the judge decided; for a program, `outcome`
+      of its tests instead of `how`.
+    - `answer`: a text or None, for votes; `gold`: the right one.
+    - `trace`: of it, `usage` and `finish`.
+    - `calls`: cells of the trace; `replayed`: how many of them ran in an earlier trace that it
+      continues; `hints`: how many were inserted; `sampled`: tokens that were sampled for it.
+    - `upstream`: whether a second grader, such as the suite's own, finds the answer right; or
+      `scored`, the score that it gives, of which 1 is right.
+    - `steps`: a list of what the sample was after each of several rounds, with the same keys.
+
+    Of the job, `problem`, `policy` and `sample` are read, and if its `input` has them, `question`
+    and `family`.
 
     Args:
-        rows: of `recipes.evaluate`.
-        upstream: go by the verdicts of the suite's own grader.
+        rows: of a store, or of `read_rows`.
+        upstream: go by the verdicts of the second grader.
 
     Raises:
-        ConfigError: a row holds something else.
+        ConfigError: a result has no verdict, or a key is of another type.
     """
-    return [_result(row, upstream) for row in rows]
+    return [_result(row, upstream) for row in rows if row.state in ("done", "failed")]
 
 
 def _result(row: Row, by_upstream: bool) -> Result:
-    found, job = row.result or {}, row.job
+    found, job = _FAILED if row.result is None else row.result, row.job
     try:
-        trace, ours, upstream = found.get("trace", {}), bool(found.get("correct")), _upstream(found)
+        ours, upstream = found.get("correct"), _upstream(found)
+        correct = upstream if by_upstream and row.result is not None else ours
+        if correct is None:
+            wanted = "upstream or scored" if by_upstream else "correct"
+            raise ConfigError(f"row {job.key} has no verdict: its result needs {wanted}")
+        trace = found.get("trace", {})
         usage = trace.get("usage", {})
         steps = [replace(row, result={**s, "replayed": 0}) for s in found.get("steps", ())]
         derived = {
             "question": str(job.input.get("question", "")),
             "family": str(job.input.get("family") or ""),
-            "correct": bool(upstream) if by_upstream else ours,
-            "right_by": "" if upstream is None else GRADERS[ours, upstream],
-            "how": found.get("outcome") or found.get("how", "failed"),
+            "correct": correct,
+            "right_by": "" if upstream is None else GRADERS[bool(ours), upstream],
+            "how": found.get("outcome") or found.get("how", ""),
             "calls": found.get("calls", 0) - found.get("replayed", 0),
             "tokens": usage.get("model", 0) + usage.get("dropped", 0),
-            "finish": trace.get("finish", "failed"),
+            "finish": trace.get("finish", ""),
             "rounds": [_result(step, by_upstream) for step in steps],
         }
         return Result(**{**found, **job.parts, **derived})
     except (AttributeError, TypeError, ValidationError) as error:
-        raise ConfigError(f"row {job.key} is not an evaluation's") from error
+        raise ConfigError(f"row {job.key} is not a judged sample") from error
+
+
+_FAILED: Mapping[str, Any] = {"correct": False, "how": "failed", "trace": {"finish": "failed"}}
+"""What a failed row counts as."""
 
 
 def _upstream(found: Mapping[str, Any]) -> bool | None:
-    """Right or not by the suite's own grader; reasoning-gym's gives a score, of 1 at most."""
-    scored = found.get("scored")
-    verdict: bool | None = found.get("upstream") if scored is None else scored >= 1
-    return verdict
+    """The second grader's verdict, if there is one."""
+    if (scored := found.get("scored")) is not None:
+        return bool(scored >= 1)
+    verdict = found.get("upstream")
+    return None if verdict is None else bool(verdict)
 
 
-def grouped(samples: Iterable[Result], by: str) -> Systems:
+def grouped(samples: Iterable[Result], by: Literal["policy", "family", "problem"]) -> Systems:
     """The samples of each policy, family or problem, in the order in which they came."""
     found: Systems = {}
     for sample in samples:
@@ -127,8 +161,13 @@ def by_problem(samples: Iterable[Result]) -> dict[str, list[Result]]:
 def shared(
     before: Iterable[Result], after: Iterable[Result], families: Collection[str] | None = None
 ) -> tuple[Problems, Problems]:
-    """What two systems did on the problems that both were asked, in the same order; of all families
-    or some."""
+    """What two systems did on the problems that both were asked, in the same order.
+
+    Args:
+        before: the samples of the first.
+        after: the samples of the second.
+        families: leave out other families.
+    """
     one, other = by_problem(before), by_problem(after)
     both = [p for p in one if p in other and (families is None or one[p][0].family in families)]
     return [one[problem] for problem in both], [other[problem] for problem in both]
@@ -165,13 +204,18 @@ def distinct(problems: Iterable[Problem]) -> int:
 
 
 def mean(problems: Problems, of: Callable[[Problem], float]) -> Score:
-    """The mean of something over problems, in percent."""
+    """The mean of something between 0 and 1 over problems, in percent; raises as `gain`."""
     values, same = [of(p) for p in problems], [p[0].asked for p in problems]
     return _points(statistics.mean_interval(values, clusters=same))
 
 
 def gain(before: Problems, after: Problems) -> Score:
-    """How many points more the second system is right, on the same problems."""
+    """How many points more the second system is right, on the same problems (`shared`).
+
+    Raises:
+        ConfigError: there are no problems.
+        MissingExtra: scipy or statsmodels is not installed.
+    """
     shares, same = [[*map(right, side)] for side in (before, after)], [p[0].asked for p in before]
     return _points(statistics.paired_difference(*shares, clusters=same))
 
@@ -181,7 +225,14 @@ def _points(found: statistics.Interval) -> Score:
 
 
 def scores(samples: Sequence[Result]) -> dict[str, Any]:
-    """All scores of a system, or of a part of its samples, and what they cost."""
+    """All scores of a system, or of a part of its samples, and what they cost: JSON.
+
+    Raises:
+        ConfigError: there are no samples.
+        MissingExtra: scipy or statsmodels is not installed.
+    """
+    if not samples:
+        raise ConfigError("there are no samples to score")
     problems = list(by_problem(samples).values())
     k, hits = min(map(len, problems)), sum(s.correct for s in samples)
     several: dict[str, Callable[[Problem], float]] = {

@@ -1,9 +1,9 @@
 """Detects training problems that appear in an evaluation set.
 
-The paper names "the Qwen2.5-Math method" without details. As far as we know that report (arXiv
-2409.12122), the method is this: texts overlap if they share 13 consecutive words and, so that
-common phrases do not count, if their longest common subsequence is at least 0.6 of a text. Both
-numbers are settings.
+START (arXiv 2503.04625) names "the Qwen2.5-Math method" without details. As far as we know that
+report (arXiv 2409.12122), the method is this: texts overlap if they share 13 consecutive words and,
+so that common phrases do not count, if their longest common subsequence is at least 0.6 of a text.
+Both numbers are settings.
 
 A text of fewer words can share no such run. Our rule for it: the texts overlap if one contains the
 other whole, numbers included, so "What is 12*13?" is not "What is 12*14?", nor "What is 12*13*14?".
@@ -18,10 +18,12 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from start_sdk.errors import ConfigError
+
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese and Japanese
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 _BETWEEN_NUMBERS = re.compile(r"(?<=\d) (?=\d)")
-TELLING = 4
+_TELLING = 4
 """Words, one of them a number, that hardly stand in two different problems."""
 
 
@@ -34,7 +36,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 class Overlap:
-    """Finds texts that overlap with some of these.
+    """Finds texts that overlap with some of these: `text in Overlap(texts)`.
 
     Args:
         texts: the problems of the evaluation sets.
@@ -42,9 +44,14 @@ class Overlap:
         share: of the words of the shorter text, how many have to stand in the other one, too, in
             the same order; of a text shorter than `run`, what share of the longer text it has to
             be; 0 to 1.
+
+    Raises:
+        ConfigError: `run` or `share` is out of range.
     """
 
     def __init__(self, texts: Iterable[str], *, run: int = 13, share: float = 0.6) -> None:
+        if run < 1 or not 0 <= share <= 1:
+            raise ConfigError(f"run={run}, share={share}: needs run >= 1 and 0 <= share <= 1")
         self._run, self._share = run, share
         self._texts = list(dict.fromkeys(filter(None, map(words, texts))))
         self._spelled = list(map(_spelled, self._texts))
@@ -62,7 +69,7 @@ class Overlap:
         needed = self._share * min(len(mine), len(other))
         # Words in common, in any order, are counted much faster, and are no fewer.
         shared = (Counter(mine) & Counter(other)).total()
-        return shared >= needed and common_subsequence(mine, other) >= needed
+        return shared >= needed and _common_subsequence(mine, other) >= needed
 
     def _whole(self, mine: Sequence[str]) -> bool:
         """Whether this is in one of the texts, or contains one, and the one inside is short."""
@@ -70,7 +77,7 @@ class Overlap:
         for other, text in zip(self._texts, self._spelled, strict=True):
             if spelled in text or text in spelled:
                 inner, outer = sorted((mine, other), key=len)
-                telling = len(inner) >= TELLING and any(map(str.isdigit, "".join(inner)))
+                telling = len(inner) >= _TELLING and any(map(str.isdigit, "".join(inner)))
                 if len(inner) < self._run and (telling or len(inner) >= self._share * len(outer)):
                     return True
         return False
@@ -85,7 +92,7 @@ def _spelled(text: Sequence[str]) -> str:
     return _BETWEEN_NUMBERS.sub(",", f" {' '.join(text)} ")
 
 
-def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
+def _common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
     """The length of the longest common subsequence; time is the product of the lengths."""
     row = [0] * (len(b) + 1)
     for x in a:
