@@ -98,7 +98,7 @@ $(REAL)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 $(REAL_MODEL)/source.json: $(REAL)/.ready
-	$(REAL)/bin/python -m recipes.real --out $(REAL_MODEL)
+	$(REAL)/bin/start-sdk fetch --out $(REAL_MODEL)
 	touch $@
 
 $(PY313)/.ready: pyproject.toml constraints.txt

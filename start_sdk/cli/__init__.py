@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from start_sdk._printing import Terminal, report_visibly, say, styled
 from start_sdk._text.visible import visible
-from start_sdk.cli import ask, check_backend, check_model, demo, doctor, rows, solve
+from start_sdk.cli import ask, check_backend, check_model, demo, doctor, fetch, rows, solve
 from start_sdk.cli._models import parsed_options
 from start_sdk.cli._options import check_writable, load_policy
 
@@ -54,6 +54,7 @@ for command in (
     check_backend.check_backend,
     check_model.check_model,
     demo.demo,
+    fetch.fetch,
     doctor.doctor,
 ):
     app.command()(command)

@@ -49,8 +49,8 @@ def base_of(folder: Path) -> Path | None:
     if found is None:
         raise ModelError(
             f"{folder.name} is an adapter of {base['name']}, which is not in {str(places[0])!r}: "
-            f"`{base['command']}` in a checkout of start-sdk makes that folder; if it is "
-            f"elsewhere, set {base['variable']}"
+            f"`{base['command']}` makes that folder (so does `make real` in a checkout); if it "
+            f"is elsewhere, set {base['variable']}"
         )
     return found
 

