@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from start_sdk import ConfigError, Trace
 from start_sdk.batch import Job, RowStore, read_rows
 
@@ -17,17 +19,16 @@ class Bases:
     """
 
     def __init__(self, folder: Path, seed: int, stack: ExitStack) -> None:
-        self.config = ""
-        """Hash of how they were made."""
+        self.config = ""  # hash of how they were made
         self._jobs: dict[str, Job] = {}
         self.correct: set[str] = set()
         for row in read_rows(folder):
             if row.result is None or row.job.sample or row.job.policy != "none":
                 continue
-            if row.job.seed != seed:  # its options may be in another order
+            if row.job.seed != seed:  # it shuffles the choices of a problem
                 raise ConfigError(f"{str(folder)!r} was made with --seed {row.job.seed}")
             self.config, self._jobs[row.job.problem] = row.job.config, row.job
-            if row.result["correct"]:
+            if row.result.get("correct"):
                 self.correct.add(row.job.problem)
         if not self._jobs or not (folder / "rows.sqlite").exists():  # an archive has no traces
             raise ConfigError(f"{str(folder)!r} contains no traces without hints")
@@ -37,10 +38,13 @@ class Bases:
         """The trace of a problem.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is none, or the row holds something else.
         """
         job = self._jobs.get(problem)
         row = next(self._store.rows([job]), None) if job else None
         if row is None or row.result is None:
             raise ConfigError("this problem has no trace without hints")
-        return Trace.model_validate(row.result["trace"])
+        try:
+            return Trace.model_validate(row.result.get("trace"))
+        except ValidationError as error:
+            raise ConfigError(f"the row of {problem} does not hold a trace") from error

@@ -37,7 +37,7 @@ Tests = tuple[tuple[str, str], ...]
 
 
 def training_problems(config: Config) -> list[Problem]:
-    """The problems of all sources, in order; ids begin with the source's name.
+    """The problems of all sources, in order; ids begin with the source or the family.
 
     Raises:
         ConfigError: an unknown source, a column that is missing, or a source without a problem.
@@ -63,7 +63,7 @@ def training_problems(config: Config) -> list[Problem]:
     if not found:
         raise ConfigError("problems.sources is empty")
     if len({problem.id for problem in found}) < len(found):
-        raise ConfigError("problems.sources lists a source twice")
+        raise ConfigError("two problems have the same id: is a source listed twice?")
     return found
 
 

@@ -66,13 +66,8 @@ def evaluate(
             now = RolloutConfig(hints=tuple(hints), samples=samples, temperature=part.temperature)
             rollout(config, folder, now, problems=some, after=base)
     asked = {job_of(problem).problem for problem in some}
-    return [
-        row
-        for row in read_rows(folder)
-        if row.job.policy in part.hints
-        and row.job.problem in asked
-        and row.job.sample < part.samples
-    ]
+    rows = (row for row in read_rows(folder) if row.job.sample < part.samples)
+    return [row for row in rows if row.job.policy in part.hints and row.job.problem in asked]
 
 
 def command(name: str, doc: str | None, **usual: Any) -> CommandLine:
@@ -88,7 +83,7 @@ def named(options: argparse.Namespace) -> tuple[Config, list[Problem], dict[str,
     config = given(options, {"prompt": prompt})
     some, about = problems.chosen(options, config)
     model = config.base or config.servers[0]  # the only one that it has
-    return config, some, {**about, "model": model, "prompt": config.prompt}
+    return config, some, {**about, "model": model, "prompt": config.prompt, "seed": config.seed}
 
 
 def run(options: argparse.Namespace) -> None:
@@ -104,8 +99,8 @@ def run(options: argparse.Namespace) -> None:
     part = RolloutConfig(hints=tuple(options.hints), samples=k, temperature=temperature)
     folder = out_of(options)
     rows = evaluate(config, folder, some, part, staged=staged)
-    title |= {"hint": config.hint, "k": k, "seed": config.seed, "grader": grader}
     samples = results(rows, upstream=grader == "upstream")
+    title |= {"hint": config.hint, "k": k, "grader": grader}
     made = summary(samples, {name: value for name, value in title.items() if value})
     text = markdown(made)
     write(made, text, folder, figure=picture(made))

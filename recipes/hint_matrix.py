@@ -95,7 +95,6 @@ def main() -> int:
         samples = results(evaluate(config, folder, problems, part, staged=True))
         # Where a thought has no such place, the hint was not tried.
         found = arms(grouped((s for s in samples if s.how != "failed"), "policy"), "none")
-        title |= {"seed": config.seed}
         text = text_of(found, title)
         write({**title, "paper": PAPER, "arms": found}, text, folder, "matrix", picture(found))
         say(text)

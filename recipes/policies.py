@@ -30,7 +30,7 @@ from random import Random
 from recipes.config import Config
 from recipes.suites import SCIENCE, CodeProblem, Problem, TinyTask
 from recipes.tiny.prompts import PROMPTS
-from start_sdk import ConfigError, Hint, HintPolicy, InsertionPoint, Tokenizer, Trace
+from start_sdk import ConfigError, Hint, HintPolicy, InsertionPoint, ReasoningSession, Trace
 from start_sdk.batch import fingerprint
 from start_sdk.cli import load_policy
 from start_sdk.hints import (
@@ -81,7 +81,7 @@ def check(
         if kind in AGAIN and not (what.isdecimal() and int(what)):
             raise ConfigError(f"hints: {name!r}: give the number of rounds, e.g. {kind}:3")
         if what and kind not in ("prompt", "learned", *AGAIN, *PLACES[:-1]):
-            raise ConfigError(f"hints: {name!r}: {kind} does not take a hint")
+            raise ConfigError(f"hints: {name!r}: {kind!r} is no policy that takes a hint")
         if kind not in PLACES and problems:
             policy_of(name, problems[0], config, 0)
         for problem in problems if kind in PLACES else ():
@@ -183,9 +183,10 @@ def again(name: str, config: Config) -> list[Hint]:
 
 
 def point_of(
-    name: str, trace: Trace, tokenizer: Tokenizer, seed: int, words: Sequence[str]
+    name: str, trace: Trace, session: ReasoningSession, seed: int, words: Sequence[str]
 ) -> InsertionPoint:
-    """Where the hint of a policy goes in a trace; `words` are the connectives.
+    """Where the hint of a policy goes in a trace that the session resumes; `words` are the
+    connectives.
 
     Raises:
         ConfigError: the trace has no such position.
@@ -196,7 +197,7 @@ def point_of(
         return InsertionPoint(at=at, position="end", trigger="")
     words = WAITS if kind == "last-wait" else words
     position = "connective" if kind in ("connective", "last-wait") else "end"
-    found = find_insertion_points(trace, tokenizer, words=words)
+    found = find_insertion_points(trace, session.tokenizer, session.format, words)
     points = [point for point in found if point.position == position]
     if not points:
         raise ConfigError(f"the thought has no insertion point for the hint {name}")

@@ -8,8 +8,9 @@
 
 All other programs run models with this one. Run directly, it uses the training problems of a
 config, whose tables are the parts: `plain` (greedy, no hints), `hinted`, `sampled`, `text` (no
-tool). With `--after`, hints are inserted into the problem's trace from the rollout without hints,
-which is not sampled again (START, section 3). Otherwise the model begins a new thought.
+tool). With `--after`, policies that name a place, and rounds, continue the problem's trace from the
+rollout without hints, which is not sampled again (START, section 3). Other policies begin a new
+thought, as do all without `--after`.
 
 The output folder contains every sample, correct or wrong, with its trace or the reason why there is
 none (rows.sqlite), and counts (report.json). The same command resumes, and tries failed rows again.
@@ -203,7 +204,7 @@ class Solver:
             return [trace async for trace in rounds]
         if base:
             words = policies.connectives(problem, config)
-            point = policies.point_of(name, base, self.backend.tokenizer, seed, words)
+            point = policies.point_of(name, base, session, seed, words)
             hint = policies.hint_of(name, problem, config, seed)
             return [await session.resume_hinted(base, point, hint, seed=seed)]
         if kind == "prompt":

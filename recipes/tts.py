@@ -116,8 +116,7 @@ def main() -> int:
         hints = ("none", f"rounds:{options.rounds}", f"wait:{options.waits}")
         part = RolloutConfig(hints=hints, samples=options.votes, temperature=TEMPERATURE)
         folder = out_of(options)
-        rows = evaluate(config, folder, problems, part, staged=True)
-        samples = results(rows)
+        samples = results(evaluate(config, folder, problems, part, staged=True))
         made = {**title, "rounds": options.rounds, "problems": len(thoughts(samples))}
         made["curves"] = curves(samples, options.rounds)
         text = markdown(made)

@@ -199,3 +199,6 @@ def test_a_config_is_read_checked_and_changed(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="cannot read the config"):
         read_config(tmp_path / "none.toml")
+    (tmp_path / "list.json").write_text("[1]", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"cannot read the config .*'list' object"):
+        read_config(tmp_path / "list.json")

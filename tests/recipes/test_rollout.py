@@ -17,7 +17,7 @@ from recipes.questions import Judge
 from recipes.settings import Problems, RolloutConfig
 from recipes.suites import CodeProblem, Problem
 from recipes.tiny.families import GROUPS, MATH
-from start_sdk import BeforeEnd, ConfigError, Limits, Segment, Trace
+from start_sdk import BeforeEnd, ConfigError, Limits, ReasoningSession, Segment, Trace
 from start_sdk.batch import RowStore, read_rows
 from start_sdk.testing import ScriptedBackend
 
@@ -186,9 +186,9 @@ def test_hints_come_from_the_library_that_is_named(tmp_path: Path) -> None:
 def test_a_staged_hint_goes_after_a_word_of_the_questions_language() -> None:
     chinese = Problem("z", "小明有3个苹果,小红有5个,一共多少个?", "8")
     assert set(connectives(chinese, Config())).isdisjoint(connectives(PLAIN, Config()))
-    tokenizer = ScriptedBackend([]).tokenizer
+    session = ReasoningSession(backend := ScriptedBackend([]))
     text = f"先算。{connectives(chinese, Config())[0]}，再算。"
-    ids = tuple(tokenizer.encode(text))
+    ids = tuple(backend.tokenizer.encode(text))
     trace = Trace(
         segments=(
             Segment(source="prompt", text="<think>\n", token_ids=(1,), phase="prompt"),
@@ -197,8 +197,8 @@ def test_a_staged_hint_goes_after_a_word_of_the_questions_language() -> None:
         finish="length",
     )
     with pytest.raises(ConfigError, match="no insertion point"):
-        point_of("connective", trace, tokenizer, 0, connectives(PLAIN, Config()))
-    point = point_of("connective", trace, tokenizer, 0, connectives(chinese, Config()))
+        point_of("connective", trace, session, 0, connectives(PLAIN, Config()))
+    point = point_of("connective", trace, session, 0, connectives(chinese, Config()))
     assert point.trigger == connectives(chinese, Config())[0]
 
 
@@ -208,8 +208,8 @@ def test_a_staged_hint_goes_after_a_word_of_the_questions_language() -> None:
         ("end:nothing", True, "nothing"),
         ("last-wait", False, "--after"),
         ("start:general", False, "--after"),
-        ("debug:general", True, "does not take a hint"),
-        ("none:general", True, "does not take a hint"),
+        ("debug:general", True, "is no policy that takes a hint"),
+        ("none:general", True, "is no policy that takes a hint"),
         ("nowhere", True, "nowhere"),
         ("nowhere", False, "nowhere"),
     ],

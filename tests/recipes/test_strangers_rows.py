@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from markdown_it import MarkdownIt
 from rows import write_rows
 
 from recipes import compare
+from recipes.bases import Bases
 from recipes.command import CommandLine
 from recipes.hint_rft.report import samples
 from recipes.markup import fenced, inline, row
@@ -148,3 +150,12 @@ def test_lines_that_are_no_rows_are_one_error(tmp_path: Path, line: str) -> None
     (tmp_path / "rows.jsonl").write_text(line + "\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="not a row"):
         list(read_rows(tmp_path))
+
+
+def test_a_row_without_a_trace_is_one_line_where_a_hint_is_to_go(tmp_path: Path) -> None:
+    write_rows(tmp_path, [Row(Job(problem="p"), "done", {"trace": HOSTILE})])
+    with ExitStack() as stack:
+        bases = Bases(tmp_path, 0, stack)
+        with pytest.raises(ConfigError, match=r"^the row of p does not hold a trace$"):
+            bases.trace("p")
+        assert not bases.correct
