@@ -210,3 +210,27 @@ def test_the_curves_of_test_time_scaling(tmp_path: Path) -> None:
     assert len(rows(text)) == 5 and rows(text) == rows(markdown(found))
     votes = found["curves"]["none"][-1]["steps"]
     assert f"{votes:.1f} thoughts on average" in text
+
+
+def test_another_draw_of_the_public_problems(tmp_path: Path) -> None:
+    folder = unpacked("smollm2-again", tmp_path)
+    from recipes.config import read_config
+    from recipes.markup import shown
+    from start_sdk.batch import read_rows
+    from start_sdk.batch.scoring import by_part, gain, results, shared
+
+    kept = set(read_config(DOCS.parent / "recipes" / "configs" / "smollm2.toml").evaluation.kept)
+    found = {
+        name: results(read_rows(folder / name))
+        for name in ("shipped-1009", "base-3001", "start-3001")
+    }
+    families = {sample.family for sample in found["base-3001"]}
+    groups = {"trained on": families - kept, "kept": kept, "all": families}
+    text = section("reproduce.md", "## On a public model: another draw")
+    scores = [by_part(samples, groups) for samples in found.values()]
+    table = [[shown(parts[group]["pass@1"]) for group in groups] for parts in scores]
+    assert [row[2:] for row in rows(text)] == table
+    before, after = found["base-3001"], found["start-3001"]
+    for some in (families, kept):
+        points = gain(*shared(before, after, some))
+        assert "{value:+.1f} [{low:+.1f}, {high:+.1f}]".format(**points) in text
