@@ -121,8 +121,8 @@ def flips(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
 
 def show(systems: Systems, against: str) -> None:
     """Prints the comparison."""
-    say(f"Compared with {against}; percent, with 95 % intervals, gain in points.\n")
     found = arms(systems, against)
+    say(f"Compared with {against}; percent, with 95 % intervals, gain in points.\n")
     if len(systems) > 2:
         say(markdown(found.items()))
         return

@@ -91,6 +91,8 @@ def run(options: argparse.Namespace) -> None:
     k, staged, grader = options.k, options.staged, options.grader
     if k < 1:
         raise ConfigError("--k must be at least 1")
+    if grader == "upstream" and options.suite not in ("livecodebench", "reasoning_gym"):
+        raise ConfigError("--grader upstream is for livecodebench and reasoning_gym")
     if staged and k > 1:  # all samples would begin with the first one's thought
         raise ConfigError("--staged needs --k 1")
     config, some, title = named(options)

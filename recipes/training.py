@@ -87,7 +87,8 @@ def claim(folder: Path, key: str) -> None:
     """
     begun = folder / "key.txt"
     with processes().main_process_first():
-        if begun.exists() and begun.read_text(encoding="utf-8") != key:
+        kept = any((folder / name).exists() for name in ("checkpoints", "model", "adapter"))
+        if kept and begun.exists() and begun.read_text(encoding="utf-8") != key:
             raise ConfigError(
                 f"{str(folder)!r} contains a training with other options, data or base: "
                 "give another folder, or remove that one"

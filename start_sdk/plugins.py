@@ -7,6 +7,7 @@ entry point names a class or a function; `load` imports it and leaves calling it
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
@@ -32,8 +33,13 @@ def backend_for(model: str) -> str:
     return "server" if model.lower().startswith(("http://", "https://")) else "transformers"
 
 
-def load(group: Group, name: str) -> Any:
+def load(group: Group, name: str, beside: Iterable[str] = ()) -> Any:
     """Returns the object that a plugin's entry point names.
+
+    Args:
+        group: what the plugin is.
+        name: its name.
+        beside: names that are no plugins but would have been accepted, for the message.
 
     Raises:
         PluginError: the name is unknown, provided by more than one package, or fails to import.
@@ -44,10 +50,11 @@ def load(group: Group, name: str) -> Any:
         e for e in entry_points(group=f"start_sdk.{group}") if e.name == name
     ]
     if not found:
-        near = get_close_matches(name, names(group), n=1)
+        known = [*names(group), *beside]
+        near = get_close_matches(name, known, n=1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise PluginError(
-            f"no {kind} is named {name!r}; installed: {', '.join(names(group)) or 'none'}{meant}"
+            f"no {kind} is named {name!r}; installed: {', '.join(known) or 'none'}{meant}"
         )
     if len(found) > 1:
         owners = ", ".join(sorted(e.dist.name if e.dist else e.value for e in found))

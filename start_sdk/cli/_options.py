@@ -57,7 +57,7 @@ def load_policy(name: str, rounds: int, seed: int, own: Sequence[Hint] = ()) -> 
     options: dict[str, dict[str, Any]] = {"end": {"rounds": rounds}, "connective": {"seed": seed}}
     if own and name in options:
         options[name]["hints"] = tuple(own)
-    make = BUILT_IN.get(name) or plugins.load("hints", name)
+    make = BUILT_IN.get(name) or plugins.load("hints", name, beside=BUILT_IN)
     try:
         policy: HintPolicy = make(**options.get(name, {}))
     except TypeError as error:

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,8 @@ SOURCE = {
     "dtype": "bfloat16",
 }
 """What a folder is made from; a folder that says otherwise is not used."""
+READERS = ("torch", "transformers", "accelerate", "gguf")
+"""What reads a GGUF file."""
 
 
 @one_line_errors
@@ -46,13 +49,16 @@ def fetch(
     out: Annotated[Path, typer.Option(help="The model folder to make.")] = Path("runs/smollm2"),
 ) -> None:
     """Fetch the small public model that start-smollm2 is an adapter of; 93 MB."""
-    kept, source = out.with_name(f"{out.name}.Q4_1.gguf"), out / "source.json"
-    made = source.is_file() and json.loads(source.read_text(encoding="utf-8")) == SOURCE
+    out = out.absolute()
+    kept, made = out.with_name(f"{out.name}.Q4_1.gguf"), is_made(out)
     if not made and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} holds something else: remove it, or name another with --out")
     if made and kept.is_file():
         say(f"{out} is there already")
         return
+    if missing := [name for name in READERS if not made and find_spec(name) is None]:
+        needed = " ".join(missing)
+        raise ConfigError(f"converting the model needs more packages: pip install {needed}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
@@ -65,6 +71,14 @@ def fetch(
     except OSError as error:
         raise ConfigError(f"{out} cannot be made: {error}") from error
     say(f"{out} is ready")
+
+
+def is_made(folder: Path) -> bool:
+    """Whether a folder says that it was made here."""
+    try:
+        return bool(json.loads((folder / "source.json").read_text(encoding="utf-8")) == SOURCE)
+    except (OSError, ValueError):
+        return False
 
 
 def download(folder: Path) -> Path:
@@ -86,13 +100,9 @@ def download(folder: Path) -> Path:
 def convert(file: Path, made: Path) -> Path:
     """A model folder from a GGUF file."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # a line for each step is enough
-    try:
-        import accelerate  # noqa: F401  (transformers reads GGUF with it and the next)
-        import gguf  # noqa: F401
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
-    except ImportError as error:
-        raise ConfigError(f"{error.name} is missing: pip install {error.name}") from error
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
     where: Any = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     AutoTokenizer.from_pretrained(**where).save_pretrained(made)
     quantised: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)

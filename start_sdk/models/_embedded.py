@@ -45,7 +45,7 @@ def base_of(folder: Path) -> Path | None:
         places = [Path(given)]
     else:  # the working directory, or the checkout that this package is installed from
         places = [Path(base["folder"]), _HERE.parents[1] / base["folder"]]
-    found = next((place for place in places if place.is_dir()), None)
+    found = next((place for place in places if (place / "config.json").is_file()), None)
     if found is None:
         raise ModelError(
             f"{folder.name} is an adapter of {base['name']}, which is not in {str(places[0])!r}: "

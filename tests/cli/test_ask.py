@@ -30,7 +30,7 @@ def start_sdk(*args: str) -> subprocess.CompletedProcess[str]:
     [
         (["ask", ""], "the question is empty"),
         (["ask", "   "], "the question is empty"),
-        (["ask", "What is 2 times 3?", "--hints", "magic"], "no hint is named 'magic'; installed: connective, end, none"),
+        (["ask", "What is 2 times 3?", "--hints", "magic"], "no hint is named 'magic'; installed: connective, end, none, three-rounds, calculation, calculation-else-end, unsure-results, unsure-surprise, unsure, end-trust"),
         (["ask", "What is 2 times 3?", "--backend", "abacus"], "no backend is named 'abacus'; installed: llamacpp, openai, server, sglang, transformers, vllm"),
         (["ask", "What is 2 times 3?", "--hints", "end", "--rounds", "0"], "rounds=0"),
         (["ask", "What is 2 times 3?", "--hints", "none", "--rounds", "2"], "--rounds requires --hints end"),
