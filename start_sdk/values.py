@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -41,12 +43,19 @@ class Settings(Frozen):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise ConfigError(first_problem(error)) from error
+                raise ConfigError(first_problem(error, type(self).model_fields)) from error
 
 
-def first_problem(error: ValidationError) -> str:
-    """The first problem that pydantic found, in one line."""
+def first_problem(error: ValidationError, known: Iterable[str] = ()) -> str:
+    """The first problem that pydantic found, in one line; `known` are the names that there are."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(map(str, first["loc"])) or error.title
+    where = ".".join(map(str, first["loc"]))
+    inner = first.get("ctx", {}).get("error")
+    if isinstance(inner, ConfigError):  # of settings inside these, in a line already
+        return f"{where}.{inner}" if where else str(inner)
     value = "" if first["type"] == "missing" else f"={repr(first['input'])[:80]}"
-    return f"{where}{value}: {first['msg']}"
+    message = first["msg"]
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(where, known, n=1)
+        message = "there is no such setting" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f"{where or error.title}{value}: {message}"

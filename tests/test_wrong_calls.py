@@ -105,7 +105,10 @@ def test_a_session_that_cannot_be_made(kind: Any, options: Options, message: str
 TRACE = Trace(segments=(), finish="eos")
 VALUES: list[tuple[Callable[[], Any], str]] = [
     (lambda: Limits(max_tokens=0), "max_tokens=0: Input should be greater than 0"),
-    (lambda: Limits(max_token=5), "max_token=5: Extra inputs are not permitted"),  # type: ignore[call-arg]
+    (
+        lambda: Limits(max_token=5),
+        "max_token=5: there is no such setting; did you mean 'max_tokens'?",
+    ),  # type: ignore[call-arg]
     (lambda: Sampling(extra={"x": float("nan")}), "extra.x.float=nan: Input should be"),
     (lambda: Sampling(temperature=-1), "temperature=-1: Input should be"),
     (lambda: Sampling(top_k=0.5), "top_k=0.5: Input should be"),  # type: ignore[arg-type]
