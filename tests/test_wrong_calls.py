@@ -106,9 +106,9 @@ TRACE = Trace(segments=(), finish="eos")
 VALUES: list[tuple[Callable[[], Any], str]] = [
     (lambda: Limits(max_tokens=0), "max_tokens=0: Input should be greater than 0"),
     (
-        lambda: Limits(max_token=5),
+        lambda: Limits(max_token=5),  # type: ignore[call-arg]
         "max_token=5: there is no such setting; did you mean 'max_tokens'?",
-    ),  # type: ignore[call-arg]
+    ),
     (lambda: Sampling(extra={"x": float("nan")}), "extra.x.float=nan: Input should be"),
     (lambda: Sampling(temperature=-1), "temperature=-1: Input should be"),
     (lambda: Sampling(top_k=0.5), "top_k=0.5: Input should be"),  # type: ignore[arg-type]
