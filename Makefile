@@ -62,6 +62,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.splice
 	$(BIN)/python -m benchmarks.fork
+	$(BIN)/python -m benchmarks.attention
 	$(BIN)/python -m benchmarks.batch
 	$(BIN)/python -m benchmarks.pretrain
 	$(BIN)/python -m benchmarks.kernel

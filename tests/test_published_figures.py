@@ -96,6 +96,17 @@ def test_what_sessions_cost_vllm(page: str, heading: str) -> None:
     assert f"| {ratio['sessions, kernels']:.2f} and {ratio['lock-step, kernels']:.2f} |" in text
 
 
+def test_what_attention_on_a_processor_costs() -> None:
+    found = [
+        [
+            f"{row['rows']} {'row' if row['rows'] == 1 else 'rows'}, {row['dtype']}",
+            *(f"{row[name]:,}" for name in ("tokens", "torch's ms", "ours ms", "times as fast")),
+        ]
+        for row in result("attention")["rows"]
+    ]
+    assert rows(section("backends.md", "### One running batch")) == found
+
+
 def unpacked(name: str, folder: Path) -> Path:
     """The rows of a run, without its traces."""
     pytest.importorskip("statsmodels")
