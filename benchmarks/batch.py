@@ -20,8 +20,15 @@ import json
 import resource
 import statistics
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +42,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from benchmarks.splice import ENDLESS
 from start_sdk import CellResult, Chunk, Interpreter, Limits, ReasoningSession, Sampling, models
 from start_sdk.backends.transformers import TransformersBackend
+from start_sdk.backends.transformers._attention import NAME
 from start_sdk.generation import Event, Stop, Watch
 from start_sdk.protocols import ToolHost
 
@@ -134,6 +142,16 @@ async def sessions(
     return sum(await asyncio.gather(*(one(i) for i in range(SESSIONS))))
 
 
+@contextmanager
+def library_attention(model: Any) -> Iterator[None]:
+    """The library's own attention: it is what sessions are compared with."""
+    ours = model.config._attn_implementation
+    if ours == NAME:
+        model.set_attn_implementation("sdpa")
+    yield
+    model.set_attn_implementation(ours)
+
+
 @torch.inference_mode()
 def plain(backend: TransformersBackend, sampling: Sampling) -> None:
     """The library's `generate` on one left-padded batch, from beginning to end."""
@@ -142,9 +160,9 @@ def plain(backend: TransformersBackend, sampling: Sampling) -> None:
     model = backend._engine._model
     ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows]).to(model.device)
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    out = model.generate(
-        ids, attention_mask=mask.to(model.device), generation_config=generation_config(sampling)
-    )
+    config = generation_config(sampling)
+    with library_attention(model):
+        out = model.generate(ids, attention_mask=mask.to(model.device), generation_config=config)
     assert out.shape == (SESSIONS, longest + SAMPLED)
 
 
@@ -152,9 +170,12 @@ def continuous(backend: TransformersBackend, sampling: Sampling) -> None:
     """The library's continuous batching."""
     rows = [backend.tokenizer.render([{"role": "user", "content": p}]) for p in PROMPTS]
     blocks = ContinuousBatchingConfig(page_size=32, num_blocks=1024, max_batch_tokens=1024)
-    out = backend._engine._model.generate_batch(
-        rows, generation_config=generation_config(sampling), continuous_batching_config=blocks
-    )
+    model: Any = backend._engine._model
+    config = generation_config(sampling)
+    with library_attention(model):
+        out = model.generate_batch(
+            rows, generation_config=config, continuous_batching_config=blocks
+        )
     assert [len(o.generated_tokens) for o in out.values()] == [SAMPLED] * SESSIONS
 
 

@@ -33,7 +33,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.batch import CALL, FORMAT, PROMPTS, Calling, Idle
+from benchmarks.batch import CALL, FORMAT, PROMPTS, Calling, Idle, library_attention
 from start_sdk import Backend, Delta, Limits, ReasoningSession, Sampling, open_backend
 
 LIMITS = {"transformers": 0.85, "llamacpp": 0.9, "vllm": None}
@@ -88,7 +88,8 @@ def generate(backend: Any, tokens: int) -> None:
     config = make(max_new_tokens=tokens, do_sample=False, pad_token_id=0)
     config.eos_token_id = 1 << 30  # no token: None would be filled in from the model
     with torch.inference_mode():
-        out = model.generate(ids, attention_mask=mask, generation_config=config)
+        with library_attention(model):
+            out = model.generate(ids, attention_mask=mask, generation_config=config)
     assert out.shape == (len(rows), longest + tokens)
 
 
