@@ -87,9 +87,8 @@ def generate(backend: Any, tokens: int) -> None:
     make: Any = GenerationConfig
     config = make(max_new_tokens=tokens, do_sample=False, pad_token_id=0)
     config.eos_token_id = 1 << 30  # no token: None would be filled in from the model
-    with torch.inference_mode():
-        with library_attention(model):
-            out = model.generate(ids, attention_mask=mask, generation_config=config)
+    with torch.inference_mode(), library_attention(model):
+        out = model.generate(ids, attention_mask=mask, generation_config=config)
     assert out.shape == (len(rows), longest + tokens)
 
 

@@ -141,7 +141,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         read = json.loads if path.suffix == ".json" else tomllib.loads
         values: dict[str, Any] = {**read(path.read_text(encoding="utf-8"))}
-    except (OSError, TypeError, ValueError) as error:  # a TypeError: JSON that is not an object
+    except (OSError, TypeError, ValueError, RecursionError) as error:  # TypeError: a list
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"cannot read the config {str(path)!r}: {reason}") from error
     return values

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from start_sdk._text.visible import visible
 from start_sdk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Settings(Frozen):
 def first_problem(error: ValidationError, known: Iterable[str] = ()) -> str:
     """The first problem that pydantic found, in one line; `known` are the names that there are."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(map(str, first["loc"]))
+    where = visible(".".join(map(str, first["loc"])), keep="")[:80]
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, ConfigError):  # of settings inside these, in a line already
         return f"{where}.{inner}" if where else str(inner)

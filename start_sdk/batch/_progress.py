@@ -50,7 +50,7 @@ class Tally:
         """
         self.states[row.state] += 1
         result = row.result or {}
-        self.correct += bool(result.get("correct"))
+        self.correct += result.get("correct") is True
         trace = result.get("trace", {})
         try:
             self.tokens.update({who: int(n) for who, n in trace.get("usage", {}).items()})

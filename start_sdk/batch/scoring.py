@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from statistics import fmean
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from start_sdk.batch._rows import Row
 from start_sdk.errors import ConfigError
@@ -27,6 +27,9 @@ from start_sdk.values import Frozen
 
 Score = dict[str, float]
 """A value with its interval: `value`, `low`, `high`."""
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Result(Frozen):
@@ -40,9 +43,9 @@ class Result(Frozen):
     correct: bool
     how: str
     """How the judge decided; "failed" where the row failed."""
-    calls: int
+    calls: Count
     """Calls that were run for it, not those that were only replayed."""
-    tokens: int
+    tokens: Count
     """Tokens of the model, those that were dropped for a hint included."""
     finish: str
     """Why the run ended; "failed" where the row failed."""
@@ -52,8 +55,8 @@ class Result(Frozen):
     """What it was after each of several rounds, with the calls so far and that round's tokens."""
     answer: str | None = None
     gold: str = ""
-    hints: int = 0
-    sampled: int = 0
+    hints: Count = 0
+    sampled: Count = 0
     """Tokens that were sampled for this trace: without those of a trace that it continues."""
 
     @property
@@ -107,21 +110,24 @@ def results(rows: Iterable[Row], *, upstream: bool = False) -> list[Result]:
 
 
 def _result(row: Row, by_upstream: bool) -> Result:
-    found, job = _FAILED if row.result is None else row.result, row.job
+    failed, job = row.state == "failed" or row.result is None, row.job
+    found = _FAILED if failed or row.result is None else row.result
     try:
         ours, upstream = found.get("correct"), _upstream(found)
-        correct = upstream if by_upstream and row.result is not None else ours
+        correct = upstream if by_upstream and not failed else ours
         if correct is None:
             wanted = "upstream or scored" if by_upstream else "correct"
             raise ConfigError(f"row {job.key} has no verdict: its result needs {wanted}")
+        if not (isinstance(ours, bool | None) and isinstance(upstream, bool | None)):
+            raise TypeError("a verdict is true or false")
         trace = found.get("trace", {})
         usage = trace.get("usage", {})
         steps = [replace(row, result={**s, "replayed": 0}) for s in found.get("steps", ())]
         derived = {
-            "question": str(job.input.get("question", "")),
+            "question": str(job.input.get("question") or ""),
             "family": str(job.input.get("family") or ""),
             "correct": correct,
-            "right_by": "" if upstream is None else GRADERS[bool(ours), upstream],
+            "right_by": "" if upstream is None else GRADERS[bool(ours), bool(upstream)],
             "how": found.get("outcome") or found.get("how", ""),
             "calls": found.get("calls", 0) - found.get("replayed", 0),
             "tokens": usage.get("model", 0) + usage.get("dropped", 0),
@@ -129,7 +135,7 @@ def _result(row: Row, by_upstream: bool) -> Result:
             "rounds": [_result(step, by_upstream) for step in steps],
         }
         return Result(**{**found, **job.parts, **derived})
-    except (AttributeError, TypeError, ValidationError) as error:
+    except (AttributeError, TypeError, ValidationError, RecursionError) as error:
         raise ConfigError(f"row {job.key} is not a judged sample") from error
 
 
@@ -137,12 +143,10 @@ _FAILED: Mapping[str, Any] = {"correct": False, "how": "failed", "trace": {"fini
 """What a failed row counts as."""
 
 
-def _upstream(found: Mapping[str, Any]) -> bool | None:
-    """The second grader's verdict, if there is one."""
-    if (scored := found.get("scored")) is not None:
-        return bool(scored >= 1)
-    verdict = found.get("upstream")
-    return None if verdict is None else bool(verdict)
+def _upstream(found: Mapping[str, Any]) -> Any:
+    """The second grader's verdict, if there is one; not checked yet."""
+    scored = found.get("scored")
+    return found.get("upstream") if scored is None else scored >= 1
 
 
 def grouped(samples: Iterable[Result], by: Literal["policy", "family", "problem"]) -> Systems:
@@ -237,7 +241,7 @@ def scores(samples: Sequence[Result]) -> dict[str, Any]:
     k, hits = min(map(len, problems)), sum(s.correct for s in samples)
     several: dict[str, Callable[[Problem], float]] = {
         f"pass@{k}": lambda p: statistics.pass_at_k(len(p), sum(s.correct for s in p), k),
-        f"maj@{k}": vote,
+        f"maj@{k}": lambda p: vote(p[:k]),
     }
     return {
         "problems": distinct(problems),

@@ -62,7 +62,7 @@ def demo(
         gold = questions[question]
         both = panel("without a hint", alone[question], gold), panel("with a hint", trace, gold)
         console.show((f"{question} ({gold})", "bold"))
-        console.print(Columns(both, width=console.width // 2 - 1))
+        console.print(Columns(both, width=max(1, console.width // 2 - 1)))
     seconds = time.monotonic() - began
     right, rescued = right_of(alone, questions), right_of(hinted, questions)
     console.print(f"\nBy itself, {right} of {len(questions)} questions are right.")

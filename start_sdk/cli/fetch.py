@@ -40,6 +40,8 @@ SOURCE = {
     "dtype": "bfloat16",
 }
 """What a folder is made from; a folder that says otherwise is not used."""
+MAX_BYTES = 10_000
+"""Of a source.json."""
 READERS = ("torch", "transformers", "accelerate", "gguf")
 """What reads a GGUF file."""
 
@@ -50,8 +52,12 @@ def fetch(
 ) -> None:
     """Fetch the small public model that start-smollm2 is an adapter of; 93 MB."""
     out = out.absolute()
-    kept, made = out.with_name(f"{out.name}.Q4_1.gguf"), is_made(out)
-    if not made and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    kept, made = out.parent / f"{out.name}.Q4_1.gguf", is_made(out)
+    try:
+        taken = not made and out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be made: {error}") from error
+    if taken:
         raise ConfigError(f"{out} holds something else: remove it, or name another with --out")
     if made and kept.is_file():
         say(f"{out} is there already")
@@ -75,9 +81,11 @@ def fetch(
 
 def is_made(folder: Path) -> bool:
     """Whether a folder says that it was made here."""
+    source = folder / "source.json"
     try:
-        return bool(json.loads((folder / "source.json").read_text(encoding="utf-8")) == SOURCE)
-    except (OSError, ValueError):
+        regular = source.is_file() and source.stat().st_size < MAX_BYTES
+        return regular and bool(json.loads(source.read_text(encoding="utf-8")) == SOURCE)
+    except (OSError, ValueError, RecursionError):
         return False
 
 

@@ -120,7 +120,8 @@ def mean_interval(
     for cluster, value in zip(clusters or range(len(values)), values, strict=True):
         groups.setdefault(cluster, []).append(value)
     value = sum(values) / len(values)
-    if len({sum(group) / len(group) for group in groups.values()}) == 1:
+    # Rounded: the same share comes out of several sums.
+    if len({round(sum(group) / len(group), 12) for group in groups.values()}) == 1:
         others = proportion_interval(0, len(groups), confidence=confidence).high
         low, high = value - others * (value - bounds[0]), value + others * (bounds[1] - value)
         return Interval(value=value, low=low, high=high)

@@ -173,7 +173,7 @@ class Learned:
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
             return Learned(LearnedPolicy(**data), library)
-        except (OSError, ValueError, TypeError, ConfigError) as error:
+        except (OSError, ValueError, TypeError, RecursionError, ConfigError) as error:
             raise ConfigError(f"{str(path)!r} is not a valid policy file: {error}") from error
 
     def decide(self, context: HintContext) -> Hint | None:

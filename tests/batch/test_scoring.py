@@ -50,6 +50,24 @@ def test_a_failed_row_counts_as_wrong_and_an_unfinished_one_not_at_all() -> None
     assert whole["finish"] == {"eos": 1, "failed": 1}
 
 
+def test_a_row_that_failed_is_wrong_whatever_it_says() -> None:
+    (sample,) = results([Row(Job(problem="p"), "failed", {"correct": True}, error="no")])
+    assert not sample.correct and sample.how == "failed"
+
+
+def test_a_vote_has_as_many_samples_as_every_problem_has() -> None:
+    pytest.importorskip("scipy")
+    uneven = judged([[False, False, True, True, True], [True, True]])
+    whole = scores(results(uneven))
+    assert (whole["k"], whole["maj@2"]["value"]) == (2, 50)
+
+
+def test_problems_without_a_question_are_different_ones() -> None:
+    pytest.importorskip("scipy")
+    rows = [done({"correct": True}, problem=p, input={"question": None}) for p in "abc"]
+    assert scores(results(rows))["problems"] == 3
+
+
 def test_a_verdict_is_enough() -> None:
     (sample,) = results([done({"correct": True}, problem="one  problem")])
     assert sample.correct and sample.asked == "one  problem"
@@ -110,6 +128,10 @@ def test_nothing_to_score_is_said() -> None:
         {"how": []},
         {"scored": "1"},
         {"steps": 3},
+        {"correct": "false"},
+        {"upstream": "false"},
+        {"calls": -5},
+        {"sampled": 10**400},
     ],
 )
 def test_results_of_another_shape_are_one_error(result: dict[str, Any]) -> None:

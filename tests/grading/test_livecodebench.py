@@ -129,10 +129,16 @@ class Evil:
         return os.system, ("touch evil",)
 
 
+def repeated(start: bytes, opcode: bytes) -> str:
+    """A pickle of five million opcodes, packed: they take gigabytes if they are kept."""
+    return base64.b64encode(zlib.compress(start + opcode * 5_000_000 + b".")).decode()
+
+
 @pytest.mark.parametrize(
     ("private", "says"),
     [
-        (packed(Evil()), "its pickle refers to more than a string: REDUCE"),
+        (packed(Evil()), "its pickle refers to more than a string: STACK_GLOBAL"),
+        pytest.param(repeated(b"\x80\x04", b"\x94"), "its pickle refers to more than a string: MEMOIZE", id="opcodes"),
         (packed(["[]"]), "its pickle refers to more than a string"),
         (packed(b"[]"), "its pickle refers to more than a string"),
         (packed(7), "its pickle refers to more than a string"),

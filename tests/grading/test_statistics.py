@@ -113,3 +113,9 @@ def test_the_wilson_interval_has_its_closed_form() -> None:
     assert proportion_interval(30, 30).low == pytest.approx(n / (n + z * z), abs=1e-6)
     with pytest.raises(ConfigError):
         proportion_interval(0, 0)
+
+
+def test_equal_shares_have_a_width_however_they_were_summed() -> None:
+    pytest.importorskip("statsmodels")
+    by_ten = mean_interval([0.3 - 0.1, 0.4 - 0.2, 0.7 - 0.5, 0.8 - 0.6], bounds=(-1.0, 1.0))
+    assert by_ten.low < 0 and by_ten.high > 0.4

@@ -112,6 +112,8 @@ def _wrong_files(counts: Mapping[str, int], release: str, *, all_needed: bool) -
     """How files differ from those of a release; within a window, some files hold no problem."""
     if not release:
         return
+    if release not in RELEASES:
+        raise ConfigError(f"release {release!r} is none of {', '.join(RELEASES)}")
     sizes = dict(list(SIZES.items())[: RELEASES.index(release) + 1])
     for name in {**counts, **sizes}:
         if name not in sizes:

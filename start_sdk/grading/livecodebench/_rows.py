@@ -11,7 +11,7 @@ from datetime import date
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, Json
+from pydantic import BeforeValidator, ConfigDict, FailFast, Field, Json
 
 from start_sdk.errors import ConfigError
 from start_sdk.grading.programs import ProgramTest, check_called
@@ -20,6 +20,7 @@ from start_sdk.values import Frozen, Settings
 MAX_BYTES = 1 << 30
 """Of a row's private tests, unpacked."""
 # What a pickled string consists of. Nothing is unpickled; a pickle with anything else is refused.
+MAX_PARTS = 100
 _STRING = {
     "PROTO", "FRAME", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "MEMOIZE", "PUT",
     "BINPUT", "LONG_BINPUT", "STOP",
@@ -65,10 +66,12 @@ def unpacked(text: object) -> object:
         raise ValueError(f"not compressed: {error}") from error
     if not unzip.eof:
         raise ValueError(f"cut off, or larger than {MAX_BYTES:,} bytes")
-    parts = [(code.name, value) for code, value, _ in pickletools.genops(data)]
-    if others := {name for name, _ in parts} - _STRING:
-        raise ValueError(f"its pickle refers to more than a string: {', '.join(sorted(others))}")
-    (string,) = (value for _, value in parts if isinstance(value, str))
+    parts = []
+    for code, value, _ in pickletools.genops(data):
+        parts.append(value)
+        if code.name not in _STRING or len(parts) > MAX_PARTS:  # at once: there may be millions
+            raise ValueError(f"its pickle refers to more than a string: {code.name}")
+    (string,) = (value for value in parts if isinstance(value, str))
     return string
 
 
@@ -76,6 +79,9 @@ class _Test(Frozen):
     input: str
     output: str
     testtype: Literal["stdin", "functional"] | None = None
+
+
+_Tests = Annotated[list[_Test], FailFast()]  # an error for each of a million would fill the memory
 
 
 class _Metadata(Frozen):
@@ -87,8 +93,8 @@ class _Decoded(Settings):
 
     model_config = ConfigDict(extra="ignore")
 
-    public_test_cases: Json[list[_Test]]
-    private_test_cases: Annotated[Json[list[_Test]], BeforeValidator(unpacked)]
+    public_test_cases: Json[_Tests]
+    private_test_cases: Annotated[Json[_Tests], BeforeValidator(unpacked)]
     metadata: Annotated[Json[_Metadata], BeforeValidator(lambda text: text or "{}")]
 
 
