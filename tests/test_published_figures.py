@@ -64,7 +64,7 @@ def test_what_the_python_tool_costs() -> None:
 
 def test_what_sessions_cost_the_transformers_backend() -> None:
     greedy, sampled = result("batch")["rows"]
-    names = ("generate", "sessions", "with calls", "with kernels", "continuous batching")
+    names = ("generate", "sessions", "with calls", "continuous batching")
     expected = [
         [f"{row['tokens_per_second'][name]:,}" if name in row["tokens_per_second"] else ""
          for row in (greedy, sampled)]
