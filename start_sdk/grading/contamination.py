@@ -8,8 +8,8 @@ Both numbers are settings.
 A text of fewer words can share no such run. Our rule for it: the texts overlap if one contains the
 other whole, numbers included, so "What is 12*13?" is not "What is 12*14?", nor "What is 12*13*14?".
 But "Find x." is in many problems: what is contained has to be 0.6 of the text that contains it, or
-to have four words, one of them a number. Signs do not count, so "What is 12+13?" overlaps with "What is
-12-13?": rather a problem too few in training than one of the evaluation.
+to have four words, one of them a number. Signs do not count, so "What is 12+13?" overlaps with
+"What is 12-13?": rather a problem too few in training than one of the evaluation.
 """
 
 from __future__ import annotations
