@@ -31,7 +31,7 @@ def read_rows(path: str | Path) -> Iterator[Row]:
     path = Path(path)
     if path.is_dir():
         names = ("rows.sqlite", "rows.jsonl")
-        files = [path / name for name in names if (path / name).exists()]
+        files = [path / name for name in names if (path / name).is_file()]  # no pipe
         if not files:
             raise ConfigError(f"{str(path)!r} contains no rows: it has no {' and no '.join(names)}")
         path = files[0]

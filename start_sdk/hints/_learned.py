@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, isfinite, log, nan
 from pathlib import Path
 from typing import Annotated
 
@@ -65,8 +65,12 @@ class Logit(Settings):
             outcomes: what is predicted, one per trace.
 
         Raises:
+            ConfigError: a feature is missing or not finite, or there is not one outcome per trace.
             MissingExtra: scikit-learn is not installed.
         """
+        table = [[one.get(name, nan) for name in FEATURES] for one in found]
+        if len(table) != len(outcomes) or not all(isfinite(x) for row in table for x in row):
+            raise ConfigError("a fit needs all features of each trace, finite, and its outcome")
         try:
             from sklearn.linear_model import LogisticRegression
             from sklearn.preprocessing import StandardScaler
@@ -75,7 +79,6 @@ class Logit(Settings):
         hits = sum(outcomes)
         if hits in (0, len(outcomes)):  # nothing to tell apart: the share alone, by Laplace's rule
             return Logit(intercept=log((hits + 1) / (len(outcomes) - hits + 1)), weights={})
-        table = [[one[name] for name in FEATURES] for one in found]
         scaler = StandardScaler().fit(table)
         fitted = LogisticRegression(C=1.0, max_iter=1_000).fit(scaler.transform(table), outcomes)
         weights = fitted.coef_[0] / scaler.scale_  # of features as they are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -111,3 +112,9 @@ def test_the_command_prints_rows_as_json_lines(tmp_path: Path) -> None:
         row.as_dict() for row in FINISHED
     ]
     assert CliRunner().invoke(app, ["rows", str(tmp_path / "gone")]).exit_code == 2
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.jsonl")
+    with pytest.raises(ConfigError, match="contains no rows"):
+        list(read_rows(tmp_path))

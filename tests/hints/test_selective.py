@@ -218,6 +218,12 @@ def test_examples_without_the_same_hints_are_refused(examples: list[Example]) ->
             fit(examples)
 
 
+@pytest.mark.parametrize("found", [[{}], [dict.fromkeys(FEATURES, float("nan"))], []])
+def test_features_that_cannot_be_fitted_are_refused(found: list[dict[str, float]]) -> None:
+    with pytest.raises(ConfigError, match="needs all features of each trace, finite"):
+        Logit.fit(found, [True])
+
+
 def test_fitting_without_scikit_learn_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     with pytest.raises(MissingExtra, match=r"start-sdk\[eval\]"):
