@@ -7,9 +7,6 @@ bfloat16) appears whole or not at all, and `source.json` in it says what it was 
 is kept beside it, for llama.cpp's servers. What is there already is not made again.
 """
 
-# pyright: reportMissingImports=false
-# gguf is installed in the environment of `make real`, which type checkers do not see.
-
 from __future__ import annotations
 
 import hashlib
